@@ -1,0 +1,70 @@
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>Numbers are those of kv.proto.</summary>
+public enum OperationKind : byte
+{
+    None = 0,
+    Get = 1,
+    Put = 2,
+    Delete = 3,
+    Scan = 4,
+}
+
+/// <summary>Numbers are those of kv.proto.</summary>
+public enum ReadLevel : byte
+{
+    /// <summary>What the keyspace offers as its default: linearizable for cp and adaptive, eventual for ap.</summary>
+    Default = 0,
+    Linearizable = 1,
+    Eventual = 2,
+    Quorum = 3,
+}
+
+/// <summary>Numbers are those of kv.proto.</summary>
+public enum WriteCondition : byte
+{
+    None = 0,
+
+    /// <summary>Only if the key has no value.</summary>
+    IfAbsent = 1,
+
+    /// <summary>Only if the key's live dots are exactly those of the version (cp).</summary>
+    IfVersion = 2,
+
+    /// <summary>Supersede exactly what the version saw (ap).</summary>
+    InContext = 3,
+}
+
+/// <summary>
+/// One operation of a client on one shard, as the shard loop hands it to the replica. The memory behind it stays valid until the operation is completed.
+/// </summary>
+public struct ClientOperation
+{
+    /// <summary>Chosen by the loop, comes back with the <see cref="Completion"/>.</summary>
+    public ulong Handle;
+    public OperationKind Kind;
+    public ReadLevel Level;
+    public WriteCondition Condition;
+
+    /// <summary>The key; for a scan the prefix (may be empty).</summary>
+    public ReadOnlyMemory<byte> Key;
+    public ReadOnlyMemory<byte> Value;
+
+    /// <summary>The version for <see cref="Condition"/>, as a read returned it.</summary>
+    public ReadOnlyMemory<byte> Version;
+    public RequestId Request;
+
+    /// <summary>The keyspace epoch that the client knew when it first tried. Zero: not stated.</summary>
+    public Epoch Epoch;
+
+    /// <summary>Scan: continue behind this key.</summary>
+    public ReadOnlyMemory<byte> After;
+
+    /// <summary>Scan: at most this many records.</summary>
+    public int Limit;
+
+    /// <summary>On the loop's monotonic clock, in milliseconds: when the answer becomes "unknown" or "not done".</summary>
+    public long DeadlineMs;
+}

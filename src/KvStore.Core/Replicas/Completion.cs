@@ -1,0 +1,114 @@
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>Numbers are those of kv.proto.</summary>
+public enum Outcome : byte
+{
+    None = 0,
+    Done = 1,
+
+    /// <summary>It has had no effect and never will; safe to send again as a new write.</summary>
+    NotDone = 2,
+
+    /// <summary>It may have happened, or may yet happen.</summary>
+    Unknown = 3,
+}
+
+/// <summary>Why an operation was not done, or is unknown. Numbers are those of kv.proto.</summary>
+public enum RefusalCode : byte
+{
+    None = 0,
+    NoLeader = 1,
+    NoQuorum = 2,
+
+    /// <summary>This replica does not lead; the completion carries who does, where known.</summary>
+    NotLeader = 3,
+    StaleEpoch = 4,
+
+    /// <summary>This node has no replica of the shard.</summary>
+    WrongNode = 5,
+
+    /// <summary>The condition did not hold. A result, not an error.</summary>
+    ConditionFailed = 6,
+    LevelNotOffered = 7,
+    InvalidArgument = 8,
+    TooLarge = 9,
+    Overloaded = 10,
+    UnknownKeyspace = 11,
+    DeadlineExceeded = 12,
+
+    /// <summary>The request id is older than what the dedup table remembers.</summary>
+    RequestExpired = 13,
+
+    /// <summary>The same request id came with another payload.</summary>
+    RequestReused = 14,
+
+    /// <summary>The leadership was lost before the write was known to be committed.</summary>
+    LeadershipLost = 15,
+    StorageFailed = 16,
+    ShuttingDown = 17,
+    Recovering = 18,
+    DiskLow = 19,
+    ClockSkew = 20,
+    TooManySiblings = 21,
+}
+
+/// <summary>Numbers are those of kv.proto.</summary>
+public enum Regime : byte
+{
+    None = 0,
+    Ordered = 1,
+    Open = 2,
+    Provisional = 3,
+}
+
+/// <summary>One live value of a key that has several.</summary>
+public readonly record struct SiblingView(ReadOnlyMemory<byte> Value, ulong TimestampMs);
+
+/// <summary>The answer to one <see cref="ClientOperation"/>, and how much it is worth.</summary>
+public struct Completion
+{
+    public ulong Handle;
+    public Outcome Outcome;
+    public RefusalCode Code;
+    public Regime Regime;
+    public Epoch Epoch;
+
+    /// <summary>Get: whether there is a value.</summary>
+    public bool Found;
+
+    /// <summary>Get: the value, or the deterministic winner among siblings.</summary>
+    public ReadOnlyMemory<byte> Value;
+
+    /// <summary>Opaque version: ordered keys carry it as <see cref="OrderedVersion"/> alone, to spare the bytes.</summary>
+    public ReadOnlyMemory<byte> Version;
+
+    /// <summary>The log index that is the version of an ordered key; zero when <see cref="Version"/> counts.</summary>
+    public LogIndex OrderedVersion;
+
+    /// <summary>All live values, when there is more than one.</summary>
+    public IReadOnlyList<SiblingView>? Siblings;
+
+    /// <summary>How many replicas held the write durably (best-effort: in memory) when it was acknowledged; how many a read asked.</summary>
+    public int Acknowledgements;
+
+    /// <summary>Acknowledged by fewer replicas than the mode wants, because no more were reachable.</summary>
+    public bool Degraded;
+
+    /// <summary>Who leads, with <see cref="RefusalCode.NotLeader"/>.</summary>
+    public NodeId LeaderHint;
+
+    /// <summary>Estimated age of the answer in milliseconds; zero for linearizable ones.</summary>
+    public uint StalenessMs;
+
+    /// <summary>Scan results in key order.</summary>
+    public IReadOnlyList<ScanItem>? Items;
+    public bool More;
+
+    /// <summary>What a person should know, for refusals. Static or rarely made: never on a hot path.</summary>
+    public string? Reason;
+}
+
+/// <summary>One key of a scan, with its value as a get would answer it.</summary>
+public readonly record struct ScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, LogIndex OrderedVersion, ReadOnlyMemory<byte> Version, int SiblingCount);
