@@ -1,0 +1,438 @@
+using System.Buffers;
+using KvStore.Core.Eventual;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Versioning;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// The open regime of one shard, on the path of a write: the stored object is looked up (loaded first, if need be), the dotted replica mints a dot, the change goes into log and view, the filled
+/// object goes to the other replicas, and the answer leaves where the replication mode says. A lost message is healed by <see cref="OpenHealing"/>.
+/// </summary>
+internal sealed class OpenEngine
+{
+    /// <summary>How many deleted keys one tick looks at, to remove what every clock already implies.</summary>
+    private const int FadePerTick = 256;
+
+    private readonly ShardDescriptor _descriptor;
+    private readonly ReplicaOptions _options;
+    private readonly ReplicaClock _clock;
+    private readonly IReplicaStorage _storage;
+    private readonly IPeerTransport _transport;
+    private readonly RecordLoader _loader;
+    private readonly PeerReachability _peers;
+    private readonly CompletionSink _completions;
+    private readonly DottedReplica _dotted;
+    private readonly DottedJournal _journal;
+    private readonly OpenHealing _healing;
+    private readonly OpenReads _reads;
+    private readonly OpenRequests _requests = new();
+    private readonly PendingOpenWrites _writes = new();
+    private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
+    private readonly ArrayBufferWriter<byte> _scratch = new(256);
+
+    public OpenEngine(
+        ShardDescriptor descriptor,
+        ReplicaOptions options,
+        ReplicaClock clock,
+        IReplicaStorage storage,
+        IPeerTransport transport,
+        ViewState view,
+        RecordLoader loader,
+        PeerReachability peers,
+        CompletionSink completions,
+        Random random)
+    {
+        _descriptor = descriptor;
+        _options = options;
+        _clock = clock;
+        _storage = storage;
+        _transport = transport;
+        _loader = loader;
+        _peers = peers;
+        _completions = completions;
+
+        // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), [.. descriptor.Peers.Select(place => place.Node)], DottedOptions.Default);
+        _journal = new DottedJournal(storage, view);
+        _healing = new OpenHealing(descriptor, options, _dotted, _journal, storage, transport, loader);
+        _reads = new OpenReads(descriptor, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
+    }
+
+    private static ReadOnlySpan<byte> StateKey => "dotted"u8;
+
+    public int PendingCount => _writes.Count + _reads.PendingCount;
+
+    /// <summary>Something waits for the log.</summary>
+    public bool WaitsForDurable => _journal.Waits;
+
+    public ulong PeerLag => _healing.PeerLag;
+
+    public string DescribeClock() => _dotted.Clock.ToString();
+
+    public void Submit(in ClientOperation operation)
+    {
+        if (PendingCount >= _options.MaxPending)
+        {
+            _completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
+            return;
+        }
+
+        switch (operation.Kind)
+        {
+            case OperationKind.Get or OperationKind.Scan:
+                _reads.Submit(operation);
+                break;
+            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion:
+                _completions.Refuse(
+                    operation,
+                    RefusalCode.LevelNotOffered,
+                    "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.");
+                break;
+            case OperationKind.Put or OperationKind.Delete:
+                Write(operation);
+                break;
+            default:
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, "The kind of operation is not known here.");
+                break;
+        }
+    }
+
+    public void Receive(NodeId from, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
+    {
+        switch (kind)
+        {
+            case DottedMessageKind.Replicate:
+                ReceiveWrite(from, ReplicateMessage.Decode(payload));
+                break;
+            case DottedMessageKind.ReplicateAcknowledged:
+                ReceiveAcknowledgement(from, ReplicateAcknowledged.Decode(payload));
+                break;
+            case DottedMessageKind.ReadRequest:
+                _reads.Answer(from, ReadRequest.Decode(payload));
+                break;
+            case DottedMessageKind.ReadResponse:
+                _reads.OnResponse(from, ReadResponse.Decode(payload));
+                break;
+            default:
+                _healing.Receive(from, kind, payload);
+                break;
+        }
+    }
+
+    public void OnDurable(LogPosition position)
+    {
+        if (!_journal.OnDurable(position))
+        {
+            return;
+        }
+
+        _dotted.OnDurable(_journal.Durable);
+        while (_acknowledgements.TryPeek(out (ulong Number, NodeId To, ulong Operation, ActorId Actor) next) && next.Number <= _journal.Durable)
+        {
+            _acknowledgements.Dequeue();
+            SendAcknowledgement(next.To, next.Operation, next.Actor);
+        }
+
+        AnswerSatisfied();
+    }
+
+    public void OnReachabilityChanged()
+    {
+        AnswerSatisfied();
+        _healing.OnReachabilityChanged();
+    }
+
+    public void OnTick()
+    {
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            ref PendingOpenWrite write = ref _writes.Find(operation);
+            if (write.DeadlineMs <= _clock.NowMs)
+            {
+                _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "Too few replicas confirmed the write in time; it is here and will spread.");
+                _writes.Remove(operation);
+            }
+        }
+
+        _reads.OnTick();
+        _healing.OnTick();
+        foreach (Key key in _dotted.TakeFaded(FadePerTick))
+        {
+            if (_journal.TryFind(key.Span, out DottedObject stored) && _dotted.Fade(stored))
+            {
+                _storage.Remove(RecordSpace.Data, key.Span);
+            }
+        }
+    }
+
+    public void FailAll(RefusalCode code, string reason)
+    {
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            _completions.Unknown(_writes.Find(operation).Handle, code, reason);
+            _writes.Remove(operation);
+        }
+
+        _reads.FailAll(code, reason);
+    }
+
+    /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
+    public void WriteState()
+    {
+        var state = new ArrayBufferWriter<byte>(256);
+        _dotted.WriteState(state);
+        _storage.Put(RecordSpace.Meta, StateKey, state.WrittenMemory);
+        foreach (DotKeyChange change in _dotted.TakeIndexChanges())
+        {
+            if (change.Removes)
+            {
+                _storage.Remove(RecordSpace.DotKeys, change.RecordKey.Span);
+            }
+            else
+            {
+                _storage.Put(RecordSpace.DotKeys, change.RecordKey.Span, change.Key);
+            }
+        }
+    }
+
+    public void Restore(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)
+    {
+        if (space == RecordSpace.DotKeys)
+        {
+            _dotted.RestoreIndexed(key, record.Span);
+        }
+        else if (key.SequenceEqual(StateKey))
+        {
+            _dotted.ReadState(record);
+        }
+    }
+
+    /// <summary>Repeats the dotted records that came after the last seal.</summary>
+    public void Replay(IReadOnlyList<RecoveredRecord> records, ViewState view)
+    {
+        foreach (RecoveredRecord record in records)
+        {
+            if (record.Kind != LogRecordKind.Dotted || record.Index.Value <= view.Dotted)
+            {
+                continue;
+            }
+
+            DottedChange? change = _dotted.Replay(record.Index.Value, record.Payload);
+            view.AdvanceDotted(record.Index.Value);
+            if (change is { } found)
+            {
+                _journal.PutIntoView(found);
+            }
+        }
+
+        _journal.Restore(_dotted.Number);
+    }
+
+    private void Write(in ClientOperation operation)
+    {
+        VersionVector? context = null;
+        if (operation.Condition == WriteCondition.InContext)
+        {
+            try
+            {
+                context = ObjectVersion.Decode(operation.Version).Context;
+            }
+            catch (MalformedRecordException)
+            {
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
+                return;
+            }
+        }
+
+        if (!_journal.TryFind(operation.Key.Span, out DottedObject stored))
+        {
+            ClientOperation parked = operation;
+            _loader.Load(RecordSpace.Data, operation.Key.Span, () => Write(parked));
+            return;
+        }
+
+        if (_requests.TryRepeat(operation, out ulong earlier))
+        {
+            AnswerRepeated(operation, earlier);
+            return;
+        }
+
+        Mint(operation, context, stored);
+    }
+
+    private void Mint(in ClientOperation operation, VersionVector? context, DottedObject stored)
+    {
+        var key = new Key(operation.Key);
+        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? operation.Value : null;
+        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
+        bool sync = _descriptor.Mode.Replication == Replication.Sync;
+        ulong number = sync && _descriptor.Peers.Length > 0 ? _writes.Next : 0;
+        DottedWrite written = context is null
+            ? _dotted.Write(key, stored, value, timestamp, number)
+            : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
+        if (written.Status != DottedWriteStatus.Written)
+        {
+            bool tooMany = written.Status == DottedWriteStatus.TooManySiblings;
+            _completions.Refuse(
+                operation,
+                tooMany ? RefusalCode.TooManySiblings : RefusalCode.InvalidArgument,
+                tooMany
+                    ? $"The key has {DottedOptions.Default.MaxSiblings} concurrent values; read it and write in that context."
+                    : "The version speaks of writes that this shard never made; pass one back as a read of the same keyspace returned it.");
+            return;
+        }
+
+        SyncUrgency urgency = _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now;
+        _journal.Persist(written.Change, urgency);
+        foreach (ReplicaPlace peer in _descriptor.Peers)
+        {
+            _transport.Send(_descriptor.Shard, peer.Node, DottedMessageKind.Replicate, written.Replicate.Span);
+        }
+
+        ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
+        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Version = version });
+        _requests.Remember(operation, pending);
+        if (_descriptor.Mode.Replication == Replication.BestEffort)
+        {
+            Answer(pending, acknowledgements: 1, degraded: false);
+        }
+    }
+
+    private void AnswerRepeated(in ClientOperation operation, ulong earlier)
+    {
+        ref PendingOpenWrite write = ref _writes.Find(earlier);
+        if (System.Runtime.CompilerServices.Unsafe.IsNullRef(ref write))
+        {
+            _completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1 });
+            return;
+        }
+
+        // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
+        _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
+        write.Handle = operation.Handle;
+        write.DeadlineMs = operation.DeadlineMs;
+    }
+
+    private void ReceiveWrite(NodeId from, ReplicateMessage message)
+    {
+        if (!_journal.TryFind(message.Key.Span, out DottedObject stored))
+        {
+            _loader.Load(RecordSpace.Data, message.Key.Span, () => ReceiveWrite(from, message));
+            return;
+        }
+
+        DottedReceipt receipt = _dotted.Receive(message, stored);
+        if (receipt.IsNew)
+        {
+            foreach (ref readonly DottedValue value in message.Object.Values)
+            {
+                const long MaxDriftMs = 60_000;
+                _clock.Hybrid.Observe(value.Timestamp, (long)_clock.WallMs, MaxDriftMs);
+            }
+
+            _journal.Persist(receipt.Change, message.WantsAcknowledgement ? SyncUrgency.Now : SyncUrgency.Lazy);
+        }
+
+        if (!message.WantsAcknowledgement)
+        {
+            return;
+        }
+
+        if (receipt.AcknowledgeAfter <= _journal.Durable)
+        {
+            SendAcknowledgement(from, message.Operation, message.Dot.Actor);
+        }
+        else
+        {
+            _acknowledgements.Enqueue((receipt.AcknowledgeAfter, from, message.Operation, message.Dot.Actor));
+        }
+    }
+
+    private void SendAcknowledgement(NodeId to, ulong operation, ActorId actor)
+    {
+        _scratch.ResetWrittenCount();
+        _dotted.Acknowledge(operation, actor).Encode(_scratch);
+        _transport.Send(_descriptor.Shard, to, DottedMessageKind.ReplicateAcknowledged, _scratch.WrittenSpan);
+    }
+
+    private void ReceiveAcknowledgement(NodeId from, in ReplicateAcknowledged acknowledged)
+    {
+        _dotted.OnAcknowledged(from, acknowledged);
+        ref PendingOpenWrite write = ref _writes.Find(acknowledged.Operation);
+        int place = PlaceOf(from);
+        if (place >= 0 && acknowledged.Actor == _dotted.Self && !System.Runtime.CompilerServices.Unsafe.IsNullRef(ref write))
+        {
+            write.HeldBy |= 1UL << place;
+            AnswerIfSatisfied(acknowledged.Operation, ref write);
+        }
+    }
+
+    private int PlaceOf(NodeId node)
+    {
+        for (int i = 0; i < _descriptor.Peers.Length; i++)
+        {
+            if (_descriptor.Peers[i].Node == node)
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    private void AnswerSatisfied()
+    {
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            ref PendingOpenWrite write = ref _writes.Find(operation);
+            if (write.Number > _journal.Durable)
+            {
+                break;
+            }
+
+            AnswerIfSatisfied(operation, ref write);
+        }
+    }
+
+    /// <summary>Async: durable here. Sync: durable on a majority, or on every replica that can be reached.</summary>
+    private void AnswerIfSatisfied(ulong operation, ref PendingOpenWrite write)
+    {
+        if (write.Number > _journal.Durable)
+        {
+            return;
+        }
+
+        int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
+        if (_descriptor.Mode.Replication != Replication.Sync || copies >= PartitionPolicy.Majority(_descriptor.Places.Length))
+        {
+            Answer(operation, copies, degraded: false);
+            return;
+        }
+
+        for (int i = 0; i < _descriptor.Peers.Length; i++)
+        {
+            if ((write.HeldBy & (1UL << i)) == 0 && _peers.IsReachable(_descriptor.Peers[i].Node))
+            {
+                return;
+            }
+        }
+
+        Answer(operation, copies, degraded: true);
+    }
+
+    private void Answer(ulong operation, int acknowledgements, bool degraded)
+    {
+        ref PendingOpenWrite write = ref _writes.Find(operation);
+        _completions.Add(new Completion
+        {
+            Handle = write.Handle,
+            Outcome = Outcome.Done,
+            Version = write.Version,
+            Acknowledgements = acknowledgements,
+            Degraded = degraded,
+        });
+        _writes.Remove(operation);
+    }
+}

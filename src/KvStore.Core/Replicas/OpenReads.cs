@@ -1,0 +1,241 @@
+using System.Buffers;
+using KvStore.Core.Eventual;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Versioning;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// Reads of an open shard: from this replica as it stands, or joined from a majority. A quorum read never stores what it joined (an object without the dots that explain it would let equal
+/// clocks hide unequal data); it repairs by pulling from whoever knew more.
+/// </summary>
+internal sealed class OpenReads(
+    ShardDescriptor descriptor,
+    ReplicaOptions options,
+    ReplicaClock clock,
+    DottedReplica dotted,
+    DottedJournal journal,
+    RecordLoader loader,
+    IPeerTransport transport,
+    PeerReachability peers,
+    CompletionSink completions,
+    OpenHealing healing)
+{
+    private sealed class QuorumRead(ClientOperation operation, DottedObject joined)
+    {
+        public ClientOperation Operation { get; } = operation;
+
+        public DottedObject Joined { get; set; } = joined;
+
+        public int Answers { get; set; }
+
+        public HashSet<NodeId> Answered { get; } = [];
+    }
+
+    private readonly Dictionary<ulong, QuorumRead> _quorum = [];
+    private readonly ArrayBufferWriter<byte> _message = new(256);
+    private ulong _lastOperation;
+
+    public int PendingCount => _quorum.Count;
+
+    public static ReadOnlyMemory<byte> EncodeVersion(DottedObject filled)
+    {
+        var output = new ArrayBufferWriter<byte>(48);
+        ObjectVersion.Of(filled).Encode(output);
+        return output.WrittenMemory;
+    }
+
+    public void Submit(in ClientOperation operation)
+    {
+        RequestClass request = operation.Level switch
+        {
+            ReadLevel.Linearizable => RequestClass.LinearizableRead,
+            ReadLevel.Quorum => RequestClass.QuorumRead,
+            _ => RequestClass.StaleRead,
+        };
+        switch (PartitionPolicy.Decide(open: true, peers.Reachable, peers.Configured, request))
+        {
+            case PolicyDecision.RefuseNotOffered:
+                completions.Refuse(operation, RefusalCode.LevelNotOffered, "An ap keyspace offers the levels eventual and quorum; linearizable needs a cp keyspace.");
+                return;
+            case PolicyDecision.RefuseNoQuorum:
+                completions.RefuseForQuorum(operation);
+                return;
+            default:
+                break;
+        }
+
+        if (operation.Kind == OperationKind.Scan)
+        {
+            Scan(operation);
+        }
+        else
+        {
+            Get(operation);
+        }
+    }
+
+    /// <summary>Another replica gathers a quorum.</summary>
+    public void Answer(NodeId from, ReadRequest request)
+    {
+        if (!journal.TryFind(request.Key.Span, out DottedObject stored))
+        {
+            loader.Load(RecordSpace.Data, request.Key.Span, () => Answer(from, request));
+            return;
+        }
+
+        _message.ResetWrittenCount();
+        new ReadResponse(request.Operation, dotted.IsRecovering, dotted.Fill(request.Key, stored)).Encode(_message);
+        transport.Send(descriptor.Shard, from, DottedMessageKind.ReadResponse, _message.WrittenSpan);
+    }
+
+    public void OnResponse(NodeId from, ReadResponse response)
+    {
+        if (!_quorum.TryGetValue(response.Operation, out QuorumRead? read) || !read.Answered.Add(from))
+        {
+            return;
+        }
+
+        DottedObject before = read.Joined;
+        read.Joined = DottedObject.Sync(before, response.Object);
+        if (!response.Recovering && !before.Values.SequenceEqual(read.Joined.Values))
+        {
+            healing.PullFrom(from);
+        }
+
+        read.Answers += response.Recovering ? 0 : 1;
+        FinishIfMajority(response.Operation, read);
+    }
+
+    public void OnTick()
+    {
+        if (_quorum.Count == 0)
+        {
+            return;
+        }
+
+        foreach ((ulong number, QuorumRead read) in _quorum)
+        {
+            if (read.Operation.DeadlineMs <= clock.NowMs)
+            {
+                completions.Unknown(read.Operation.Handle, RefusalCode.DeadlineExceeded, "Too few replicas answered the quorum read in time.");
+                _quorum.Remove(number);
+            }
+        }
+    }
+
+    public void FailAll(RefusalCode code, string reason)
+    {
+        foreach (QuorumRead read in _quorum.Values)
+        {
+            completions.Refuse(read.Operation, code, reason);
+        }
+
+        _quorum.Clear();
+    }
+
+    private void Get(ClientOperation operation)
+    {
+        if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
+        {
+            loader.Load(RecordSpace.Data, operation.Key.Span, () => Get(operation));
+            return;
+        }
+
+        DottedObject filled = dotted.Fill(new Key(operation.Key), stored);
+        if (operation.Level == ReadLevel.Quorum && descriptor.Peers.Length > 0)
+        {
+            Gather(operation, filled);
+        }
+        else
+        {
+            Complete(operation, filled, answers: 1);
+        }
+    }
+
+    private void Gather(in ClientOperation operation, DottedObject own)
+    {
+        ulong number = ++_lastOperation;
+        var read = new QuorumRead(operation, own) { Answers = dotted.IsRecovering ? 0 : 1 };
+        _quorum.Add(number, read);
+        _message.ResetWrittenCount();
+        new ReadRequest(number, new Key(operation.Key)).Encode(_message);
+        foreach (ReplicaPlace peer in descriptor.Peers)
+        {
+            transport.Send(descriptor.Shard, peer.Node, DottedMessageKind.ReadRequest, _message.WrittenSpan);
+        }
+    }
+
+    private void FinishIfMajority(ulong number, QuorumRead read)
+    {
+        if (read.Answers >= PartitionPolicy.Majority(descriptor.Places.Length))
+        {
+            _quorum.Remove(number);
+            Complete(read.Operation, read.Joined, read.Answers);
+        }
+    }
+
+    private void Complete(in ClientOperation operation, DottedObject filled, int answers)
+    {
+        bool found = !filled.IsEmpty;
+        completions.Add(new Completion
+        {
+            Handle = operation.Handle,
+            Outcome = Outcome.Done,
+            Found = found,
+            Value = found ? filled.Winner.Value : default,
+            Version = EncodeVersion(filled),
+            Siblings = filled.SiblingCount > 1 ? SiblingsOf(filled) : null,
+            Acknowledgements = answers,
+            Degraded = dotted.IsRecovering,
+            StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
+        });
+    }
+
+    private void Scan(ClientOperation operation)
+    {
+        VersionVector clockBase = dotted.Clock.BaseVector;
+        loader.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
+        {
+            var items = new List<ScanItem>(page.Records.Count);
+            foreach (ScannedRecord record in page.Records)
+            {
+                DottedObject filled = DottedObject.Decode(record.Record).Fill(clockBase);
+                if (!filled.IsEmpty)
+                {
+                    items.Add(new ScanItem(record.Key, filled.Winner.Value, LogIndex.Zero, EncodeVersion(filled), filled.SiblingCount));
+                }
+            }
+
+            if (items.Count == 0 && page.More)
+            {
+                // A page of nothing but deleted keys whose records still fade: go on behind it.
+                Scan(operation with { After = page.Records[^1].Key });
+                return;
+            }
+
+            completions.Add(new Completion
+            {
+                Handle = operation.Handle,
+                Outcome = Outcome.Done,
+                Items = items,
+                More = page.More,
+                Acknowledgements = 1,
+                Degraded = dotted.IsRecovering,
+                StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+            });
+        });
+    }
+
+    private static List<SiblingView> SiblingsOf(DottedObject filled)
+    {
+        var siblings = new List<SiblingView>(filled.SiblingCount);
+        foreach (ref readonly DottedValue value in filled.Values)
+        {
+            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs));
+        }
+
+        return siblings;
+    }
+}

@@ -1,0 +1,367 @@
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using Replication = KvStore.Core.Policy.Replication;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// The ordered regime of one shard, on the path of a request:
+/// <list type="number">
+/// <item>A write is checked, encoded once (<see cref="WriteCommand"/>) and proposed; all writes of a turn leave in one append message per follower.</item>
+/// <item>It is answered where its keyspace's replication says: applied (sync, and every conditional write), durable here (async), queued (best-effort).</item>
+/// <item>A linearizable read joins the batch of its turn, waits for the batch's ReadIndex and for the apply, and is answered from the view.</item>
+/// <item>A stale read is answered from the view as it stands.</item>
+/// </list>
+/// </summary>
+internal sealed class OrderedEngine(
+    ShardDescriptor descriptor,
+    ReplicaOptions options,
+    ReplicaClock clock,
+    ConsensusDriver consensus,
+    KvStateMachine stateMachine,
+    ViewState view,
+    RecordLoader loader,
+    ViewReader reader,
+    CompletionSink completions)
+{
+    private readonly RaftNode _raft = consensus.Raft;
+    private readonly PendingWrites _writes = new();
+    private readonly PendingReads _reads = new();
+    private readonly PayloadArena _arena = new();
+    private readonly List<ulong> _expired = [];
+
+    /// <summary>The newest index acknowledged before its commit: leader reads wait for it, so that an early acknowledgement is never followed by an older answer.</summary>
+    private LogIndex _acknowledgedEarly;
+    private bool _loadingForApply;
+
+    public int PendingCount => _writes.Count + _reads.Count;
+
+    /// <summary>Async modes: only the acknowledging replica syncs at once; the others may ride along.</summary>
+    public SyncUrgency Urgency => descriptor.Mode.Replication switch
+    {
+        Replication.Sync => SyncUrgency.Now,
+        Replication.Async when _raft.State == RaftRole.Leader => SyncUrgency.Now,
+        _ => SyncUrgency.Lazy,
+    };
+
+    public void Write(in ClientOperation operation)
+    {
+        LogIndex expected = LogIndex.Zero;
+        if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
+        {
+            completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
+            return;
+        }
+
+        if (!CanLead(operation))
+        {
+            return;
+        }
+
+        if (PendingCount >= options.MaxPending)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
+            return;
+        }
+
+        Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length));
+        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch);
+        uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
+        if (!operation.Request.IsNone && stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult repeated))
+        {
+            completions.Add(Answer(operation.Handle, repeated));
+            return;
+        }
+
+        Propose(operation, payload);
+    }
+
+    public void Read(in ClientOperation operation, bool linearizable)
+    {
+        if (!linearizable)
+        {
+            reader.Serve(operation, stale: true);
+            return;
+        }
+
+        if (!CanLead(operation))
+        {
+            return;
+        }
+
+        if (PendingCount >= options.MaxPending)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
+            return;
+        }
+
+        if (_reads.Gathering is null)
+        {
+            ReadResult result = _raft.ReadIndex(_reads.Open());
+            if (result != ReadResult.Accepted)
+            {
+                _reads.Recycle(_reads.TakeGathering());
+                RefuseToLead(operation, result == ReadResult.Overloaded ? RefusalCode.Overloaded : RefusalCode.NoLeader);
+                return;
+            }
+        }
+
+        _reads.Add(operation);
+    }
+
+    /// <summary>One turn of the loop is over for this replica: hand everything to Raft, carry out what it wants, apply what is committed, answer.</summary>
+    public void Turn(SnapshotSender snapshots)
+    {
+        _reads.Close();
+        while (_raft.HasReady)
+        {
+            Ready ready = consensus.Turn(Urgency);
+            foreach (ReadState state in ready.ReadStates)
+            {
+                OnReadState(state);
+            }
+
+            foreach (ReplicaId follower in ready.SnapshotsWanted)
+            {
+                snapshots.Want(follower);
+            }
+
+            if (ready.LeadershipChanged is { } change && change.Role != RaftRole.Leader)
+            {
+                snapshots.Abort();
+                EndLeadership();
+            }
+
+            Apply();
+        }
+
+        ServeReads();
+    }
+
+    public void OnDurable(LogPosition position)
+    {
+        consensus.OnDurable(position);
+        if (descriptor.Mode.Replication == Replication.Async && _raft.State == RaftRole.Leader && _raft.HasQuorumContact)
+        {
+            while (_writes.TryTakeEarly(_raft.StableIndex, out PendingWrite write))
+            {
+                AcknowledgeEarly(write.Handle, write.Index);
+            }
+        }
+    }
+
+    /// <summary>The view was replaced by a snapshot: what waited to be applied is in it.</summary>
+    public void OnSnapshotInstalled()
+    {
+        consensus.ToApply.Clear();
+        _loadingForApply = false;
+    }
+
+    public void OnTick()
+    {
+        _expired.Clear();
+        _writes.TakeExpired(clock.NowMs, _expired);
+        _reads.TakeExpired(clock.NowMs, _expired);
+        foreach (ulong handle in _expired)
+        {
+            completions.Unknown(handle, RefusalCode.DeadlineExceeded, "The deadline passed before the shard could answer.");
+        }
+    }
+
+    public void FailAll(RefusalCode code, string reason)
+    {
+        while (_writes.TryTakeAny(out PendingWrite write))
+        {
+            completions.Unknown(write.Handle, code, reason);
+        }
+
+        _reads.Close();
+        while (_reads.TryTakeAborted(ulong.MaxValue, out List<ClientOperation> operations))
+        {
+            RefuseReads(operations, code, reason);
+        }
+
+        while (_reads.TryTakeReady(new LogIndex(ulong.MaxValue), out List<ClientOperation> operations))
+        {
+            RefuseReads(operations, code, reason);
+        }
+    }
+
+    /// <summary>Whether this replica leads and its side has a majority; otherwise the operation is refused at once.</summary>
+    private bool CanLead(in ClientOperation operation)
+    {
+        if (_raft.State == RaftRole.Leader && completions.MajorityReachable)
+        {
+            return true;
+        }
+
+        RefuseToLead(operation, RefusalCode.NoLeader);
+        return false;
+    }
+
+    private void RefuseToLead(in ClientOperation operation, RefusalCode code)
+    {
+        NodeId leader = _raft.Leader.IsNone || _raft.State == RaftRole.Leader ? default : descriptor.NodeOf(_raft.Leader);
+        if (!completions.MajorityReachable)
+        {
+            completions.RefuseForQuorum(operation);
+        }
+        else if (code == RefusalCode.Overloaded)
+        {
+            completions.Refuse(operation, code, "Too many reads wait for a confirmation of leadership; slow down and try again.");
+        }
+        else if (!leader.IsNone)
+        {
+            completions.Refuse(operation, RefusalCode.NotLeader, "Another replica leads this shard.", leader);
+        }
+        else
+        {
+            completions.Refuse(operation, RefusalCode.NoLeader, "The shard is electing a leader; try again in a moment.");
+        }
+    }
+
+    private void Propose(in ClientOperation operation, ReadOnlyMemory<byte> payload)
+    {
+        switch (_raft.Propose(payload, out Term term, out LogIndex index))
+        {
+            case ProposeResult.Accepted:
+                bool early = operation.Condition == WriteCondition.None && descriptor.Mode.Replication != Replication.Sync;
+                bool now = early && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact;
+                _writes.Add(new PendingWrite { Index = index, Term = term, Handle = now ? 0 : operation.Handle, DeadlineMs = operation.DeadlineMs, Early = early });
+                if (now)
+                {
+                    AcknowledgeEarly(operation.Handle, index);
+                }
+
+                break;
+            case ProposeResult.NotLeader:
+                RefuseToLead(operation, RefusalCode.NoLeader);
+                break;
+            default:
+                completions.Refuse(operation, RefusalCode.Overloaded, "The shard's log has too much that is not committed yet; slow down and try again.");
+                break;
+        }
+    }
+
+    private void AcknowledgeEarly(ulong handle, LogIndex index)
+    {
+        _acknowledgedEarly = LogIndex.Max(_acknowledgedEarly, index);
+        completions.Add(new Completion { Handle = handle, Outcome = Outcome.Done, OrderedVersion = index, Acknowledgements = 1 });
+    }
+
+    private void OnReadState(in ReadState state)
+    {
+        if (!state.Aborted)
+        {
+            _reads.Confirm(state.Context, LogIndex.Max(state.Index, _acknowledgedEarly));
+            return;
+        }
+
+        while (_reads.TryTakeAborted(state.Context, out List<ClientOperation> operations))
+        {
+            RefuseReads(operations, RefusalCode.LeadershipLost, "The leadership moved while the read waited; try again.");
+        }
+    }
+
+    private void RefuseReads(List<ClientOperation> operations, RefusalCode code, string reason)
+    {
+        foreach (ClientOperation operation in operations)
+        {
+            completions.Refuse(operation, code, reason);
+        }
+
+        _reads.Recycle(operations);
+    }
+
+    private void EndLeadership()
+    {
+        _acknowledgedEarly = LogIndex.Zero;
+        while (_writes.TryTakeAny(out PendingWrite write))
+        {
+            if (write.Handle != 0)
+            {
+                completions.Unknown(write.Handle, RefusalCode.LeadershipLost, "The leadership moved before the write was known to be committed; it may still be.");
+            }
+        }
+    }
+
+    private void Apply()
+    {
+        LogIndex before = view.Applied;
+        while (!_loadingForApply && consensus.ToApply.TryPeek(out Entry entry))
+        {
+            if (entry.Kind == EntryKind.Data)
+            {
+                if (!stateMachine.TryApply(entry, out ApplyResult result))
+                {
+                    _loadingForApply = true;
+                    loader.Load(RecordSpace.Data, WriteCommand.Decode(entry.Payload.Span).Key, OnLoadedForApply);
+                    break;
+                }
+
+                AnswerApplied(entry, result);
+            }
+
+            consensus.ToApply.Dequeue();
+            view.AdvanceApplied(entry.Index, entry.Term);
+        }
+
+        if (view.Applied > before)
+        {
+            _raft.OnApplied(view.Applied);
+        }
+    }
+
+    private void OnLoadedForApply()
+    {
+        _loadingForApply = false;
+        Apply();
+        ServeReads();
+    }
+
+    private void AnswerApplied(in Entry entry, in ApplyResult result)
+    {
+        while (_writes.TryTakeApplied(entry.Index, out PendingWrite write))
+        {
+            if (write.Handle == 0)
+            {
+                continue;
+            }
+
+            // Another entry at this index means that the proposed one is gone for good.
+            completions.Add(write.Index == entry.Index && write.Term == entry.Term
+                ? Answer(write.Handle, result)
+                : new Completion { Handle = write.Handle, Outcome = Outcome.NotDone, Code = RefusalCode.LeadershipLost });
+        }
+    }
+
+    private Completion Answer(ulong handle, in ApplyResult result) => new()
+    {
+        Handle = handle,
+        Outcome = result.Outcome,
+        Code = result.Code,
+        OrderedVersion = result.Version,
+        Acknowledgements = PartitionPolicy.Majority(descriptor.Places.Length),
+        Reason = result.Code switch
+        {
+            RefusalCode.RequestExpired => "The request id is older than this shard remembers; whether it was applied can't be told. Read the key before writing again.",
+            RefusalCode.RequestReused => "The request id was used for another write; draw a new one for each write.",
+            RefusalCode.Overloaded => "Too many unfinished requests in this client session, or too many sessions.",
+            _ => null,
+        },
+    };
+
+    private void ServeReads()
+    {
+        while (_reads.TryTakeReady(view.Applied, out List<ClientOperation> operations))
+        {
+            foreach (ref readonly ClientOperation operation in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(operations))
+            {
+                reader.Serve(operation, stale: false);
+            }
+
+            _reads.Recycle(operations);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+namespace KvStore.Core.Replicas;
+
+/// <summary>A write of an open shard that this replica coordinates and has not answered.</summary>
+internal struct PendingOpenWrite
+{
+    /// <summary>Zero once answered.</summary>
+    public ulong Handle;
+    public long DeadlineMs;
+
+    /// <summary>The running number of its log record here.</summary>
+    public ulong Number;
+
+    /// <summary>Which peers, by their place among the shard's peers, hold it durably.</summary>
+    public ulong HeldBy;
+    public ReadOnlyMemory<byte> Version;
+}
+
+/// <summary>Unanswered writes by operation number: a ring, because numbers count up and most are answered in order.</summary>
+internal sealed class PendingOpenWrites
+{
+    private PendingOpenWrite[] _ring = new PendingOpenWrite[64];
+    private ulong _first = 1;
+
+    /// <summary>The number that the next write gets.</summary>
+    public ulong Next { get; private set; } = 1;
+
+    public int Count { get; private set; }
+
+    public ulong Add(in PendingOpenWrite write)
+    {
+        if (Next - _first == (ulong)_ring.Length)
+        {
+            Grow();
+        }
+
+        ulong operation = Next++;
+        _ring[Slot(operation)] = write;
+        Count++;
+        return operation;
+    }
+
+    /// <summary>The write of an operation number; a null reference where it is answered or never was.</summary>
+    public ref PendingOpenWrite Find(ulong operation)
+    {
+        if (operation >= _first && operation < Next && _ring[Slot(operation)].Handle != 0)
+        {
+            return ref _ring[Slot(operation)];
+        }
+
+        return ref System.Runtime.CompilerServices.Unsafe.NullRef<PendingOpenWrite>();
+    }
+
+    public void Remove(ulong operation)
+    {
+        _ring[Slot(operation)] = default;
+        Count--;
+        while (_first < Next && _ring[Slot(_first)].Handle == 0)
+        {
+            _first++;
+        }
+    }
+
+    /// <summary>Unanswered operation numbers, oldest first. The caller may remove the one it is given.</summary>
+    public IEnumerable<ulong> Unanswered()
+    {
+        ulong end = Next;
+        for (ulong operation = _first; operation < end; operation++)
+        {
+            if (_ring[Slot(operation)].Handle != 0)
+            {
+                yield return operation;
+            }
+        }
+    }
+
+    private int Slot(ulong operation) => (int)(operation & (ulong)(_ring.Length - 1));
+
+    private void Grow()
+    {
+        PendingOpenWrite[] old = _ring;
+        _ring = new PendingOpenWrite[old.Length * 2];
+        for (ulong operation = _first; operation < Next; operation++)
+        {
+            _ring[Slot(operation)] = old[(int)(operation & (ulong)(old.Length - 1))];
+        }
+    }
+}

@@ -1,0 +1,50 @@
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// What waits for the disk: single records and scans, each with what to do when it is there. The loop never blocks: the work is parked here, and the loop goes on. A continuation per
+/// disk read is an allocation that does not matter beside the read.
+/// </summary>
+internal sealed class RecordLoader(IReplicaStorage storage, ViewState view)
+{
+    private readonly Dictionary<ulong, Action> _loads = [];
+    private readonly Dictionary<ulong, Action<ScanPage>> _scans = [];
+    private ulong _lastTag;
+
+    public int Waiting => _loads.Count + _scans.Count;
+
+    /// <summary>Fetches a record into memory, then runs <paramref name="then"/> on the loop.</summary>
+    public void Load(RecordSpace space, ReadOnlySpan<byte> key, Action then)
+    {
+        ulong tag = ++_lastTag;
+        _loads.Add(tag, then);
+        storage.BeginLoad(space, key.ToArray(), tag);
+    }
+
+    /// <summary>Seals the view and reads one page of it as it stands now.</summary>
+    public void Scan(RecordSpace space, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<ScanPage> then)
+    {
+        view.Seal();
+        ulong tag = ++_lastTag;
+        _scans.Add(tag, then);
+        storage.BeginScan(new ScanRequest { Tag = tag, Space = space, Prefix = prefix, After = after, AfterSpace = space, MaxRecords = maxRecords, MaxBytes = maxBytes });
+    }
+
+    public void OnLoaded(ulong tag)
+    {
+        if (_loads.Remove(tag, out Action? then))
+        {
+            then();
+        }
+    }
+
+    public bool OnScanned(ScanPage page)
+    {
+        if (!_scans.Remove(page.Tag, out Action<ScanPage>? then))
+        {
+            return false;
+        }
+
+        then(page);
+        return true;
+    }
+}

@@ -1,0 +1,42 @@
+using KvStore.Core.Consensus;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>Bounds and timing of one shard replica. Times are counted in ticks of <see cref="TickMs"/>.</summary>
+public sealed record ReplicaOptions
+{
+    public RaftOptions Raft { get; init; } = RaftOptions.Default;
+
+    /// <summary>Length of a tick in milliseconds.</summary>
+    public int TickMs { get; init; } = 25;
+
+    /// <summary>A unit of the view is sealed when it holds this many bytes; small units keep the write-behind smooth.</summary>
+    public int SealBytes { get; init; } = 512 * 1024;
+
+    /// <summary>A unit that isn't empty is sealed at the latest after this many ticks.</summary>
+    public int SealTicks { get; init; } = 20;
+
+    /// <summary>Applied entries that stay in memory for followers that lag; further behind, they get a snapshot.</summary>
+    public int KeepEntries { get; init; } = 8_192;
+
+    /// <summary>Entries are compacted in steps of this many, so that the log's array moves rarely.</summary>
+    public int CompactStep { get; init; } = 4_096;
+
+    /// <summary>Operations that one replica holds unanswered; more are refused.</summary>
+    public int MaxPending { get; init; } = 16_384;
+
+    /// <summary>Bytes of one snapshot page.</summary>
+    public int SnapshotPageBytes { get; init; } = 512 * 1024;
+
+    /// <summary>A snapshot page that is not answered in this many ticks ends the attempt.</summary>
+    public int SnapshotPageTicks { get; init; } = 200;
+
+    /// <summary>How often an open shard tells its peers what it has, when that has changed or a peer lags. In ticks.</summary>
+    public int AdvertiseTicks { get; init; } = 20;
+
+    /// <summary>A pull that is not answered in this many ticks is sent again.</summary>
+    public int PullTicks { get; init; } = 80;
+
+    /// <summary>Bytes of records in one page of a scan, give or take the last record.</summary>
+    public int ScanPageBytes { get; init; } = 1_048_576;
+}

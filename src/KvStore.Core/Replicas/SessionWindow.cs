@@ -1,0 +1,149 @@
+using System.Buffers.Binary;
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>What the state machine remembers of one applied request.</summary>
+internal readonly record struct RememberedResult(uint PayloadHash, RefusalCode Code, LogIndex Version, bool Known)
+{
+    public static readonly RememberedResult Absent;
+}
+
+/// <summary>
+/// The results of one client session above its acknowledged floor: a ring over sequence numbers. It grows with what the client has in flight, not with what it has done.
+/// </summary>
+internal sealed class SessionWindow(ulong session)
+{
+    /// <summary>Sequence numbers above the floor that are remembered. A client keeps fewer than this unfinished.</summary>
+    public const int MaxSpan = 4_096;
+
+    private const int BytesPerResult = 8 + 4 + 1 + 8;
+
+    private RememberedResult[] _ring = new RememberedResult[16];
+
+    public ulong Session { get; } = session;
+
+    /// <summary>Requests at or below this are forgotten.</summary>
+    public ulong Floor { get; private set; }
+
+    /// <summary>The hybrid timestamp of the newest request, to find idle sessions.</summary>
+    public ulong LastUsed { get; private set; }
+
+    public RememberedResult Find(ulong sequence)
+    {
+        Invariant.Assert(sequence > Floor);
+        return sequence - Floor > (ulong)_ring.Length ? RememberedResult.Absent : _ring[Slot(sequence)];
+    }
+
+    /// <summary>Moves the floor up. It never moves down: an older request may arrive late.</summary>
+    public void Raise(ulong floor)
+    {
+        if (floor <= Floor)
+        {
+            return;
+        }
+
+        if (floor - Floor >= (ulong)_ring.Length)
+        {
+            Array.Clear(_ring);
+        }
+        else
+        {
+            for (ulong sequence = Floor + 1; sequence <= floor; sequence++)
+            {
+                _ring[Slot(sequence)] = RememberedResult.Absent;
+            }
+        }
+
+        Floor = floor;
+    }
+
+    /// <summary>Remembers a result. False when the sequence number lies too far above the floor.</summary>
+    public bool TryRemember(ulong sequence, in RememberedResult result, ulong timestamp)
+    {
+        Invariant.Assert(sequence > Floor);
+        ulong span = sequence - Floor;
+        if (span > MaxSpan)
+        {
+            return false;
+        }
+
+        if (span > (ulong)_ring.Length)
+        {
+            Grow((int)span);
+        }
+
+        _ring[Slot(sequence)] = result with { Known = true };
+        LastUsed = Math.Max(LastUsed, timestamp);
+        return true;
+    }
+
+    public byte[] Encode()
+    {
+        int count = 0;
+        foreach (RememberedResult result in _ring)
+        {
+            count += result.Known ? 1 : 0;
+        }
+
+        byte[] bytes = new byte[16 + (count * BytesPerResult)];
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes, Floor);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(8), LastUsed);
+        int at = 16;
+        for (ulong sequence = Floor + 1; sequence <= Floor + (ulong)_ring.Length; sequence++)
+        {
+            RememberedResult result = _ring[Slot(sequence)];
+            if (result.Known)
+            {
+                BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(at), sequence);
+                BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(at + 8), result.PayloadHash);
+                bytes[at + 12] = (byte)result.Code;
+                BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(at + 13), result.Version.Value);
+                at += BytesPerResult;
+            }
+        }
+
+        return bytes;
+    }
+
+    public static SessionWindow Decode(ulong session, ReadOnlySpan<byte> bytes)
+    {
+        Invariant.Assert(bytes.Length >= 16 && (bytes.Length - 16) % BytesPerResult == 0, "a session record has whole results");
+        var window = new SessionWindow(session) { Floor = BinaryPrimitives.ReadUInt64LittleEndian(bytes) };
+        ulong lastUsed = BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]);
+        for (ReadOnlySpan<byte> rest = bytes[16..]; rest.Length > 0; rest = rest[BytesPerResult..])
+        {
+            var result = new RememberedResult(
+                BinaryPrimitives.ReadUInt32LittleEndian(rest[8..]),
+                (RefusalCode)rest[12],
+                new LogIndex(BinaryPrimitives.ReadUInt64LittleEndian(rest[13..])),
+                Known: true);
+            Invariant.Assert(window.TryRemember(BinaryPrimitives.ReadUInt64LittleEndian(rest), result, lastUsed), "a stored session fits its window");
+        }
+
+        window.LastUsed = lastUsed;
+        return window;
+    }
+
+    private int Slot(ulong sequence) => (int)(sequence & (ulong)(_ring.Length - 1));
+
+    private void Grow(int span)
+    {
+        int length = _ring.Length;
+        while (length < span)
+        {
+            length *= 2;
+        }
+
+        RememberedResult[] old = _ring;
+        _ring = new RememberedResult[length];
+        for (ulong sequence = Floor + 1; sequence <= Floor + (ulong)old.Length; sequence++)
+        {
+            RememberedResult result = old[(int)(sequence & (ulong)(old.Length - 1))];
+            if (result.Known)
+            {
+                _ring[Slot(sequence)] = result;
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// Takes a snapshot page by page into a view beside the current one, and switches over when the last page is in. Pages come in order or not at all: one that is missing ends the attempt, and
+/// the leader begins anew.
+/// </summary>
+internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
+{
+    private ReplicaId _from;
+    private ulong _attempt;
+    private Term _term;
+    private int _nextPage;
+    private ViewPosition _position;
+
+    /// <summary>All pages are in, and the switch is not durable yet: nothing may be applied, sealed or scanned.</summary>
+    public bool IsCommitting { get; private set; }
+
+    public void OnPage(in SnapshotPage page)
+    {
+        if (IsCommitting)
+        {
+            return;
+        }
+
+        bool accepted = page.Number == 0
+            ? TryBegin(page)
+            : page.From == _from && page.SnapshotId == _attempt && page.Term == _term && page.Number == _nextPage;
+        if (!accepted)
+        {
+            // A page that was repeated is answered again; anything else is refused, so that the sender does not wait in vain.
+            bool repeated = page.From == _from && page.SnapshotId == _attempt && page.Number < _nextPage;
+            Answer(page, reject: !repeated);
+            return;
+        }
+
+        foreach (ScannedRecord record in page.Records)
+        {
+            storage.Install(record.Space, record.Key.Span, record.Record.Span);
+        }
+
+        _nextPage++;
+        Answer(page, reject: false);
+        if (page.Last && raft.BeginSnapshotInstall(_from, _term, _position.Applied, _position.AppliedTerm))
+        {
+            IsCommitting = true;
+            storage.CommitInstall(_position);
+        }
+    }
+
+    /// <summary>The switch is durable.</summary>
+    public void OnInstalled()
+    {
+        Invariant.Assert(IsCommitting);
+        IsCommitting = false;
+        ReplicaId from = _from;
+        _from = default;
+
+        // Only now may older entries be declared void: before, they were what this replica had acknowledged.
+        storage.Append(LogRecordKind.SnapshotInstalled, _position.AppliedTerm, _position.Applied, [], SyncUrgency.Now);
+        raft.OnSnapshotInstalled(_position.Applied, _position.AppliedTerm, from, _term);
+    }
+
+    private bool TryBegin(in SnapshotPage page)
+    {
+        if (!raft.WouldAcceptSnapshot(page.From, page.Term, page.Position.Applied, page.Position.AppliedTerm))
+        {
+            raft.RefuseSnapshot(page.From, page.Position.Applied, page.Position.AppliedTerm);
+            return false;
+        }
+
+        _from = page.From;
+        _attempt = page.SnapshotId;
+        _term = page.Term;
+        _position = page.Position;
+        _nextPage = 0;
+        storage.BeginInstall();
+        return true;
+    }
+
+    private void Answer(in SnapshotPage page, bool reject)
+    {
+        NodeId node = descriptor.NodeOf(page.From);
+        if (node.IsNone)
+        {
+            return;
+        }
+
+        transport.Send(descriptor.Shard, node, new RaftMessage
+        {
+            Kind = RaftMessageKind.SnapshotResponse,
+            From = descriptor.Self.Replica,
+            To = page.From,
+            Term = raft.Term,
+            Index = new LogIndex((ulong)page.Number),
+            Round = page.SnapshotId,
+            Reject = reject,
+        });
+    }
+}

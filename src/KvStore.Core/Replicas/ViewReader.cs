@@ -1,0 +1,82 @@
+using KvStore.Core.Versioning;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>Answers gets and scans from the view of an ordered shard.</summary>
+internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
+{
+    /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
+    private const int MaxWaiting = 4_096;
+
+    public void Serve(in ClientOperation operation, bool stale)
+    {
+        if (operation.Kind == OperationKind.Scan)
+        {
+            Scan(operation, stale);
+            return;
+        }
+
+        switch (storage.Find(RecordSpace.Data, operation.Key.Span, out ReadOnlyMemory<byte> record))
+        {
+            case RecordLookup.Found:
+                OrderedRecord found = OrderedRecord.Decode(record);
+                completions.Add(new Completion
+                {
+                    Handle = operation.Handle,
+                    Outcome = Outcome.Done,
+                    Found = true,
+                    Value = found.Value,
+                    OrderedVersion = found.Index,
+                    Acknowledgements = 1,
+                    StalenessMs = stale ? estimateStalenessMs() : 0,
+                });
+                break;
+            case RecordLookup.Absent:
+                completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
+                break;
+            default:
+                Park(operation, stale);
+                break;
+        }
+    }
+
+    private void Park(ClientOperation operation, bool stale)
+    {
+        if (loader.Waiting >= MaxWaiting)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many reads wait for the disk; slow down and try again.");
+            return;
+        }
+
+        loader.Load(RecordSpace.Data, operation.Key.Span, () => Serve(operation, stale));
+    }
+
+    private void Scan(ClientOperation operation, bool stale)
+    {
+        if (loader.Waiting >= MaxWaiting)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many reads wait for the disk; slow down and try again.");
+            return;
+        }
+
+        loader.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
+        {
+            var items = new List<ScanItem>(page.Records.Count);
+            foreach (ScannedRecord record in page.Records)
+            {
+                OrderedRecord decoded = OrderedRecord.Decode(record.Record);
+                items.Add(new ScanItem(record.Key, decoded.Value, decoded.Index, default, 1));
+            }
+
+            completions.Add(new Completion
+            {
+                Handle = operation.Handle,
+                Outcome = Outcome.Done,
+                Items = items,
+                More = page.More,
+                Acknowledgements = 1,
+                StalenessMs = stale ? estimateStalenessMs() : 0,
+            });
+        });
+    }
+}

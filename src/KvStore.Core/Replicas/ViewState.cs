@@ -1,0 +1,84 @@
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// Where the replica's view stands, and when it is sealed: the one place that knows the position, so that data, dedup table and clock are always sealed together.
+/// </summary>
+internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
+{
+    private readonly List<Action> _beforeSeal = [];
+    private int _ticksUnsealed;
+    private ViewPosition _sealed;
+
+    public LogIndex Applied { get; private set; }
+
+    public Term AppliedTerm { get; private set; }
+
+    /// <summary>The number of the last dotted record.</summary>
+    public ulong Dotted { get; private set; }
+
+    public ViewPosition Position => new(Applied, AppliedTerm, Dotted);
+
+    /// <summary>While a snapshot is switched in, the view belongs to storage.</summary>
+    public bool IsReplacing { get; set; }
+
+    /// <summary>Registers what must be put into the view before each seal.</summary>
+    public void BeforeSeal(Action write) => _beforeSeal.Add(write);
+
+    public void AdvanceApplied(LogIndex index, Term term)
+    {
+        Invariant.Assert(index == Applied.Next, "entries are applied one by one, in order");
+        Applied = index;
+        AppliedTerm = term;
+    }
+
+    public void AdvanceDotted(ulong number)
+    {
+        Invariant.Assert(number > Dotted, "dotted records are numbered upwards");
+        Dotted = number;
+    }
+
+    /// <summary>After a restart or an installed snapshot.</summary>
+    public void Reset(in ViewPosition position)
+    {
+        Applied = position.Applied;
+        AppliedTerm = position.AppliedTerm;
+        Dotted = position.Dotted;
+        _sealed = position;
+    }
+
+    /// <summary>Closes the current unit if anything happened since the last.</summary>
+    public void Seal()
+    {
+        if (IsReplacing || (storage.UnsealedBytes == 0 && Position == _sealed))
+        {
+            return;
+        }
+
+        foreach (Action write in _beforeSeal)
+        {
+            write();
+        }
+
+        _sealed = Position;
+        _ticksUnsealed = 0;
+        storage.Seal(_sealed);
+    }
+
+    public void SealIfFull()
+    {
+        if (storage.UnsealedBytes >= options.SealBytes)
+        {
+            Seal();
+        }
+    }
+
+    public void OnTick()
+    {
+        if (Position != _sealed && ++_ticksUnsealed >= options.SealTicks)
+        {
+            Seal();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+using System.Collections.Immutable;
+using Google.Protobuf;
+using KvStore.Contracts.V1;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>The catalog as the record of the system shard, and as the topology that clients follow.</summary>
+internal static class CatalogCodec
+{
+    private const uint Format = 1;
+
+    public static byte[] Encode(ClusterCatalog catalog)
+    {
+        var record = new CatalogRecord
+        {
+            Format = Format,
+            ClusterId = catalog.ClusterId,
+            Revision = catalog.Revision,
+            NextKeyspaceId = catalog.NextKeyspaceId,
+            NextReplicaId = catalog.NextReplicaId,
+        };
+        record.Members.AddRange(catalog.Members.Select(ToWire));
+        record.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace)));
+        return record.ToByteArray();
+    }
+
+    public static ClusterCatalog Decode(ReadOnlySpan<byte> bytes)
+    {
+        CatalogRecord record = CatalogRecord.Parser.ParseFrom(bytes);
+        if (record.Format != Format)
+        {
+            throw new InvalidDataException($"The catalog has format {record.Format}; this version of KvStore reads format {Format}. Upgrade this node.");
+        }
+
+        return new ClusterCatalog
+        {
+            ClusterId = record.ClusterId,
+            Revision = record.Revision,
+            NextKeyspaceId = record.NextKeyspaceId,
+            NextReplicaId = record.NextReplicaId,
+            Members = [.. record.Members.Select(member => new CatalogMember(new NodeId(member.Node), member.Address, member.Weight))],
+            Keyspaces = [.. record.Keyspaces.Select(FromWire)],
+        };
+    }
+
+    public static Topology ToTopology(ClusterCatalog catalog, NodeId self, Func<ShardId, NodeId> leaderOf)
+    {
+        var topology = new Topology { ClusterId = catalog.ClusterId, Revision = catalog.Revision, Node = self.Value };
+        topology.Members.AddRange(catalog.Members.Select(ToWire));
+        topology.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace, leaderOf)));
+        return topology;
+    }
+
+    public static Keyspace ToWire(CatalogKeyspace keyspace, Func<ShardId, NodeId>? leaderOf = null)
+    {
+        var wire = new Keyspace
+        {
+            Id = keyspace.Id,
+            Name = keyspace.Name,
+            Policy = (PartitionPolicy)keyspace.Mode.Partition,
+            Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
+            Epoch = keyspace.Epoch.Value,
+        };
+        for (int number = 0; number < keyspace.Shards.Length; number++)
+        {
+            var shard = new Shard { LeaderHint = leaderOf?.Invoke(new ShardId(keyspace.Id, number)).Value ?? 0 };
+            shard.Replicas.AddRange(keyspace.Shards[number].Select(replica => new Replica { Node = replica.Node.Value, ReplicaId = replica.Replica.Value }));
+            wire.Shards.Add(shard);
+        }
+
+        return wire;
+    }
+
+    private static CatalogKeyspace FromWire(Keyspace wire) => new(
+        wire.Id,
+        wire.Name,
+        new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication),
+        new Epoch(wire.Epoch),
+        [.. wire.Shards.Select(shard => shard.Replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId))).ToImmutableArray())]);
+
+    private static Member ToWire(CatalogMember member) => new() { Node = member.Node.Value, Address = member.Address, Weight = member.Weight };
+}

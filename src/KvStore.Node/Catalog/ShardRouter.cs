@@ -1,0 +1,68 @@
+using System.Collections.Frozen;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>What routing needs of a keyspace.</summary>
+internal readonly record struct KeyspaceRoute(string Name, KeyspaceMode Mode, Epoch Epoch, int ShardCount);
+
+/// <summary>
+/// Where keys live, for every thread of the node: an immutable catalog, swapped whole when the system shard brings a new one.
+/// </summary>
+internal sealed class ShardRouter(NodeId self)
+{
+    private volatile ClusterCatalog _catalog = ClusterCatalog.Empty;
+    private volatile FrozenDictionary<uint, CatalogKeyspace> _byId = FrozenDictionary<uint, CatalogKeyspace>.Empty;
+    private volatile FrozenDictionary<string, CatalogKeyspace> _byName = FrozenDictionary<string, CatalogKeyspace>.Empty;
+
+    public ClusterCatalog Catalog => _catalog;
+
+    public void Publish(ClusterCatalog catalog)
+    {
+        _byId = catalog.Keyspaces.ToFrozenDictionary(keyspace => keyspace.Id);
+        _byName = catalog.Keyspaces.ToFrozenDictionary(keyspace => keyspace.Name);
+        _catalog = catalog;
+    }
+
+    public bool TryFind(uint keyspaceId, out KeyspaceRoute route)
+    {
+        if (_byId.TryGetValue(keyspaceId, out CatalogKeyspace? keyspace))
+        {
+            route = new KeyspaceRoute(keyspace.Name, keyspace.Mode, keyspace.Epoch, keyspace.Shards.Length);
+            return true;
+        }
+
+        route = default;
+        return false;
+    }
+
+    public CatalogKeyspace? Find(string name) => _byName.GetValueOrDefault(name);
+
+    /// <summary>A node that has a replica of a shard which this node has none of: the first in placement order that the detector calls reachable.</summary>
+    public NodeId ReplicaNodeFor(ShardId shard, IReadOnlySet<NodeId> unreachable)
+    {
+        if (!_byId.TryGetValue(shard.Keyspace, out CatalogKeyspace? keyspace) || shard.Number >= keyspace.Shards.Length)
+        {
+            return default;
+        }
+
+        NodeId any = default;
+        foreach (CatalogReplica replica in keyspace.Shards[shard.Number])
+        {
+            if (replica.Node == self)
+            {
+                continue;
+            }
+
+            if (!unreachable.Contains(replica.Node))
+            {
+                return replica.Node;
+            }
+
+            any = replica.Node;
+        }
+
+        return any;
+    }
+}

@@ -1,0 +1,43 @@
+using KvStore.Core.Identity;
+using KvStore.Node.Peers;
+using KvStore.Storage;
+
+namespace KvStore.Node.Loops;
+
+internal enum LoopItemKind : byte
+{
+    /// <summary>A frame of a peer, with messages of many shards.</summary>
+    PeerFrame = 1,
+
+    /// <summary>Operations of one client connection.</summary>
+    Operations = 2,
+    Storage = 3,
+
+    /// <summary>The failure detector changed its mind about a peer.</summary>
+    Reachability = 4,
+
+    /// <summary>The streams to a peer broke: what was forwarded there is unknown.</summary>
+    PeerLost = 5,
+
+    /// <summary>Something rare, to be done on the loop.</summary>
+    Command = 6,
+    Tick = 7,
+}
+
+/// <summary>One thing in a loop's inbox. Only the members of its kind are set.</summary>
+internal readonly struct LoopItem
+{
+    public LoopItemKind Kind { get; init; }
+
+    public InboundFrame? Frame { get; init; }
+
+    public OperationBatch? Operations { get; init; }
+
+    public StorageEvent Storage { get; init; }
+
+    public NodeId Peer { get; init; }
+
+    public bool Reachable { get; init; }
+
+    public Action<ShardLoop>? Command { get; init; }
+}

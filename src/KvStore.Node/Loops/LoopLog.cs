@@ -1,0 +1,21 @@
+using KvStore.Core.Identity;
+
+namespace KvStore.Node.Loops;
+
+internal static partial class LoopLog
+{
+    [LoggerMessage(EventId = 3001, Level = LogLevel.Critical, Message = "Replica {Shard} on this node stops serving: {Reason}")]
+    public static partial void ReplicaFenced(ILogger logger, ShardId shard, string reason);
+
+    [LoggerMessage(EventId = 3002, Level = LogLevel.Critical, Message = "Storage has failed; this node stops serving")]
+    public static partial void StorageFailed(ILogger logger, Exception? error);
+
+    [LoggerMessage(EventId = 3003, Level = LogLevel.Critical, Message = "Shard loop {Loop} has failed; this node stops serving")]
+    public static partial void LoopFailed(ILogger logger, int loop, Exception error);
+
+    [LoggerMessage(EventId = 3004, Level = LogLevel.Information, Message = "Replica {Shard} opened: {Mode}, applied {Applied}, {Records} log records to replay")]
+    public static partial void ReplicaOpened(ILogger logger, ShardId shard, string mode, ulong applied, int records);
+
+    [LoggerMessage(EventId = 3005, Level = LogLevel.Information, Message = "Replica {Shard}: leader is {Leader} in term {Term}")]
+    public static partial void LeaderChanged(ILogger logger, ShardId shard, NodeId leader, ulong term);
+}

@@ -1,0 +1,129 @@
+using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+using KvStore.Node.Catalog;
+using KvStore.Node.Peers;
+using KvStore.Storage;
+
+namespace KvStore.Node.Loops;
+
+/// <summary>
+/// The node's shard loops, and the clock that ticks them. A shard belongs to one loop for as long as the process lives.
+/// </summary>
+internal sealed class LoopSet : IDisposable
+{
+    private readonly ShardLoop[] _loops;
+    private readonly Timer _timer;
+    private int _failed;
+
+    public LoopSet(NodeId self, int count, NodeStorage storage, PeerMesh peers, ShardRouter router, ReplicaOptions replicaOptions, ILogger<LoopSet> log)
+    {
+        Self = self;
+        Count = count;
+        Router = router;
+        ReplicaOptions = replicaOptions;
+        _loops = new ShardLoop[count];
+        for (int i = 0; i < count; i++)
+        {
+            _loops[i] = new ShardLoop(this, i, storage, peers, log);
+        }
+
+        _timer = new Timer(_ => TickAll());
+    }
+
+    /// <summary>On the system shard's loop, once per tick: the catalog may have changed.</summary>
+    public event Action<ShardLoop>? Ticked;
+
+    /// <summary>Storage or a loop has failed for good: the node must stop. Raised once.</summary>
+    public event Action<Exception?>? Failed;
+
+    public NodeId Self { get; }
+
+    public int Count { get; }
+
+    public ShardRouter Router { get; }
+
+    public ReplicaOptions ReplicaOptions { get; }
+
+    public IReadOnlyList<ShardLoop> Loops => _loops;
+
+    public ShardLoop LoopOf(ShardId shard) => _loops[Count == 1 ? 0 : (int)((shard.Keyspace + (uint)shard.Number) % (uint)Count)];
+
+    public void Start() => _timer.Change(ReplicaOptions.TickMs, ReplicaOptions.TickMs);
+
+    /// <summary>Any thread: a frame goes to every loop; each takes what is its own.</summary>
+    public void OnFrame(InboundFrame frame)
+    {
+        var item = new LoopItem { Kind = LoopItemKind.PeerFrame, Frame = frame };
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.Post(item);
+        }
+    }
+
+    public void OnReachability(NodeId node, bool reachable) => PostAll(new LoopItem { Kind = LoopItemKind.Reachability, Peer = node, Reachable = reachable });
+
+    public void OnPeerLost(NodeId node) => PostAll(new LoopItem { Kind = LoopItemKind.PeerLost, Peer = node });
+
+    /// <summary>Runs something on a loop and waits for it. Not for hot paths.</summary>
+    public static Task<T> RunAsync<T>(ShardLoop loop, Func<ShardLoop, T> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(on =>
+        {
+            try
+            {
+                done.SetResult(work(on));
+            }
+            catch (Exception failure) when (failure is not OutOfMemoryException)
+            {
+                done.SetException(failure);
+            }
+        });
+        return done.Task;
+    }
+
+    /// <summary>Seals all replicas and answers what waits.</summary>
+    public async Task StopAsync()
+    {
+        await _timer.DisposeAsync();
+        foreach (ShardLoop loop in _loops)
+        {
+            await RunAsync(loop, on =>
+            {
+                on.StopReplicas();
+                return true;
+            });
+
+            // A second turn hands over what the first one put together.
+            await RunAsync(loop, _ => true);
+        }
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    internal void OnTick(ShardLoop loop)
+    {
+        if (ReferenceEquals(loop, LoopOf(ShardId.System)))
+        {
+            Ticked?.Invoke(loop);
+        }
+    }
+
+    internal void OnFailed(Exception? error)
+    {
+        if (Interlocked.Exchange(ref _failed, 1) == 0)
+        {
+            Failed?.Invoke(error);
+        }
+    }
+
+    private void TickAll() => PostAll(new LoopItem { Kind = LoopItemKind.Tick });
+
+    private void PostAll(in LoopItem item)
+    {
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.Post(item);
+        }
+    }
+}
