@@ -10,6 +10,8 @@ namespace KvStore.TestKit.Histories;
 /// </remarks>
 public static class LinearizabilityChecker
 {
+    private const int ConfigurationsToExplain = 20_000;
+
     /// <summary>Checks a history against its model.</summary>
     /// <param name="history">What happened.</param>
     /// <param name="options">The limits of the search.</param>
@@ -30,47 +32,47 @@ public static class LinearizabilityChecker
             };
         }
 
-        var budget = new SearchBudget(options ?? new LinearizabilityOptions(), cancel);
+        var limits = options ?? new LinearizabilityOptions();
+        var budget = new SearchBudget(limits, cancel);
         LinearizabilityResult? undecided = null;
         var keys = 0;
         foreach (var key in history.Operations.GroupBy(operation => operation.Key).OrderBy(group => group.Count()))
         {
             keys++;
-            var result = CheckKey(history.Model, key.Key, [.. key], budget);
-            if (result?.Verdict == LinearizabilityVerdict.NotLinearizable)
+            var table = new OperationTable(history.Model, [.. key]);
+            switch (Search(history.Model, table, budget))
             {
-                return result;
+                case LinearizabilityVerdict.NotLinearizable:
+                    return Explain(key.Key, table, new SearchBudget(limits with { MaxConfigurations = ConfigurationsToExplain }, cancel));
+                case LinearizabilityVerdict.Unknown:
+                    undecided ??= new LinearizabilityResult(LinearizabilityVerdict.Unknown, $"{budget.Reason}, at key {key.Key}.") { Key = key.Key };
+                    break;
             }
-
-            undecided ??= result;
         }
 
         return undecided ?? new LinearizabilityResult(
             LinearizabilityVerdict.Linearizable, $"All {history.Operations.Count} operations on {keys} keys fit into one order a key.");
     }
 
-    private static LinearizabilityResult? CheckKey(SequentialModel model, string key, RecordedOperation[] operations, SearchBudget budget)
+    private static LinearizabilityVerdict Search(SequentialModel model, OperationTable table, SearchBudget budget)
     {
-        var table = new OperationTable(model, operations);
         budget.BeginSearch();
-        using var search = new LinearizabilitySearch(table, budget);
-        return search.Run() switch
-        {
-            LinearizabilityVerdict.Linearizable => null,
-            LinearizabilityVerdict.Unknown => new LinearizabilityResult(LinearizabilityVerdict.Unknown, $"{budget.Reason}, at key {key}.") { Key = key },
-            _ => new LinearizabilityResult(LinearizabilityVerdict.NotLinearizable, Explain(key, table, search))
-            {
-                Key = key,
-                LongestPrefix = search.LongestPrefix,
-                Unplaced = search.Stuck,
-            },
-        };
+        var lookAhead = model.ReadsReturnWrittenValues ? new ValueLookAhead(table) : null;
+        using var search = new LinearizabilitySearch(table, budget, lookAhead);
+        return search.Run();
     }
 
-    private static string Explain(string key, OperationTable table, LinearizabilitySearch search)
+    /// <summary>Searches once more, a little, without looking ahead: how far one gets and what is in the way is the explanation.</summary>
+    private static LinearizabilityResult Explain(string key, OperationTable table, SearchBudget budget)
     {
-        var last = search.LongestPrefix.Count == 0 ? "" : $", the last of them \"{search.LongestPrefix[^1]}\"";
-        return $"At most {search.LongestPrefix.Count} of {table.Operations.Length} operations on key {key} fit into one order{last}; the key then holds "
-            + $"{RecordedOperation.Quote(search.StuckState)}, and \"{search.Stuck}\" fits nowhere.";
+        using var search = new LinearizabilitySearch(table, budget, lookAhead: null);
+        search.Run();
+        var prefix = search.LongestPrefix;
+        var last = prefix.Count == 0 ? "" : $", the last of them \"{prefix[^1]}\"";
+        var explanation = search.Stuck is null
+            ? $"The operations on key {key} fit into no order."
+            : $"At most {prefix.Count} of {table.Operations.Length} operations on key {key} were seen to fit into one order{last}; the key then holds "
+                + $"{RecordedOperation.Quote(search.StuckState)}, and \"{search.Stuck}\" fits nowhere.";
+        return new LinearizabilityResult(LinearizabilityVerdict.NotLinearizable, explanation) { Key = key, LongestPrefix = prefix, Unplaced = search.Stuck };
     }
 }

@@ -4,15 +4,17 @@ namespace KvStore.TestKit.Histories;
 
 /// <summary>
 /// Searches one key's history for an order of its operations that respects real time and the model: Wing and Gong's search over a linked list of calls and
-/// returns, with Lowe's memoisation ("Testing for linearizability", 2016), as porcupine does it. Three facts shorten it further, none changes a verdict:
+/// returns, with Lowe's memoisation ("Testing for linearizability", 2016), as porcupine does it. Four facts shorten it further, none changes a verdict:
 /// an observation that is right now can be placed now, for it never changes what is possible later, so nothing else is tried in its stead; an open write has
-/// no return in the list, and the search is over as soon as all done operations are placed; an open write that changes nothing is left out.
+/// no return in the list, and the search is over as soon as all done operations are placed; an open write that changes nothing is left out;
+/// a value that somebody still has to find is not overwritten for good (<see cref="ValueLookAhead"/>).
 /// </summary>
 internal sealed class LinearizabilitySearch : IDisposable
 {
     private const int End = -1;
     private readonly OperationTable _table;
     private readonly SearchBudget _budget;
+    private readonly ValueLookAhead? _lookAhead;
     private readonly ConfigurationCache _cache;
 
     // The list: entry 0 is its head; calls and returns follow in the order of events.
@@ -31,9 +33,13 @@ internal sealed class LinearizabilitySearch : IDisposable
     private int _state;
     private int _remaining;
 
-    public LinearizabilitySearch(OperationTable table, SearchBudget budget)
+    /// <param name="table">The key's operations.</param>
+    /// <param name="budget">When to give up.</param>
+    /// <param name="lookAhead">Sees dead ends early, where the model allows it. Without it a search is slower, but runs into what contradicts it.</param>
+    public LinearizabilitySearch(OperationTable table, SearchBudget budget, ValueLookAhead? lookAhead)
     {
         _table = table;
+        _lookAhead = lookAhead;
         _budget = budget;
         var count = table.Operations.Length;
         _callOf = new int[count];
@@ -129,6 +135,11 @@ internal sealed class LinearizabilitySearch : IDisposable
             return false;
         }
 
+        if (_lookAhead?.LeadsNowhere(_state, operation, next) == true)
+        {
+            return false;
+        }
+
         Flip(operation);
         if (!_cache.Add(_placed, _placedHash, next))
         {
@@ -200,6 +211,7 @@ internal sealed class LinearizabilitySearch : IDisposable
     private void Place(int operation, int next)
     {
         _path.Push((operation, _state));
+        _lookAhead?.Placed(operation);
         _state = next;
         Unlink(_callOf[operation]);
         if (_returnOf[operation] != End)
@@ -211,6 +223,7 @@ internal sealed class LinearizabilitySearch : IDisposable
 
     private void Unlift(int operation)
     {
+        _lookAhead?.TakenBack(operation);
         if (_returnOf[operation] != End)
         {
             Relink(_returnOf[operation]);

@@ -21,6 +21,8 @@ internal sealed class OperationTable
         TwinBefore = new int[Operations.Length];
         NumberSteps();
         Initial = NumberOf(model.Initial);
+        NeededState = [.. Operations.Select(operation => NumberOrNone(NeedsOneValue(operation), NeededValue(operation)))];
+        ProducedState = [.. Operations.Select(operation => NumberOrNone(operation.MayHaveWritten, operation.Input))];
     }
 
     /// <summary>What has to be placed (done) or may be (unknown writes), by order of invocation.</summary>
@@ -33,6 +35,14 @@ internal sealed class OperationTable
     public int[] TwinBefore { get; }
 
     public int Initial { get; }
+
+    /// <summary>The state that an operation must find, or -1. Meaningful only where reads return written values.</summary>
+    public int[] NeededState { get; }
+
+    /// <summary>The state that an operation may leave, or -1. Meaningful only where reads return written values.</summary>
+    public int[] ProducedState { get; }
+
+    public int StateCount => _states.Count;
 
     public bool IsOpen(int operation) => Operations[operation].Outcome == RecordedOutcome.Unknown;
 
@@ -83,6 +93,14 @@ internal sealed class OperationTable
             }),
         ];
     }
+
+    private static bool NeedsOneValue(RecordedOperation operation) =>
+        operation is { Outcome: RecordedOutcome.Done, Kind: RecordedKind.Get or RecordedKind.CompareAndSet, Values.Count: <= 1 };
+
+    private static string? NeededValue(RecordedOperation operation) =>
+        operation.Kind == RecordedKind.CompareAndSet ? operation.Expected : operation.Values.Count == 0 ? null : operation.Values[0];
+
+    private int NumberOrNone(bool counts, string? state) => counts ? NumberOf(state) : -1;
 
     private void NumberSteps()
     {
