@@ -63,14 +63,14 @@ public sealed class FrameBuffer : IBufferWriter<byte>, IDisposable
     public void Grow(int bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        if (bytes <= _array.Length - _written)
-        {
-            return;
-        }
-
         if (!Fits(bytes))
         {
             throw new InvalidOperationException($"The frame would exceed its maximum of {MaxBytes} bytes.");
+        }
+
+        if (bytes <= _array.Length - _written)
+        {
+            return;
         }
 
         long wanted = Math.Max(Math.Max(InitialBytes, 2L * _array.Length), (long)_written + bytes);
