@@ -1,0 +1,113 @@
+using System.Diagnostics;
+using Grpc.Core;
+using KvStore.Contracts.V1;
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+using KvStore.Node.Loops;
+using KvStore.Node.Peers;
+using KvStore.Storage;
+using CoreStatus = KvStore.Core.Replicas.ReplicaStatus;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>kvstore.v1.Admin.</summary>
+internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts) : Admin.AdminBase
+{
+    public override async Task<Keyspace> CreateKeyspace(CreateKeyspaceRequest request, ServerCallContext context) =>
+        CatalogCodec.ToWire(await keyspaces.CreateAsync(request, context.CancellationToken), topology.LeaderOf);
+
+    public override Task<ListKeyspacesResponse> ListKeyspaces(ListKeyspacesRequest request, ServerCallContext context)
+    {
+        var response = new ListKeyspacesResponse();
+        response.Keyspaces.AddRange(loops.Router.Catalog.Keyspaces.Select(keyspace => CatalogCodec.ToWire(keyspace, topology.LeaderOf)));
+        return Task.FromResult(response);
+    }
+
+    public override async Task<KeyspaceDescription> DescribeKeyspace(DescribeKeyspaceRequest request, ServerCallContext context)
+    {
+        CatalogKeyspace keyspace = loops.Router.Find(request.Name)
+            ?? throw new RpcException(new Status(StatusCode.NotFound, $"There is no keyspace '{request.Name}'; 'kv keyspace list' shows those there are."));
+        var description = new KeyspaceDescription { Keyspace = CatalogCodec.ToWire(keyspace, topology.LeaderOf) };
+        description.Replicas.AddRange((await DescribeReplicasAsync()).Where(replica => replica.KeyspaceId == keyspace.Id));
+        return description;
+    }
+
+    public override async Task<NodeStatusResponse> NodeStatus(NodeStatusRequest request, ServerCallContext context)
+    {
+        List<ReplicaStatus> replicas = await DescribeReplicasAsync();
+        StorageStats stats = storage.Stats;
+        var response = new NodeStatusResponse
+        {
+            Node = loops.Self.Value,
+            ClusterId = facts.ClusterId,
+            Incarnation = storage.Incarnation,
+            Version = facts.Version,
+            TopologyRevision = loops.Router.Catalog.Revision,
+            SystemLeader = topology.LeaderOf(ShardId.System).Value,
+            ReplicaCount = (uint)replicas.Count,
+            LedCount = (uint)replicas.Count(replica => replica.Leader == loops.Self.Value),
+            WalBytes = (ulong)stats.RetainedLogBytes,
+            Fsyncs = (ulong)stats.Syncs,
+            FaultInjection = facts.FaultInjection,
+            UptimeMs = (ulong)Stopwatch.GetElapsedTime(facts.StartedAt).TotalMilliseconds,
+            DiskLow = storage.IsDiskLow,
+        };
+        response.Peers.AddRange(heartbeats.View.Peers.Select(Describe));
+        if (request.Replicas)
+        {
+            response.Replicas.AddRange(replicas);
+        }
+
+        return response;
+    }
+
+    private static PeerStatus Describe(PeerState peer) => new()
+    {
+        Node = peer.Node.Value,
+        Address = peer.Address,
+        Reachability = (Reachability)peer.Reachability,
+        Phi = peer.Phi,
+        LastHeardMs = (ulong)Math.Max(0, peer.SinceHeardMs),
+        HearsUs = peer.HearsUs,
+        RoundTripMs = peer.RoundTripMs,
+    };
+
+    private async Task<List<ReplicaStatus>> DescribeReplicasAsync()
+    {
+        var all = new List<ReplicaStatus>();
+        foreach (ShardLoop loop in loops.Loops)
+        {
+            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe()).ToList())).Select(ToWire));
+        }
+
+        return [.. all.OrderBy(replica => replica.KeyspaceId).ThenBy(replica => replica.Shard)];
+    }
+
+    private ReplicaStatus ToWire(CoreStatus status) => new()
+    {
+        KeyspaceId = status.Descriptor.Shard.Keyspace,
+        Keyspace = loops.Router.TryFind(status.Descriptor.Shard.Keyspace, out KeyspaceRoute route) ? route.Name : "",
+        Shard = (uint)status.Descriptor.Shard.Number,
+        Regime = (Regime)status.Regime,
+        Epoch = status.Descriptor.Epoch.Value,
+        ReplicaId = status.Descriptor.Self.Replica.Value,
+        Role = status.Role switch
+        {
+            RaftRole.Leader => "leader",
+            RaftRole.Candidate => "candidate",
+            RaftRole.PreCandidate => "pre-candidate",
+            _ => "follower",
+        },
+        Term = status.Term.Value,
+        Leader = status.Leader.Value,
+        Commit = status.Commit.Value,
+        Applied = status.Applied.Value,
+        LastIndex = status.LastIndex.Value,
+        Clock = status.Clock,
+        PeerLag = status.PeerLag,
+        Fenced = status.Fenced,
+    };
+}
+
+/// <summary>What never changes while the node runs.</summary>
+internal sealed record NodeFacts(string ClusterId, string Version, bool FaultInjection, long StartedAt);

@@ -1,0 +1,10 @@
+namespace KvStore.Node.Catalog;
+
+internal static partial class CatalogLog
+{
+    [LoggerMessage(EventId = 4001, Level = LogLevel.Information, Message = "Catalog revision {Revision}: {Keyspaces} keyspaces, {Members} members")]
+    public static partial void Changed(ILogger logger, ulong revision, int keyspaces, int members);
+
+    [LoggerMessage(EventId = 4002, Level = LogLevel.Information, Message = "Keyspace {Name} created: {Mode}, {Shards} shards of {Replicas} replicas")]
+    public static partial void KeyspaceCreated(ILogger logger, string name, string mode, int shards, int replicas);
+}

@@ -1,0 +1,165 @@
+using System.Collections.Immutable;
+using Google.Protobuf;
+using Grpc.Core;
+using KvStore.Contracts;
+using KvStore.Contracts.Pipeline;
+using KvStore.Contracts.V1;
+using KvStore.Core.Identity;
+using KvStore.Core.Placement;
+using KvStore.Core.Policy;
+using KvStore.Node.Clients;
+using KvStore.Node.Loops;
+using ReadLevel = KvStore.Contracts.V1.ReadLevel;
+using WriteCondition = KvStore.Contracts.V1.WriteCondition;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>
+/// Changes the catalog: read it linearizably, compute the next one, compare-and-set it; begin again if somebody else was faster. Works from any node, since operations on the system shard are
+/// forwarded like any other.
+/// </summary>
+internal sealed class KeyspaceAdmin(OperationExecutor executor, LoopSet loops, TopologyFeed topology, ClusterCatalog initial, ILogger<KeyspaceAdmin> log)
+{
+    private const int MaxAttempts = 16;
+
+    private static readonly ReadOnlyMemory<byte> RecordKey = ClusterCatalog.RecordKey.ToArray();
+
+    public async Task<CatalogKeyspace> CreateAsync(CreateKeyspaceRequest request, CancellationToken cancellation)
+    {
+        KeyspaceMode mode = Check(request);
+        for (int attempt = 1; attempt <= MaxAttempts; attempt++)
+        {
+            (ClusterCatalog catalog, ByteString version) = await ReadAsync(cancellation);
+            if (catalog.Keyspaces.FirstOrDefault(keyspace => keyspace.Name == request.Name) is { } existing)
+            {
+                await topology.WaitForRevisionAsync(catalog.Revision, cancellation);
+                return SameSettings(existing, mode, request)
+                    ? existing
+                    : throw Refused(StatusCode.AlreadyExists, $"The keyspace '{request.Name}' exists with other settings ({existing.Mode}, {existing.Shards.Length} shards); choose another name.");
+            }
+
+            CatalogKeyspace created = Place(request, mode, catalog);
+            ClusterCatalog next = catalog with
+            {
+                Revision = catalog.Revision + 1,
+                Keyspaces = catalog.Keyspaces.Add(created),
+                NextKeyspaceId = catalog.NextKeyspaceId + 1,
+                NextReplicaId = catalog.NextReplicaId + (ulong)created.Shards.Sum(shard => shard.Length),
+            };
+            if (await TryWriteAsync(next, version, cancellation))
+            {
+                CatalogLog.KeyspaceCreated(log, created.Name, mode.ToString(), created.Shards.Length, created.Shards[0].Length);
+                await topology.WaitForRevisionAsync(next.Revision, cancellation);
+                return created;
+            }
+        }
+
+        throw Refused(StatusCode.Aborted, "The catalog kept changing meanwhile; try again.");
+    }
+
+    private static KeyspaceMode Check(CreateKeyspaceRequest request)
+    {
+        if (!IsName(request.Name))
+        {
+            throw Refused(
+                StatusCode.InvalidArgument,
+                $"A keyspace name has 1 to {KvLimits.MaxKeyspaceNameLength} characters of a-z, 0-9, '-', '_' and '.', and begins with a letter.");
+        }
+
+        if (request.Shards > KvLimits.MaxShards)
+        {
+            throw Refused(StatusCode.InvalidArgument, $"A keyspace has 1 to {KvLimits.MaxShards} shards; {request.Shards} were asked for.");
+        }
+
+        var mode = new KeyspaceMode((PartitionChoice)request.Policy, (Core.Policy.Replication)request.Replication);
+        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
+        {
+            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
+        }
+
+        return mode.Partition == PartitionChoice.Adaptive
+            ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
+            : mode;
+    }
+
+    private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
+        && name[0] is >= 'a' and <= 'z'
+        && name.All(c => c is (>= 'a' and <= 'z') or (>= '0' and <= '9') or '-' or '_' or '.');
+
+    private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
+        existing.Mode == mode
+        && (request.Shards == 0 || request.Shards == existing.Shards.Length)
+        && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
+
+    private static CatalogKeyspace Place(CreateKeyspaceRequest request, KeyspaceMode mode, ClusterCatalog catalog)
+    {
+        const int DefaultReplicas = 3;
+        int shards = request.Shards == 0 ? KvLimits.DefaultShards : (int)request.Shards;
+        int replicas = request.Replicas == 0 ? Math.Min(DefaultReplicas, catalog.Members.Length) : (int)Math.Min(request.Replicas, int.MaxValue);
+        if (replicas > catalog.Members.Length || replicas > KvLimits.MaxReplicas)
+        {
+            throw Refused(
+                StatusCode.InvalidArgument,
+                $"{replicas} replicas were asked for; this cluster has {catalog.Members.Length} members, and at most {KvLimits.MaxReplicas} replicas are allowed.");
+        }
+
+        WeightedNode[] nodes = [.. catalog.Members.Select(member => new WeightedNode(member.Node, member.Weight))];
+        ulong nextReplica = catalog.NextReplicaId;
+        var placed = ImmutableArray.CreateBuilder<ImmutableArray<CatalogReplica>>(shards);
+        for (int number = 0; number < shards; number++)
+        {
+            placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
+        }
+
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable());
+    }
+
+    private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
+    {
+        Result result = await RunAsync(new WireOperation { Kind = OperationKind.Get, Key = RecordKey, Level = ReadLevel.Linearizable }, cancellation);
+        return result.Found ? (CatalogCodec.Decode(result.Value.Span), result.Version) : (initial, ByteString.Empty);
+    }
+
+    private async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
+    {
+        byte[] record = CatalogCodec.Encode(next);
+        if (record.Length > KvLimits.MaxValueBytes)
+        {
+            throw Refused(StatusCode.ResourceExhausted, "The catalog would exceed its size limit of 1 MiB: there are too many keyspaces or shards.");
+        }
+
+        Result result = await RunAsync(
+            new WireOperation
+            {
+                Kind = OperationKind.Put,
+                Key = RecordKey,
+                Value = record,
+                Condition = version.IsEmpty ? WriteCondition.IfAbsent : WriteCondition.IfVersion,
+                Version = version.Memory,
+            },
+            cancellation);
+        return result.Outcome == Outcome.Done;
+    }
+
+    /// <summary>Runs on the system shard, patiently: right after a start, and while a leader is elected, it can't answer.</summary>
+    private async Task<Result> RunAsync(WireOperation operation, CancellationToken cancellation)
+    {
+        const int Attempts = 40;
+        var pause = TimeSpan.FromMilliseconds(50);
+        operation.KeyspaceId = 0;
+        for (int attempt = 1; ; attempt++)
+        {
+            Result result = await executor.ExecuteAsync(operation, cancellation);
+            bool retry = result.Outcome == Outcome.NotDone && result.Retryable && result.Code != Code.NoQuorum;
+            if (!retry || attempt == Attempts)
+            {
+                return ResultMessages.ThrowIfRefused(result);
+            }
+
+            using var timer = new PeriodicTimer(pause);
+            await timer.WaitForNextTickAsync(cancellation);
+        }
+    }
+
+    private static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
+}

@@ -1,0 +1,53 @@
+using KvStore.Contracts.V1;
+using KvStore.Core.Identity;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>What clients follow: the catalog, and who leads which shard as far as this node knows. Every change bumps a version that watchers wait for.</summary>
+internal sealed class TopologyFeed(NodeId self, ShardRouter router)
+{
+    private readonly System.Collections.Concurrent.ConcurrentDictionary<ShardId, NodeId> _leaders = new();
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private long _version;
+
+    public void SetLeader(ShardId shard, NodeId leader)
+    {
+        _leaders[shard] = leader;
+        OnChanged();
+    }
+
+    public NodeId LeaderOf(ShardId shard) => _leaders.GetValueOrDefault(shard);
+
+    public void OnChanged()
+    {
+        Interlocked.Increment(ref _version);
+        Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
+    }
+
+    public Topology Current() => CatalogCodec.ToTopology(router.Catalog, self, LeaderOf);
+
+    /// <summary>Completes when the version is above the one given, and returns it.</summary>
+    public async Task<long> WaitForNewerAsync(long seen, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            Task changed = Volatile.Read(ref _changed).Task;
+            long version = Volatile.Read(ref _version);
+            if (version > seen)
+            {
+                return version;
+            }
+
+            await changed.WaitAsync(cancellation);
+        }
+    }
+
+    /// <summary>Completes when this node knows a catalog of at least this revision.</summary>
+    public async Task WaitForRevisionAsync(ulong revision, CancellationToken cancellation)
+    {
+        for (long seen = -1; router.Catalog.Revision < revision;)
+        {
+            seen = await WaitForNewerAsync(seen, cancellation);
+        }
+    }
+}

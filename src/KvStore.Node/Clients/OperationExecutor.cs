@@ -1,0 +1,39 @@
+using KvStore.Contracts.Pipeline;
+using KvStore.Contracts.V1;
+using KvStore.Core.Replicas;
+using KvStore.Node.Loops;
+
+namespace KvStore.Node.Clients;
+
+/// <summary>Runs one operation and waits for its result: for unary calls and for the node's own needs. Forwards where needed.</summary>
+internal sealed class OperationExecutor(LoopSet loops)
+{
+    private readonly ResultMapper _refusals = new(loops.Self);
+
+    public async Task<Result> ExecuteAsync(WireOperation operation, CancellationToken cancellation)
+    {
+        if (!OperationMapper.TryRoute(operation, loops.Router, Environment.TickCount64, out RoutedOperation routed, out RefusalCode code, out string reason))
+        {
+            return ResultMessages.ToMessage(_refusals.Refusal(code, reason));
+        }
+
+        var origin = new UnaryOrigin();
+        OperationBatch batch = OperationBatchPool.Rent(origin);
+        batch.Operations.Add(routed);
+        loops.LoopOf(routed.Shard).Post(new LoopItem { Kind = LoopItemKind.Operations, Operations = batch });
+        return await origin.Result.WaitAsync(cancellation);
+    }
+
+    private sealed class UnaryOrigin : OperationOrigin
+    {
+        private readonly TaskCompletionSource<Result> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<Result> Result => _done.Task;
+
+        public override void Deliver(ulong callId, ref WireResult result) => _done.TrySetResult(ResultMessages.ToMessage(result));
+
+        public override void Kick()
+        {
+        }
+    }
+}
