@@ -25,12 +25,14 @@ internal sealed class RaftMember
     private List<Entry> _durableLog = [];
     private List<Entry> _durableView = [];
 
-    public RaftMember(ReplicaId id, RaftOptions options, MembershipConfig members, Random random, Action<Envelope> send)
+    public RaftMember(ReplicaId id, RaftOptions options, MembershipConfig members, Random random, Action<Envelope> send, HardState hardState = default, IEnumerable<Entry>? log = null)
     {
         Id = id;
         _options = options;
         _members = members;
         _send = send;
+        _durableHardState = hardState;
+        _durableLog = [.. log ?? []];
         Node = Start(random);
     }
 
