@@ -45,6 +45,10 @@ internal sealed class Leadership
         {
             bool self = member.Id == _state.Self;
             member.Reset(self ? _state.Persist.Stable : LogIndex.Zero, last.Next);
+            if (self)
+            {
+                member.BecomeReplicate();
+            }
         }
 
         foreach (ReplicaId granter in granters)
