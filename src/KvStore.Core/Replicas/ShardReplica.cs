@@ -88,6 +88,8 @@ public sealed class ShardReplica
     /// <summary>The node that leads, as far as this replica knows.</summary>
     public NodeId LeaderNode => _raft.Leader.IsNone ? default : Descriptor.NodeOf(_raft.Leader);
 
+    public Term Term => _raft.Term;
+
     /// <summary>Operations and loads that are not answered yet.</summary>
     public int PendingCount => _ordered.PendingCount + _loader.Waiting + (_open?.PendingCount ?? 0);
 

@@ -61,13 +61,13 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         return response;
     }
 
-    private static PeerStatus Describe(PeerState peer) => new()
+    private static PeerStatus Describe(PeerLiveness peer) => new()
     {
         Node = peer.Node.Value,
         Address = peer.Address,
-        Reachability = (Reachability)peer.Reachability,
+        Reachability = peer.Reachability,
         Phi = peer.Phi,
-        LastHeardMs = (ulong)Math.Max(0, peer.SinceHeardMs),
+        LastHeardMs = (ulong)Math.Max(0, peer.SinceHeard.TotalMilliseconds),
         HearsUs = peer.HearsUs,
         RoundTripMs = peer.RoundTripMs,
     };

@@ -59,7 +59,7 @@ internal static class CatalogCodec
         {
             Id = keyspace.Id,
             Name = keyspace.Name,
-            Policy = (PartitionPolicy)keyspace.Mode.Partition,
+            Policy = (Contracts.V1.PartitionPolicy)keyspace.Mode.Partition,
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
         };

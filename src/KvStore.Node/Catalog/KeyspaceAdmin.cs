@@ -8,7 +8,6 @@ using KvStore.Core.Identity;
 using KvStore.Core.Placement;
 using KvStore.Core.Policy;
 using KvStore.Node.Clients;
-using KvStore.Node.Loops;
 using ReadLevel = KvStore.Contracts.V1.ReadLevel;
 using WriteCondition = KvStore.Contracts.V1.WriteCondition;
 
@@ -18,7 +17,7 @@ namespace KvStore.Node.Catalog;
 /// Changes the catalog: read it linearizably, compute the next one, compare-and-set it; begin again if somebody else was faster. Works from any node, since operations on the system shard are
 /// forwarded like any other.
 /// </summary>
-internal sealed class KeyspaceAdmin(OperationExecutor executor, LoopSet loops, TopologyFeed topology, ClusterCatalog initial, ILogger<KeyspaceAdmin> log)
+internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed topology, ClusterCatalog initial, ILogger<KeyspaceAdmin> log)
 {
     private const int MaxAttempts = 16;
 

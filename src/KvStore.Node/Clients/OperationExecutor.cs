@@ -18,7 +18,7 @@ internal sealed class OperationExecutor(LoopSet loops)
         }
 
         var origin = new UnaryOrigin();
-        OperationBatch batch = OperationBatchPool.Rent(origin);
+        Loops.OperationBatch batch = OperationBatchPool.Rent(origin);
         batch.Operations.Add(routed);
         loops.LoopOf(routed.Shard).Post(new LoopItem { Kind = LoopItemKind.Operations, Operations = batch });
         return await origin.Result.WaitAsync(cancellation);

@@ -1,7 +1,14 @@
-using System.Security.Cryptography;
+using System.Diagnostics;
+using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+using KvStore.Node.Catalog;
+using KvStore.Node.Clients;
 using KvStore.Node.Faults;
+using KvStore.Node.Loops;
 using KvStore.Node.Peers;
+using KvStore.Storage;
+using Reachability = KvStore.Contracts.V1.Reachability;
 
 namespace KvStore.Node.Hosting;
 
@@ -13,7 +20,7 @@ namespace KvStore.Node.Hosting;
 ///   Register,    what gRPC services take in their constructors, and their routes.
 ///   Map
 ///   StartAsync   the port is open, the address is known: loops, mesh, heartbeats run; then the node may call itself ready.
-///   StopAsync    graceful, while the port is still open: not ready, refuse new work, hand leadership over, flush, then heartbeats and mesh.
+///   StopAsync    graceful, while the port is still open: not ready, refuse new work, seal and flush, then heartbeats and mesh.
 ///   Kill         as if the process had died: no flush, no farewell. Must return at once.
 /// </code>
 /// </summary>
@@ -21,24 +28,47 @@ public sealed class NodeServices
 {
     private readonly NodeOptions _options;
     private readonly NodeLifetime _lifetime;
+    private readonly NodeStorage _storage;
+    private readonly LoopSet _loops;
+    private readonly NodePulse _pulse;
+    private readonly TopologyFeed _topology;
+    private readonly CatalogFollower _catalog;
+    private readonly KeyspaceAdmin _keyspaces;
+    private readonly OperationExecutor _executor;
 
-    private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, PeerIdentity identity)
+    private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, NodeStorage storage)
     {
         _options = options;
         _lifetime = lifetime;
-        Identity = identity;
+        _storage = storage;
+        var self = new NodeId(options.NodeId);
+        Identity = new PeerIdentity(options.ClusterId, self, storage.Incarnation);
         Faults = new LinkFaults(options.FaultSeed);
         PeerMeshOptions connection = new();
-        Mesh = new PeerMesh(identity, OnFrame, Faults, connection, options.Time, loggers.CreateLogger<PeerMesh>());
+        Mesh = new PeerMesh(Identity, OnFrame, Faults, connection, options.Time, loggers.CreateLogger<PeerMesh>());
         Heartbeats = new HeartbeatService(
-            identity,
+            Identity,
             IsAlive,
             Faults,
             new HeartbeatOptions { Interval = options.HeartbeatInterval },
             connection,
             options.Time,
             loggers.CreateLogger<HeartbeatService>());
+
+        var router = new ShardRouter(self);
+        _topology = new TopologyFeed(self, router);
+        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh, router, ReplicaOptionsFor(options), loggers.CreateLogger<LoopSet>());
+        _pulse = new NodePulse(_loops, storage);
+        _executor = new OperationExecutor(_loops);
+        ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
+        _catalog = new CatalogFollower(initial, _loops, _topology, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
+        _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
+
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
+        Heartbeats.Changed += OnLiveness;
+        Mesh.PeerDisconnected += _loops.OnPeerLost;
+        _loops.LeaderChanged += _topology.SetLeader;
+        _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
     }
 
     public PeerIdentity Identity { get; }
@@ -52,8 +82,7 @@ public sealed class NodeServices
     public static Task<NodeServices> OpenAsync(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
-        PeerIdentity identity = new(options.ClusterId, new NodeId(options.NodeId), BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))));
-        return Task.FromResult(new NodeServices(options, lifetime, loggers, identity));
+        return Task.FromResult(new NodeServices(options, lifetime, loggers, DataDirectory.Open(options)));
     }
 
     public void Register(IServiceCollection services)
@@ -62,23 +91,37 @@ public sealed class NodeServices
         services.AddSingleton(new FaultInjectionSwitch(Identity.Node, _options.EnableFaultInjection));
         services.AddSingleton(Mesh);
         services.AddSingleton(Heartbeats);
+        services.AddSingleton(_storage);
+        services.AddSingleton(_loops);
+        services.AddSingleton(_topology);
+        services.AddSingleton(_executor);
+        services.AddSingleton(_keyspaces);
+        string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
+        services.AddSingleton(new NodeFacts(_options.ClusterId, version, _options.EnableFaultInjection, Stopwatch.GetTimestamp()));
     }
 
     public void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGrpcService<PeerService>();
         routes.MapGrpcService<FaultService>();
+        routes.MapGrpcService<PipelineService>();
+        routes.MapGrpcService<KvService>();
+        routes.MapGrpcService<AdminService>();
     }
 
     /// <param name="address">Where this node is reached, as others should know it.</param>
-    public Task StartAsync(string address, CancellationToken cancellation)
+    public async Task StartAsync(string address, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         UpdateMembers(_options.Members.Count > 0 ? _options.Members : [new PeerAddress(Identity.Node, address)]);
+        _catalog.Start();
+        _loops.Start();
         Mesh.Start();
         Heartbeats.Start();
+
+        // Ready when the system shard has been read back: from then on the node knows what it has.
+        await _loops.WhenSystemActiveAsync(cancellation);
         _lifetime.SetReady(true);
-        return Task.CompletedTask;
     }
 
     /// <summary>The members changed, or their addresses are only known now (in-process clusters on free ports).</summary>
@@ -91,18 +134,57 @@ public sealed class NodeServices
     public async Task StopAsync(CancellationToken cancellation)
     {
         _lifetime.SetReady(false);
+        await _loops.StopAsync().WaitAsync(cancellation);
         await Task.WhenAll(Heartbeats.StopAsync(), Mesh.StopAsync()).WaitAsync(cancellation);
+        _loops.Dispose();
+        _storage.Dispose();
     }
 
     public void Kill()
     {
         Heartbeats.Abort();
         Mesh.Abort();
+        _loops.Halt();
+        _storage.Abandon();
+    }
+
+    private static IReadOnlyList<PeerAddress> MembersOf(NodeOptions options) => options.Members.Count > 0
+        ? options.Members
+        : [new PeerAddress(new NodeId(options.NodeId), options.AdvertisedAddress.Length > 0 ? options.AdvertisedAddress : $"{options.ListenHost}:{options.Port}")];
+
+    /// <summary>A tick is half a heartbeat of the groups, so that timeouts are drawn finely enough.</summary>
+    private static ReplicaOptions ReplicaOptionsFor(NodeOptions options)
+    {
+        int heartbeatMs = Math.Max(10, (int)options.HeartbeatInterval.TotalMilliseconds);
+        int tickMs = Math.Max(5, heartbeatMs / 2);
+        return new ReplicaOptions
+        {
+            TickMs = tickMs,
+            SealTicks = Math.Max(1, 500 / tickMs),
+            AdvertiseTicks = Math.Max(1, 250 / tickMs),
+            PullTicks = Math.Max(1, 2_000 / tickMs),
+            SnapshotPageTicks = Math.Max(1, 5_000 / tickMs),
+            Raft = new RaftOptions
+            {
+                HeartbeatTicks = 2,
+                ElectionTicksMin = Math.Max(4, (int)options.ElectionTimeoutMin.TotalMilliseconds / tickMs),
+                ElectionTicksMax = Math.Max(5, (int)options.ElectionTimeoutMax.TotalMilliseconds / tickMs),
+            },
+        };
     }
 
     /// <summary>A frame of a peer, on the task of its stream: goes into the inboxes of the loops.</summary>
-    private static void OnFrame(InboundFrame frame) => _ = frame;
+    private void OnFrame(InboundFrame frame) => _loops.OnFrame(frame);
+
+    /// <summary>A peer counts as reachable while it is heard and hears this node: a link that works one way serves nobody.</summary>
+    private void OnLiveness(PeerView view)
+    {
+        foreach (PeerLiveness peer in view.Peers)
+        {
+            _loops.OnReachability(peer.Node, peer.Reachability != Reachability.Down && peer.HearsUs);
+        }
+    }
 
     /// <summary>Whether the loops make progress and the disk answers; asked by the heartbeat thread each round.</summary>
-    private static bool IsAlive() => true;
+    private bool IsAlive() => _pulse.IsAlive();
 }

@@ -21,6 +21,7 @@ internal sealed class LoopSet : IDisposable
         Count = count;
         Router = router;
         ReplicaOptions = replicaOptions;
+        Storage = storage;
         _loops = new ShardLoop[count];
         for (int i = 0; i < count; i++)
         {
@@ -33,6 +34,9 @@ internal sealed class LoopSet : IDisposable
     /// <summary>On the system shard's loop, once per tick: the catalog may have changed.</summary>
     public event Action<ShardLoop>? Ticked;
 
+    /// <summary>On a shard's loop: a replica of this node learned who leads.</summary>
+    public event Action<ShardId, NodeId>? LeaderChanged;
+
     /// <summary>Storage or a loop has failed for good: the node must stop. Raised once.</summary>
     public event Action<Exception?>? Failed;
 
@@ -41,6 +45,8 @@ internal sealed class LoopSet : IDisposable
     public int Count { get; }
 
     public ShardRouter Router { get; }
+
+    public NodeStorage Storage { get; }
 
     public ReplicaOptions ReplicaOptions { get; }
 
@@ -99,7 +105,42 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
+    /// <summary>As if the process had died: the loops take no further step.</summary>
+    public void Halt()
+    {
+        _timer.Dispose();
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.Halt();
+        }
+    }
+
+    /// <summary>Completes when this node's replica of the system shard has read its data back.</summary>
+    public async Task WhenSystemActiveAsync(CancellationToken cancellation)
+    {
+        var active = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        void Look(ShardLoop loop)
+        {
+            if (loop.Find(ShardId.System) is { } system && (system.IsActive || system.FencedBecause is not null))
+            {
+                active.TrySetResult();
+            }
+        }
+
+        Ticked += Look;
+        try
+        {
+            await active.Task.WaitAsync(cancellation);
+        }
+        finally
+        {
+            Ticked -= Look;
+        }
+    }
+
     public void Dispose() => _timer.Dispose();
+
+    internal void OnLeader(ShardId shard, NodeId leader) => LeaderChanged?.Invoke(shard, leader);
 
     internal void OnTick(ShardLoop loop)
     {

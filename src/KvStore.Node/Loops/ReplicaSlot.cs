@@ -1,3 +1,4 @@
+using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 
 namespace KvStore.Node.Loops;
@@ -9,4 +10,10 @@ internal sealed class ReplicaSlot(ShardReplica replica)
 
     /// <summary>Whether it is on the list of replicas to turn at the end of this step.</summary>
     public bool Touched { get; set; }
+
+    /// <summary>Who led when last looked.</summary>
+    public NodeId Leader { get; set; }
+
+    /// <summary>Ticks until this replica, the first choice of a new shard, stands for election without waiting for a timeout. Zero: it does not.</summary>
+    public int CampaignIn { get; set; }
 }

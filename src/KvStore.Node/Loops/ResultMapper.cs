@@ -50,7 +50,7 @@ internal sealed class ResultMapper(NodeId self)
         or RefusalCode.WrongNode or RefusalCode.Overloaded or RefusalCode.LeadershipLost or RefusalCode.ShuttingDown or RefusalCode.Recovering or RefusalCode.DiskLow
         or RefusalCode.DeadlineExceeded;
 
-    private static WireScanItem MapItem(ScanItem item) => new(
+    private static WireScanItem MapItem(Core.Replicas.ScanItem item) => new(
         item.Key,
         item.Value,
         item.OrderedVersion > LogIndex.Zero ? KvStateMachine.EncodeVersion(item.OrderedVersion) : item.Version,

@@ -3,6 +3,7 @@ using KvStore.Contracts.Pipeline;
 using KvStore.Core;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
 using KvStore.Node.Peers;
 using KvStore.Storage;
 
@@ -22,6 +23,11 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     /// <summary>Items of one step: enough to batch well, few enough that answers leave soon.</summary>
     private const int MaxItemsPerStep = 512;
 
+    /// <summary>Operations that a loop holds unanswered; more are refused early.</summary>
+    private const int MaxHeld = 65_536;
+
+    private const int CampaignDelayTicks = 3;
+
     private readonly LoopSet _set;
     private readonly ILogger _log;
     private readonly ConcurrentQueue<LoopItem> _inbox = new();
@@ -37,8 +43,11 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     private readonly PeerOutbox _outbox;
     private readonly HashSet<NodeId> _unreachable = [];
     private readonly Dictionary<NodeId, PeerOrigin> _peerOrigins = [];
+    private RefusalCode _writesRefused;
     private int _scheduled;
     private long _steps;
+    private volatile bool _halted;
+    private int _stepping;
 
     public ShardLoop(LoopSet set, int number, NodeStorage storage, PeerMesh peers, ILogger log)
     {
@@ -75,6 +84,13 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     /// <summary>One step, on a pool thread. At most one at a time.</summary>
     void IThreadPoolWorkItem.Execute()
     {
+        Interlocked.Exchange(ref _stepping, 1);
+        if (_halted)
+        {
+            Volatile.Write(ref _stepping, 0);
+            return;
+        }
+
         try
         {
             Step();
@@ -87,6 +103,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
             _set.OnFailed(failure);
         }
 
+        Volatile.Write(ref _stepping, 0);
         Volatile.Write(ref _scheduled, 0);
         if (!_inbox.IsEmpty)
         {
@@ -106,6 +123,12 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         LoopLog.ReplicaOpened(_log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
         var replica = new ShardReplica(descriptor, _set.ReplicaOptions, storage, _outbox, recovered, Clock, random, _completions);
         var slot = new ReplicaSlot(replica);
+        if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Places[0].Node == _set.Self)
+        {
+            // The others need a moment to open theirs.
+            slot.CampaignIn = CampaignDelayTicks;
+        }
+
         _replicas.Add(descriptor.Shard, slot);
         foreach (NodeId node in _unreachable)
         {
@@ -127,6 +150,16 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         }
 
         Lose(_forwards.TakeAll(), RefusalCode.ShuttingDown, "The node is shutting down.");
+    }
+
+    /// <summary>Any thread: no further step begins, as if the process had died.</summary>
+    public void Halt()
+    {
+        _halted = true;
+
+        // Storage must not be abandoned under a step that is under way.
+        Interlocked.MemoryBarrier();
+        SpinWait.SpinUntil(() => Volatile.Read(ref _stepping) == 0);
     }
 
     private void Schedule()
@@ -226,7 +259,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 }
             }
         }
-        catch (MalformedFrameException malformed)
+        catch (Exception malformed) when (malformed is MalformedFrameException or MalformedRecordException)
         {
             frame.ResetConnection(malformed.Message);
         }
@@ -331,6 +364,11 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
             _outbox.Epoch = slot.Replica.Descriptor.Epoch;
             try
             {
+                if (slot.CampaignIn > 0 && --slot.CampaignIn == 0)
+                {
+                    slot.Replica.Campaign();
+                }
+
                 slot.Replica.Tick();
             }
             catch (InvariantViolationException broken)
@@ -341,12 +379,28 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
             Touch(slot);
         }
 
+        NoteLeaders();
+        _writesRefused = _set.Storage.IsDiskLow ? RefusalCode.DiskLow : RefusalCode.None;
         if (_forwards.Count > 0)
         {
             Lose(_forwards.TakeExpired(Clock.NowMs), RefusalCode.DeadlineExceeded, "The deadline passed before the node that serves the key answered.");
         }
 
         _set.OnTick(this);
+    }
+
+    private void NoteLeaders()
+    {
+        foreach ((ShardId shard, ReplicaSlot slot) in _replicas)
+        {
+            NodeId leader = slot.Replica.LeaderNode;
+            if (leader != slot.Leader)
+            {
+                slot.Leader = leader;
+                LoopLog.LeaderChanged(_log, shard, leader, slot.Replica.Term.Value);
+                _set.OnLeader(shard, leader);
+            }
+        }
     }
 
     private void HandleReachability(NodeId node, bool reachable)
@@ -366,6 +420,11 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     private void Submit(OperationOrigin origin, ref RoutedOperation routed)
     {
+        if (IsRefusedEarly(origin, routed))
+        {
+            return;
+        }
+
         if (_replicas.TryGetValue(routed.Shard, out ReplicaSlot? slot))
         {
             ShardReplica replica = slot.Replica;
@@ -400,6 +459,25 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         }
 
         Forward(origin, routed, node);
+    }
+
+    /// <summary>Under overload, and when the disk is nearly full, the loop says so before it does any work.</summary>
+    private bool IsRefusedEarly(OperationOrigin origin, in RoutedOperation routed)
+    {
+        bool isWrite = routed.Operation.Kind is OperationKind.Put or OperationKind.Delete;
+        if (_slots.Count >= MaxHeld || (isWrite && _set.Storage.IsOverloaded))
+        {
+            Deliver(origin, routed.CallId, _results.Refusal(RefusalCode.Overloaded, "This node has more to do than it can keep up with; slow down and try again."));
+            return true;
+        }
+
+        if (isWrite && _writesRefused == RefusalCode.DiskLow && routed.Operation.Kind == OperationKind.Put)
+        {
+            Deliver(origin, routed.CallId, _results.Refusal(RefusalCode.DiskLow, "The disk of this node is nearly full: puts are refused, reads and deletes go on. Free some space."));
+            return true;
+        }
+
+        return false;
     }
 
     private void Forward(OperationOrigin origin, in RoutedOperation routed, NodeId node)

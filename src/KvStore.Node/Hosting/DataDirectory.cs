@@ -1,0 +1,39 @@
+using KvStore.Core.Identity;
+using KvStore.Storage;
+using KvStore.Storage.Log;
+
+namespace KvStore.Node.Hosting;
+
+/// <summary>Opens the node's storage, and turns what can be wrong with it into one sentence and an exit code.</summary>
+internal static class DataDirectory
+{
+    public static NodeStorage Open(NodeOptions options)
+    {
+        try
+        {
+            return NodeStorage.Open(new StorageOptions
+            {
+                Directory = options.Engine == StorageEngine.Memory ? null : options.DataDirectory,
+                ClusterId = options.ClusterId,
+                NodeId = new NodeId(options.NodeId),
+                Engine = options.Engine == StorageEngine.Memory ? Storage.StorageEngine.Memory : Storage.StorageEngine.RocksDb,
+                SegmentBytes = options.SegmentBytes,
+                RetainedLogBytes = options.RetainedLogBytes,
+                TableBytes = options.TableBytes,
+                LowSpaceBytes = options.LowSpaceBytes,
+            });
+        }
+        catch (StorageRefusedException refused)
+        {
+            throw new NodeFailureException(ExitCodes.DataDirectory, refused.Message, refused);
+        }
+        catch (LogCorruptException corrupt)
+        {
+            throw new NodeFailureException(ExitCodes.DataDirectory, corrupt.Message, corrupt);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new NodeFailureException(ExitCodes.DataDirectory, $"The data directory '{options.DataDirectory}' can't be used: {failure.Message} Check its path and permissions.", failure);
+        }
+    }
+}
