@@ -43,6 +43,12 @@ public enum DottedMessageKind : byte
 
     /// <summary>The filled object that answers a quorum read.</summary>
     ReadResponse = 7,
+
+    /// <summary>The wish for a page of a full copy, behind a key.</summary>
+    FullCopyRequest = 8,
+
+    /// <summary>A range of keys with their filled objects, and the clock they stand at.</summary>
+    FullCopyPage = 9,
 }
 
 /// <summary>One page of a shard's snapshot. Pages of one snapshot carry the same id and count up from 0.</summary>
