@@ -69,7 +69,7 @@ public sealed class DottedReplica
     /// <summary>A write that supersedes all that this replica holds of the key.</summary>
     /// <param name="key">The key.</param>
     /// <param name="stored">Its object as stored.</param>
-    /// <param name="value">The value, or null to delete.</param>
+    /// <param name="value">The value, or null to delete. (Beware of <c>x is null ? null : memory</c>, which is an empty value: null converts to memory first.)</param>
     /// <param name="timestamp">From the shard's hybrid clock.</param>
     /// <param name="operation">Comes back with acknowledgements; zero if none are wanted.</param>
     public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)

@@ -194,7 +194,7 @@ internal sealed class DottedNode
     {
         Key key = Key.FromText(text);
         HybridTimestamp timestamp = HybridTimestamp.FromPhysical(atMs);
-        ReadOnlyMemory<byte>? bytes = value is null ? null : new ReadOnlyMemory<byte>(value);
+        ReadOnlyMemory<byte>? bytes = value is null ? default(ReadOnlyMemory<byte>?) : new ReadOnlyMemory<byte>(value);
         DottedWrite write = context is null
             ? Replica.Write(key, Stored(key), bytes, timestamp, operation)
             : Replica.WriteInContext(key, Stored(key), context, bytes, timestamp, operation);

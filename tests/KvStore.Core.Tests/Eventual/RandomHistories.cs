@@ -24,21 +24,21 @@ public sealed class RandomHistories
                     node.Replica.FadingTombstones.Should().Be(0);
                 }
             },
-            iter: 300);
+            iter: 200);
 
     [Fact]
     public void With_power_losses_that_forget_the_tail_no_durable_write_is_lost_and_all_converge()
-        => Gen.Int[0, int.MaxValue].Sample(seed => Run(seed, SmallPages, crashes: true, wipes: false).CheckConverged(), iter: 300);
+        => Gen.Int[0, int.MaxValue].Sample(seed => Run(seed, SmallPages, crashes: true, wipes: false).CheckConverged(), iter: 200);
 
     [Fact]
     public void With_disks_lost_and_copied_anew_all_converge()
-        => Gen.Int[0, int.MaxValue].Sample(seed => Run(seed, SmallPages, crashes: true, wipes: true).CheckConverged(), iter: 300);
+        => Gen.Int[0, int.MaxValue].Sample(seed => Run(seed, SmallPages, crashes: true, wipes: true).CheckConverged(), iter: 200);
 
     [Fact]
     public void With_an_index_too_small_for_the_lag_full_copies_heal()
         => Gen.Int[0, int.MaxValue].Sample(
             seed => Run(seed, new DottedOptions { MaxIndexedDots = 5, MaxPageDots = 2 }, crashes: true, wipes: false).CheckConverged(),
-            iter: 300);
+            iter: 200);
 
     [Theory]
     [InlineData(1109635436)]
