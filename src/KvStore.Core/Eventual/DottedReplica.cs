@@ -1,0 +1,304 @@
+using System.Buffers;
+using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
+
+namespace KvStore.Core.Eventual;
+
+/// <summary>
+/// One replica of one shard in the open regime: a pure state machine on one thread. It mints dots, joins what comes from peers, and says what to persist and to send; it never looks anything
+/// up in storage itself.
+/// </summary>
+/// <remarks>
+/// The contract with the caller. Every change is persisted in the turn in which it was made: one log record under its running number, one record of the view. Numbers go up by one.
+/// <see cref="OnDurable"/> says how far the log would survive a power loss; only that is acknowledged and advertised. After a restart: <see cref="ReadState"/> and <see cref="RestoreIndexed"/>
+/// with what the last seal wrote, then <see cref="Replay"/> of every later record, in order. <b>A replica that may have lost any record of its own must be given a fresh actor</b>, because what
+/// it had minted may be known elsewhere; the simplest rule is a fresh one at every start.
+/// </remarks>
+public sealed class DottedReplica
+{
+    private readonly ReplicaState _state;
+    private readonly ArrayBufferWriter<byte> _message = new(1024);
+    private bool _advertiseDue;
+
+    /// <param name="self">Whose dots are minted here.</param>
+    /// <param name="minted">The last counter minted under that name; zero for a fresh actor.</param>
+    /// <param name="clock">What was seen before there was a record of it, as the log's prefix. Taken over.</param>
+    /// <param name="peers">The other configured replicas.</param>
+    /// <param name="options">Bounds.</param>
+    public DottedReplica(ActorId self, ulong minted, ShardClock clock, IReadOnlyList<NodeId> peers, DottedOptions options)
+    {
+        Invariant.Assert(!self.IsNone && !self.IsLog);
+        _state = new ReplicaState(self, minted, options);
+        _state.Peers.SetPeers(peers);
+        _state.Clock = clock;
+        _state.Unmapped = clock.Clone();
+        _state.Frontier.Reset(clock.Clone(), 0);
+        AntiEntropy = new AntiEntropy(_state);
+        FullCopy = new FullCopy(_state);
+    }
+
+    public AntiEntropy AntiEntropy { get; }
+
+    public FullCopy FullCopy { get; }
+
+    public ActorId Self => _state.Self;
+
+    public ulong Minted => _state.Minted;
+
+    /// <summary>The running number of the last change.</summary>
+    public ulong Number => _state.Number;
+
+    /// <summary>All that was seen, durable or not. Not to be changed by the caller.</summary>
+    public ShardClock Clock => _state.Clock;
+
+    /// <summary>What would be left after a power loss. Not to be changed by the caller.</summary>
+    public ShardClock DurableClock => _state.Frontier.Clock;
+
+    /// <summary>No source, no quorum member; reads may miss something.</summary>
+    public bool IsRecovering => _state.Recovering;
+
+    /// <summary>How many dots wait for some peer.</summary>
+    public int IndexedDots => _state.Index.Count;
+
+    /// <summary>How many deleted keys wait for their records to be removed.</summary>
+    public int FadingTombstones => _state.Tombstones.Count;
+
+    /// <summary>The stored object with the context it has here: for reads, and for answers to quorum reads.</summary>
+    public DottedObject Fill(Key key, DottedObject stored) => stored.Fill(_state.KnownFor(key));
+
+    /// <summary>A write that supersedes all that this replica holds of the key.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stored">Its object as stored.</param>
+    /// <param name="value">The value, or null to delete. (Beware of <c>x is null ? null : memory</c>, which is an empty value: null converts to memory first.)</param>
+    /// <param name="timestamp">From the shard's hybrid clock.</param>
+    /// <param name="operation">Comes back with acknowledgements; zero if none are wanted.</param>
+    public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    {
+        DottedObject filled = Fill(key, stored);
+        return Mint(key, filled, DottedObject.Gone(filled.Context), value, timestamp, operation);
+    }
+
+    /// <summary>A write that supersedes exactly what the context saw. Other arguments as for a blind write.</summary>
+    /// <param name="context">Of the <see cref="ObjectVersion"/> that the client had read.</param>
+    public DottedWrite WriteInContext(Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    {
+        if (context[Self] > _state.Minted || context[ActorId.Log] > Clock.BaseOf(ActorId.Log))
+        {
+            return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
+        }
+
+        DottedObject kept = Fill(key, stored).Discard(context);
+        return kept.SiblingCount + (value is null ? 0 : 1) > _state.Options.MaxSiblings
+            ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
+            : Mint(key, kept, kept, value, timestamp, operation);
+    }
+
+    /// <summary>Takes a write of another replica, in any order, any number of times.</summary>
+    /// <param name="message">Decoded.</param>
+    /// <param name="stored">The key's own object as stored.</param>
+    public DottedReceipt Receive(in ReplicateMessage message, DottedObject stored)
+    {
+        if (Clock.Covers(message.Dot))
+        {
+            return new DottedReceipt(false, default, DurableClock.Covers(message.Dot) ? 0 : Number);
+        }
+
+        if (message.Dot.Actor == Self)
+        {
+            _state.AssertNotMintedElsewhere(message.Dot.Counter);
+        }
+
+        // Filled with the clock as it is: one that already covered the incoming dot would drop its value (C20).
+        DottedObject joined = DottedObject.Sync(Fill(message.Key, stored), message.Object);
+        DottedChange change = _state.Commit(message.Key, joined, message.Dot);
+        return new DottedReceipt(true, change, change.Number);
+    }
+
+    /// <summary>The log would survive a power loss up to this running number.</summary>
+    public void OnDurable(ulong upTo) => _advertiseDue |= _state.Frontier.Advance(upTo);
+
+    /// <summary>The acknowledgement of an operation, once the receipt's number is durable.</summary>
+    /// <param name="operation">Of the message.</param>
+    /// <param name="actor">Whose dot it was.</param>
+    public ReplicateAcknowledged Acknowledge(ulong operation, ActorId actor) => new(operation, actor, DurableClock.BaseOf(actor));
+
+    /// <summary>Learns from an acknowledgement what the peer holds. Counting it for the operation is the caller's business.</summary>
+    public void OnAcknowledged(NodeId from, in ReplicateAcknowledged acknowledged)
+    {
+        if (_state.Peers.TryGet(from, out ShardClock known) && known.BaseOf(acknowledged.Actor) < acknowledged.DurableBase)
+        {
+            known.AdvanceBase(acknowledged.Actor, acknowledged.DurableBase);
+            _state.CollectGarbage(acknowledged.Actor);
+        }
+    }
+
+    /// <summary>Whether the durable clock grew since it was last taken for advertising.</summary>
+    public bool AdvertiseDue => _advertiseDue;
+
+    /// <summary>The message for every peer, about once a second if due, and to any peer that comes back.</summary>
+    public ClockAdvertised Advertise()
+    {
+        _advertiseDue = false;
+        return new ClockAdvertised(DurableClock, IsRecovering);
+    }
+
+    /// <summary>Learns a peer's durable clock.</summary>
+    /// <returns>True if the peer is a source of something that is missing here: pull from it.</returns>
+    public bool OnClockAdvertised(NodeId from, ClockAdvertised advertised)
+    {
+        _state.AssertNotMintedElsewhere(advertised.Clock.HighestOf(Self));
+        _state.Peers.Set(from, advertised.Clock);
+        _state.CollectGarbage();
+        return !advertised.Recovering && AntiEntropy.ShouldPull(advertised.Clock);
+    }
+
+    /// <summary>The peers that, as far as is known, lack something that is durable here.</summary>
+    public IEnumerable<NodeId> PeersBehind()
+    {
+        for (int i = 0; i < _state.Peers.PeerCount; i++)
+        {
+            if (!_state.Peers.ClockAt(i).Includes(DurableClock))
+            {
+                yield return _state.Peers.PeerAt(i);
+            }
+        }
+    }
+
+    /// <summary>The configured peers changed. Those that left are no longer waited for.</summary>
+    public void SetPeers(IReadOnlyList<NodeId> peers)
+    {
+        _state.Peers.SetPeers(peers);
+        _state.CollectGarbage();
+    }
+
+    /// <summary>The log's prefix up to the index is part of every object here. Durable as the applied entries are.</summary>
+    public void AdvanceLog(LogIndex applied)
+    {
+        if (applied.Value > Clock.BaseOf(ActorId.Log))
+        {
+            Clock.AdvanceBase(ActorId.Log, applied.Value);
+            _state.Unmapped.AdvanceBase(ActorId.Log, applied.Value);
+            DurableClock.AdvanceBase(ActorId.Log, applied.Value);
+            _advertiseDue = true;
+        }
+    }
+
+    /// <summary>Serves one range of a full copy: call in the turn in which the scan for it begins, and encode the page with the result.</summary>
+    /// <returns>Null if this replica is recovering itself, or goes first: the asker asks again later, or somebody else.</returns>
+    public CopyCapture? CaptureForCopy(NodeId newcomer, in FullCopyRequest request)
+    {
+        if (!FullCopy.YieldsTo(request))
+        {
+            return null;
+        }
+
+        if (request.After.IsEmpty)
+        {
+            // Before the capture, so that nothing above it is forgotten until the newcomer has it.
+            _state.Peers.Set(newcomer, new ShardClock());
+            _state.CollectGarbage();
+        }
+
+        return new CopyCapture(Clock.Clone(), _state.Unmapped.Clone());
+    }
+
+    /// <summary>Deleted keys whose records are due to go, looking at no more than so many. Load each and <see cref="Fade"/> it.</summary>
+    public List<Key> TakeFaded(int maxLooked) => _state.Tombstones.TakeCovered(Clock.BaseVector, maxLooked);
+
+    /// <summary>Whether the record is to be removed from the view. Needs no log record: an absent key filled with the clock says the same.</summary>
+    public bool Fade(DottedObject stored) => stored.IsEmpty && stored.Strip(Clock.BaseVector).IsVacant;
+
+    /// <summary>Repeats a log record after a restart. Records at or below the state's number change nothing.</summary>
+    /// <returns>What to put into the view, if anything.</returns>
+    /// <exception cref="MalformedRecordException">The record is damaged: the replica must not go on under this actor.</exception>
+    public DottedChange? Replay(ulong number, ReadOnlyMemory<byte> logRecord)
+    {
+        if (number <= Number)
+        {
+            return null;
+        }
+
+        Invariant.Assert(number == Number + 1, "a dotted log record is missing");
+        DottedRecord record = DottedRecord.Decode(logRecord);
+        _state.Number = number;
+        DottedChange? change = record.Kind == DottedRecordKind.Change ? ReplayChange(record, number, logRecord) : null;
+        if (record.Kind == DottedRecordKind.ClockAdopted)
+        {
+            _state.SeeUnmapped(record.Clock!);
+            DurableClock.Join(record.Clock!);
+        }
+
+        _state.Recovering = record.Kind switch
+        {
+            DottedRecordKind.CopyBegun => true,
+            DottedRecordKind.CopyFinished => false,
+            _ => _state.Recovering,
+        };
+        _state.Frontier.Advance(number);
+        return change;
+    }
+
+    /// <summary>The state for the view's Meta space, to be put at each seal together with <see cref="TakeIndexChanges"/>. Its size doesn't grow with the data.</summary>
+    public void WriteState(IBufferWriter<byte> output) => ReplicaStateCodec.Write(_state, output);
+
+    /// <summary>What the view's dot-key space must learn at this seal.</summary>
+    public IReadOnlyList<DotKeyChange> TakeIndexChanges() => _state.Index.TakeChanges();
+
+    /// <summary>Takes the state of the last seal, after construction and before anything else.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no such state.</exception>
+    public void ReadState(ReadOnlyMemory<byte> bytes)
+    {
+        ReplicaStateCodec.Read(_state, bytes);
+        _advertiseDue = true;
+    }
+
+    /// <summary>Takes one record of the view's dot-key space, after <see cref="ReadState"/> and before any <see cref="Replay"/>.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no such record.</exception>
+    public void RestoreIndexed(ReadOnlySpan<byte> recordKey, ReadOnlySpan<byte> key)
+    {
+        if (key.Length is 0 or > Key.MaxLength)
+        {
+            throw new MalformedRecordException("a dot-key record holds no key");
+        }
+
+        Dot dot = DotKeyIndex.DotOfRecordKey(recordKey);
+        if (Clock.Add(dot))
+        {
+            _state.Index.Restore(dot, Key.CopyOf(key));
+            DurableClock.Add(dot);
+        }
+    }
+
+    private DottedWrite Mint(Key key, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    {
+        if (filled.Context[Self] > _state.Minted)
+        {
+            return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
+        }
+
+        Dot dot = new(Self, _state.Minted + 1);
+        _state.Minted = dot.Counter;
+        DottedObject written = kept.Write(dot, value, timestamp);
+        DottedChange change = _state.Commit(key, written, dot);
+        _message.ResetWrittenCount();
+        ReplicateMessage.Encode(_message, operation, key, dot, written);
+        return new DottedWrite(DottedWriteStatus.Written, dot, change, written, _message.WrittenMemory);
+    }
+
+    private DottedChange ReplayChange(in DottedRecord record, ulong number, ReadOnlyMemory<byte> logRecord)
+    {
+        foreach (Dot dot in record.Dots)
+        {
+            _state.See(dot, record.Key);
+            DurableClock.Add(dot);
+            if (dot.Actor == Self)
+            {
+                _state.Minted = Math.Max(_state.Minted, dot.Counter);
+            }
+        }
+
+        DottedObject stored = record.Stored.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record.Stored);
+        _state.Remember(record.Key, stored);
+        return new DottedChange(record.Key, number, stored, logRecord, record.Stored);
+    }
+}

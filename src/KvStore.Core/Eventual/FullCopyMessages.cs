@@ -1,0 +1,121 @@
+using System.Buffers;
+using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
+
+namespace KvStore.Core.Eventual;
+
+/// <summary>Asks for the next range of a full copy.</summary>
+/// <param name="Asker">Decides, if two ask one another, who goes first.</param>
+/// <param name="After">The range begins behind this key; empty: at the first key (and the source forgets what it thought the asker had).</param>
+public readonly record struct FullCopyRequest(ActorId Asker, ReadOnlyMemory<byte> After)
+{
+    public void Encode(IBufferWriter<byte> output)
+    {
+        VarInt.Write(output, Asker.Value);
+        VarInt.WriteBytes(output, After.Span);
+    }
+
+    /// <exception cref="MalformedRecordException">The bytes are no such message.</exception>
+    public static FullCopyRequest Decode(ReadOnlyMemory<byte> bytes)
+    {
+        BinaryCursor input = new(bytes);
+        FullCopyRequest request = new(input.ReadActor(), input.ReadBytes());
+        input.ExpectEnd();
+        return request;
+    }
+}
+
+/// <summary>
+/// What the source knew at the instant at which a range was read: take it in the turn in which the scan begins (after a seal), because objects read later than the clock that fills them
+/// would run ahead of it.
+/// </summary>
+/// <param name="Clock">All that the source has seen.</param>
+/// <param name="Unmapped">The part of it that can't be pulled, because the keys are forgotten.</param>
+public sealed record CopyCapture(ShardClock Clock, ShardClock Unmapped);
+
+/// <summary>One key of a range.</summary>
+public readonly record struct CopiedKey(Key Key, DottedObject Object);
+
+/// <summary>Every key of a range with its filled object. A key of the range that isn't here is absent at the source: seen, and gone, as far as the clock's base reaches.</summary>
+/// <param name="After">The range begins behind this key; empty: at the first.</param>
+/// <param name="Through">The range ends with this key.</param>
+/// <param name="Last">The range ends with the last key there can be, whatever <paramref name="Through"/> says.</param>
+/// <param name="Capture">The source's clocks when the range was read.</param>
+/// <param name="Keys">In key order.</param>
+public sealed record FullCopyPage(ReadOnlyMemory<byte> After, ReadOnlyMemory<byte> Through, bool Last, CopyCapture Capture, IReadOnlyList<CopiedKey> Keys)
+{
+    public bool Contains(Key key)
+        => key.Span.SequenceCompareTo(After.Span) > 0 && (Last || key.Span.SequenceCompareTo(Through.Span) <= 0);
+
+    /// <summary>Encodes a page from the records of a scan of the source's view, as they are stored.</summary>
+    /// <param name="output">Where the page goes.</param>
+    /// <param name="request">What was asked.</param>
+    /// <param name="capture">As taken when the scan began.</param>
+    /// <param name="records">Keys and stored records in key order, complete from behind the request's key on.</param>
+    /// <param name="last">Whether the scan reached the end of the view.</param>
+    public static void Encode(
+        IBufferWriter<byte> output,
+        in FullCopyRequest request,
+        CopyCapture capture,
+        IReadOnlyList<(Key Key, ReadOnlyMemory<byte> Record)> records,
+        bool last)
+    {
+        Invariant.Assert(last || records.Count > 0);
+        VarInt.WriteBytes(output, request.After.Span);
+        VarInt.WriteBytes(output, records.Count == 0 ? [] : records[^1].Key.Span);
+        VarInt.WriteByte(output, last ? (byte)1 : (byte)0);
+        capture.Clock.Encode(output);
+        capture.Unmapped.Encode(output);
+        foreach ((Key key, ReadOnlyMemory<byte> record) in records)
+        {
+            VarInt.WriteBytes(output, key.Span);
+            DottedObject.Decode(record).Fill(capture.Clock.BaseVector).Encode(output);
+        }
+    }
+
+    /// <exception cref="MalformedRecordException">The bytes are no such message.</exception>
+    public static FullCopyPage Decode(ReadOnlyMemory<byte> bytes)
+    {
+        BinaryCursor input = new(bytes);
+        ReadOnlyMemory<byte> after = input.ReadBytes();
+        ReadOnlyMemory<byte> through = input.ReadBytes();
+        bool last = input.ReadBool();
+        CopyCapture capture = new(ShardClock.Decode(ref input), ShardClock.Decode(ref input));
+        List<CopiedKey> keys = [];
+        while (input.Remaining > 0)
+        {
+            Key key = input.ReadKey();
+            DottedObject filled = DottedObject.Decode(ref input);
+            MessageChecks.ExpectCovered(filled);
+            keys.Add(new CopiedKey(key, filled));
+        }
+
+        FullCopyPage page = new(after, through, last, capture, keys);
+        page.Check();
+        return page;
+    }
+
+    private void Check()
+    {
+        ReadOnlySpan<byte> previous = After.Span;
+        foreach (CopiedKey copied in Keys)
+        {
+            if (copied.Key.Span.SequenceCompareTo(previous) <= 0 || !Contains(copied.Key))
+            {
+                MalformedRecordException.Throw("a copied range is not in order");
+            }
+
+            previous = copied.Key.Span;
+        }
+
+        if (!Last && Through.IsEmpty)
+        {
+            MalformedRecordException.Throw("a copied range has no end");
+        }
+
+        if (!Capture.Clock.Includes(Capture.Unmapped))
+        {
+            MalformedRecordException.Throw("a copy's clocks contradict each other");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+using System.Buffers;
+using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
+
+namespace KvStore.Core.Eventual;
+
+/// <summary>
+/// What one shard replica knows, and the one way in which it changes, a commit. The collaborators (writes, anti-entropy, full copy) share it.
+/// </summary>
+/// <remarks>
+/// Invariants. (1) Every dot of <see cref="Clock"/> is either in <see cref="Index"/> or in <see cref="Unmapped"/>, never in both. (2) Outside a full copy, the filled object of a key is
+/// the join of what the dots of the clock did to it: so equal clocks mean equal data. (3) The durable clock never holds what a power loss could take back.
+/// </remarks>
+internal sealed class ReplicaState(ActorId self, ulong minted, DottedOptions options)
+{
+    private readonly Dot[] _oneDot = new Dot[1];
+
+    public ActorId Self { get; } = self;
+
+    public DottedOptions Options { get; } = options;
+
+    /// <summary>The last counter that this replica minted. A fact of its own, never derived from a clock.</summary>
+    public ulong Minted { get; set; } = minted;
+
+    /// <summary>The running number of the last record handed out for the log.</summary>
+    public ulong Number { get; set; }
+
+    public bool Recovering { get; set; }
+
+    public ShardClock Clock { get; set; } = new();
+
+    /// <summary>The dots that were seen and whose keys are not known: all peers have them, or they were never pulled.</summary>
+    public ShardClock Unmapped { get; set; } = new();
+
+    public DotKeyIndex Index { get; } = new();
+
+    public Watermarks Peers { get; } = new();
+
+    public DurableFrontier Frontier { get; } = new();
+
+    public FadingTombstones Tombstones { get; } = new(options.MaxRemembered);
+
+    /// <summary>While a full copy runs: where it stands.</summary>
+    public CopiedRanges? Copied { get; set; }
+
+    public ArrayBufferWriter<byte> Scratch { get; } = new(1024);
+
+    /// <summary>What is known to be accounted for in the stored object of this key: what it is to be filled with.</summary>
+    public VersionVector KnownFor(Key key) => Copied is null ? Clock.BaseVector : Copied.KnownFor(key, Clock.BaseVector);
+
+    public DottedChange Commit(Key key, DottedObject filled, Dot dot)
+    {
+        _oneDot[0] = dot;
+        return Commit(key, filled, _oneDot);
+    }
+
+    /// <summary>Makes the joined object the stored one and counts the dots as seen, as one log record.</summary>
+    public DottedChange Commit(Key key, DottedObject filled, ReadOnlySpan<Dot> newDots)
+    {
+        Number++;
+        foreach (Dot dot in newDots)
+        {
+            See(dot, key);
+            Frontier.Await(Number, dot);
+        }
+
+        DottedObject stored = filled.Strip(Clock.BaseVector);
+        (byte[] record, int storedBytes) = DottedRecord.EncodeChange(Scratch, key, newDots, stored);
+        Remember(key, stored);
+        Copied?.Touch(key);
+        return new DottedChange(key, Number, stored, record, record.AsMemory(record.Length - storedBytes));
+    }
+
+    public DottedMark CommitMark(DottedRecordKind kind, ShardClock? clock) => new(++Number, DottedRecord.EncodeMark(Scratch, kind, clock));
+
+    public void Remember(Key key, DottedObject stored)
+    {
+        if (stored.IsEmpty && !stored.Context.IsEmpty)
+        {
+            Tombstones.Remember(key, stored.Context);
+        }
+    }
+
+    /// <summary>Counts a dot as seen and keeps its key while some peer may lack it.</summary>
+    public void See(Dot dot, Key key)
+    {
+        if (!Clock.Add(dot))
+        {
+            return;
+        }
+
+        if (Peers.PeerCount == 0 || Peers.Everywhere.Covers(dot))
+        {
+            Unmapped.Add(dot);
+            return;
+        }
+
+        if (Index.Count >= Options.MaxIndexedDots)
+        {
+            Dot oldest = Index.Oldest;
+            Index.Remove(oldest);
+            Unmapped.Add(oldest);
+        }
+
+        Index.Add(dot, key);
+    }
+
+    /// <summary>Counts dots as seen whose keys nobody will be asked for.</summary>
+    public void SeeUnmapped(ShardClock dots)
+    {
+        Index.RemoveCovered(dots, new ShardClock());
+        Clock.Join(dots);
+        Unmapped.Join(dots);
+    }
+
+    /// <summary>Recomputes what all peers have and forgets the keys of it.</summary>
+    public void CollectGarbage()
+    {
+        ShardClock everywhere = Peers.ComputeEverywhere();
+        ulong fresh = everywhere.CountMissingFrom(Peers.Everywhere);
+        if (fresh > (ulong)Index.Count || Peers.PeerCount == 0)
+        {
+            Index.RemoveCovered(Peers.PeerCount == 0 ? Clock : everywhere, Unmapped);
+        }
+        else if (fresh > 0)
+        {
+            foreach (Dot dot in everywhere.MissingFrom(Peers.Everywhere))
+            {
+                Forget(dot);
+            }
+        }
+
+        Peers.Everywhere = everywhere;
+    }
+
+    /// <summary>The same for one actor whose base a peer has just confirmed.</summary>
+    public void CollectGarbage(ActorId actor)
+    {
+        ulong from = Peers.Everywhere.BaseOf(actor) + 1;
+        ulong to = Peers.BaseEverywhere(actor);
+        if (to < from)
+        {
+            return;
+        }
+
+        if (to - from > (ulong)Index.Count)
+        {
+            CollectGarbage();
+            return;
+        }
+
+        for (ulong counter = from; counter <= to; counter++)
+        {
+            Forget(new Dot(actor, counter));
+        }
+
+        Peers.Everywhere.AdvanceBase(actor, to);
+    }
+
+    /// <summary>A dot under the own name that this replica did not mint: the identity was used twice, or a restored disk forgot what it did. Serving on would lose writes.</summary>
+    public void AssertNotMintedElsewhere(ulong counterOfSelf) => Invariant.Assert(counterOfSelf <= Minted, "a peer knows a higher counter of this replica than it minted");
+
+    private void Forget(Dot dot)
+    {
+        if (Index.Remove(dot))
+        {
+            Unmapped.Add(dot);
+        }
+    }
+}

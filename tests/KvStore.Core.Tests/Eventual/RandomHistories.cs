@@ -1,0 +1,130 @@
+using CsCheck;
+using FluentAssertions;
+using KvStore.Core.Eventual;
+using KvStore.Core.Versioning;
+using Xunit;
+
+namespace KvStore.Core.Tests.Eventual;
+
+/// <summary>Random histories; the seed is printed with a failure and makes the same history again.</summary>
+public sealed class RandomHistories
+{
+    private static readonly DottedOptions SmallPages = new() { MaxPageDots = 2, MaxPageBytes = 200 };
+
+    [Fact]
+    public void Without_crashes_everything_converges_and_deletes_leave_no_trace()
+        => Gen.Int[0, int.MaxValue].Sample(
+            seed =>
+            {
+                DottedEnvironment environment = Run(seed, SmallPages, crashes: false, wipes: false);
+                environment.CheckConverged();
+                foreach (DottedNode node in environment.Nodes)
+                {
+                    node.View.Values.Should().OnlyContain(record => !DottedObject.Decode(record).IsEmpty);
+                    node.Replica.FadingTombstones.Should().Be(0);
+                }
+            },
+            iter: 200);
+
+    [Fact]
+    public void With_power_losses_that_forget_the_tail_no_durable_write_is_lost_and_all_converge()
+        => Gen.Int[0, int.MaxValue].Sample(seed => Run(seed, SmallPages, crashes: true, wipes: false).CheckConverged(), iter: 200);
+
+    [Fact]
+    public void With_disks_lost_and_copied_anew_all_converge()
+        => Gen.Int[0, int.MaxValue].Sample(seed => Run(seed, SmallPages, crashes: true, wipes: true).CheckConverged(), iter: 200);
+
+    [Fact]
+    public void With_an_index_too_small_for_the_lag_full_copies_heal()
+        => Gen.Int[0, int.MaxValue].Sample(
+            seed => Run(seed, new DottedOptions { MaxIndexedDots = 5, MaxPageDots = 2 }, crashes: true, wipes: false).CheckConverged(),
+            iter: 200);
+
+    [Theory]
+    [InlineData(1109635436)]
+    public void Histories_that_failed_once_pass(int seed) => Run(seed, SmallPages, crashes: true, wipes: false).CheckConverged();
+
+    private static DottedEnvironment Run(int seed, DottedOptions options, bool crashes, bool wipes)
+    {
+        Random random = new(seed);
+        DottedEnvironment environment = new(3, seed, options);
+        SortedSet<Dot> durable = [];
+        List<VersionVector> contexts = [VersionVector.Empty];
+        for (int step = 0; step < 150; step++)
+        {
+            DottedNode node = environment.Nodes[random.Next(3)];
+            Step(random, environment, node, contexts, crashes);
+            RecordDurable(environment, node, durable);
+            if (wipes && random.Next(60) == 0 && environment.Nodes.All(other => !other.Replica.IsRecovering))
+            {
+                WipeWhatOthersHave(environment, node);
+            }
+
+            if (!node.Replica.IsRecovering)
+            {
+                environment.CheckDataMatchesClock(node);
+            }
+        }
+
+        environment.Heal();
+        durable.Should().OnlyContain(dot => environment[1].Replica.Clock.Covers(dot), "a durable write is not lost");
+        return environment;
+    }
+
+    private static void Step(Random random, DottedEnvironment environment, DottedNode node, List<VersionVector> contexts, bool crashes)
+    {
+        string key = $"k{random.Next(4)}";
+        switch (random.Next(crashes ? 14 : 13))
+        {
+            case 0 or 1:
+                node.Put(key, $"{random.Next(1000)}", atMs: random.Next(100), operation: (ulong)random.Next(3));
+                break;
+            case 2:
+                node.Put(key, $"{random.Next(1000)}", contexts[random.Next(contexts.Count)]);
+                break;
+            case 3:
+                node.Delete(key);
+                break;
+            case 4:
+                contexts.Add(node.Read(key).Context);
+                break;
+            case 5:
+                node.MakeDurable();
+                break;
+            case 6 when random.Next(3) == 0:
+                node.Seal();
+                break;
+            case 7:
+                node.Advertise();
+                break;
+            case 8 when environment.InFlight > 0:
+                environment.DropOne();
+                break;
+            case 13 when random.Next(3) == 0:
+                node.Restart();
+                break;
+            default:
+                if (environment.InFlight > 0)
+                {
+                    environment.DeliverOne(duplicate: 0.2);
+                }
+
+                break;
+        }
+    }
+
+    /// <summary>A disk takes with it what only it had: first the others get it.</summary>
+    private static void WipeWhatOthersHave(DottedEnvironment environment, DottedNode node)
+    {
+        environment.Heal();
+        node.Wipe();
+    }
+
+    private static void RecordDurable(DottedEnvironment environment, DottedNode node, SortedSet<Dot> durable)
+    {
+        foreach (Dot dot in environment.Events.Keys.Where(node.Replica.DurableClock.Covers))
+        {
+            durable.Add(dot);
+        }
+    }
+}
