@@ -1,0 +1,60 @@
+using KvStore.Contracts.V1;
+
+namespace KvStore.Client;
+
+/// <summary>
+/// The operators' face. It speaks the messages of admin.proto themselves, so that whatever the nodes learn to say can be read without a new client. Calls that name no node go to any that answers.
+/// Every call has the client's default timeout unless told otherwise.
+/// </summary>
+public interface IKvAdmin
+{
+    /// <summary>Creates a keyspace; repeating it with the same settings returns the existing one.</summary>
+    /// <exception cref="KvException">Contradictory settings, a name that exists with other settings, or no quorum.</exception>
+    ValueTask<Keyspace> CreateKeyspaceAsync(KvKeyspaceSettings settings, CancellationToken cancellationToken = default);
+
+    /// <summary>All keyspaces.</summary>
+    ValueTask<IReadOnlyList<Keyspace>> ListKeyspacesAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>A keyspace and the replicas of it that live on one node.</summary>
+    /// <param name="name">The keyspace.</param>
+    /// <param name="node">The node to ask; 0: any.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    ValueTask<KeyspaceDescription> DescribeKeyspaceAsync(string name, uint node = 0, CancellationToken cancellationToken = default);
+
+    /// <summary>What a node sees: itself, its peers and, if wanted, its replicas.</summary>
+    /// <param name="node">The node to ask; 0: any.</param>
+    /// <param name="replicas">Also list every replica.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    ValueTask<NodeStatusResponse> NodeStatusAsync(uint node, bool replicas = false, CancellationToken cancellationToken = default);
+
+    /// <summary>Replaces the faults on the links between a node and the given peers. Only on nodes that run with fault injection enabled.</summary>
+    ValueTask<IReadOnlyList<LinkFault>> SetFaultsAsync(uint node, IEnumerable<LinkFault> links, CancellationToken cancellationToken = default);
+
+    /// <summary>Removes all faults of a node.</summary>
+    ValueTask<IReadOnlyList<LinkFault>> HealFaultsAsync(uint node, CancellationToken cancellationToken = default);
+
+    /// <summary>The faults of a node.</summary>
+    ValueTask<IReadOnlyList<LinkFault>> ListFaultsAsync(uint node, CancellationToken cancellationToken = default);
+
+    /// <summary>The cluster as last heard; waits for the first contact.</summary>
+    ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default);
+}
+
+/// <summary>What a new keyspace is to be.</summary>
+public sealed record KvKeyspaceSettings
+{
+    /// <summary>1 to 64 of a-z, 0-9, '-', '_', '.'; begins with a letter.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Who serves when the network breaks.</summary>
+    public PartitionPolicy Policy { get; init; } = PartitionPolicy.Cp;
+
+    /// <summary>When a write is acknowledged.</summary>
+    public Replication Replication { get; init; } = Replication.Sync;
+
+    /// <summary>1 to 1,024; 0: 8.</summary>
+    public int Shards { get; init; }
+
+    /// <summary>Replicas per shard, 1 to 9; 0: the smaller of 3 and the number of members.</summary>
+    public int Replicas { get; init; }
+}

@@ -1,0 +1,22 @@
+namespace KvStore.Client;
+
+/// <summary>
+/// A client of one cluster: thread-safe, made once and kept. It holds one connection per node, learns of members and leaders by itself and shares its connections among all callers, whose
+/// concurrent operations travel together. Make one with KvClient.Create(options, loggerFactory) or AddKvStore.
+/// </summary>
+public interface IKvClient : IAsyncDisposable
+{
+    /// <summary>The operators' face of the same cluster.</summary>
+    IKvAdmin Admin { get; }
+
+    /// <summary>The cluster as last heard; null before the first contact.</summary>
+    KvTopology? Topology { get; }
+
+    /// <summary>A keyspace by name. Costs nothing and asks nobody: whether it exists shows with the first operation.</summary>
+    /// <param name="name">1 to 64 characters.</param>
+    IKvKeyspace Keyspace(string name);
+
+    /// <summary>The cluster as last heard; waits for the first contact, at most <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
+    /// <exception cref="KvException">No seed answered in time.</exception>
+    ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default);
+}

@@ -1,0 +1,58 @@
+namespace KvStore.Client;
+
+/// <summary>
+/// The operations on one keyspace. Keys are 1 to 4,096 bytes, values at most 1,048,576.
+/// <para>Outcomes are three-valued. Put and Delete return when the write is done, and throw a <see cref="KvException"/> when it was refused (not done) or when nobody knows
+/// (<see cref="KvException.OutcomeUnknown"/>: it may have happened, or may yet happen). The Try methods answer the question "did it take?" with a value: Done, NotDone (the condition did not hold) or
+/// Unknown; they throw only when the cluster refused to consider the write.</para>
+/// <para>Every write carries a request id, and is retried by the client within its deadline with that same id, so that it takes effect at most once.</para>
+/// <para>Canceling stops the waiting. A write that was already sent may still happen: after an <see cref="OperationCanceledException"/> the outcome of a write is unknown.</para>
+/// <para>Memory handed in (byte[] or ReadOnlyMemory values and keys) must not change until the operation has completed.</para>
+/// </summary>
+public interface IKvKeyspace
+{
+    /// <summary>The name.</summary>
+    string Name { get; }
+
+    /// <summary>The value of a key, or null if it has none.</summary>
+    /// <exception cref="KvException">The read could not be served at the level asked for, or not in time.</exception>
+    ValueTask<KvEntry<T>?> GetAsync<T>(KvKey key, KvReadOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Sets a value, whatever was there.</summary>
+    /// <returns>A result whose outcome is Done.</returns>
+    /// <exception cref="KvException">Refused, or unknown (<see cref="KvException.OutcomeUnknown"/>).</exception>
+    ValueTask<KvWriteResult> PutAsync<T>(KvKey key, T value, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Compare and set: sets the value only if the key's version is exactly the given one; with <see cref="KvVersion.Absent"/> only if the key has no value. cp and adaptive keyspaces only.</summary>
+    /// <returns>Done; NotDone with <see cref="KvCode.ConditionFailed"/>; or Unknown.</returns>
+    /// <exception cref="KvException">Refused for any other reason; it was not done.</exception>
+    ValueTask<KvWriteResult> TryPutAsync<T>(KvKey key, T value, KvVersion ifVersion, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Sets the value in the place of what the given version saw, and of nothing else: concurrent values stay as siblings. ap keyspaces only.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="value">The value.</param>
+    /// <param name="context">What a read returned; <see cref="KvVersion.Absent"/>: nothing was seen.</param>
+    /// <param name="options">Deadline and retries.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">Refused, or unknown.</exception>
+    ValueTask<KvWriteResult> PutInContextAsync<T>(KvKey key, T value, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Removes the value, whatever it is. Done also when there was none.</summary>
+    /// <exception cref="KvException">Refused, or unknown.</exception>
+    ValueTask<KvWriteResult> DeleteAsync(KvKey key, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Removes the value only if the key's version is exactly the given one. cp and adaptive keyspaces only.</summary>
+    /// <returns>Done; NotDone with <see cref="KvCode.ConditionFailed"/>; or Unknown.</returns>
+    /// <exception cref="KvException">Refused for any other reason; it was not done.</exception>
+    ValueTask<KvWriteResult> TryDeleteAsync(KvKey key, KvVersion ifVersion, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Removes what the given version saw, and nothing else: concurrent values survive. ap keyspaces only.</summary>
+    /// <exception cref="KvException">Refused, or unknown.</exception>
+    ValueTask<KvWriteResult> DeleteInContextAsync(KvKey key, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// The records of a range in key order (bytewise), merged across all shards, fetched page by page as the enumeration proceeds. Each page is consistent for its shard; the whole is not a snapshot.
+    /// </summary>
+    /// <exception cref="KvException">A page could not be read. What was enumerated before is valid; continue with <see cref="KvRange.Behind"/>.</exception>
+    IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, CancellationToken cancellationToken = default);
+}

@@ -1,0 +1,14 @@
+namespace KvStore.Client;
+
+/// <summary>How one read is to be done.</summary>
+public sealed record KvReadOptions
+{
+    /// <summary>How fresh the answer must be.</summary>
+    public KvReadLevel Level { get; init; }
+
+    /// <summary>One deadline over connecting, queueing and all attempts; more than zero, at most 10 minutes. Null: <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
+    public TimeSpan? Timeout { get; init; }
+
+    /// <summary>Whether to go on trying until the deadline when no replica has a quorum. Null: <see cref="KvClientOptions.RetryNoQuorumUntilDeadline"/>.</summary>
+    public bool? RetryNoQuorumUntilDeadline { get; init; }
+}

@@ -1,0 +1,74 @@
+namespace KvStore.Client;
+
+/// <summary>Why an operation failed. Numbers are those of the wire.</summary>
+public enum KvCode
+{
+    /// <summary>No reason stated.</summary>
+    None = 0,
+
+    /// <summary>The shard has no leader at the moment; elections take about a second.</summary>
+    NoLeader = 1,
+
+    /// <summary>The replicas that can be reached are not a majority.</summary>
+    NoQuorum = 2,
+
+    /// <summary>The node that was asked does not lead the shard.</summary>
+    NotLeader = 3,
+
+    /// <summary>The keyspace has moved on to another epoch.</summary>
+    StaleEpoch = 4,
+
+    /// <summary>The node that was asked has no replica of the shard.</summary>
+    WrongNode = 5,
+
+    /// <summary>The condition of a conditional write did not hold.</summary>
+    ConditionFailed = 6,
+
+    /// <summary>The keyspace does not offer this read level or write condition.</summary>
+    LevelNotOffered = 7,
+
+    /// <summary>The server does not accept an argument; the reason says which.</summary>
+    InvalidArgument = 8,
+
+    /// <summary>Key, value or batch exceeds a bound.</summary>
+    TooLarge = 9,
+
+    /// <summary>A bounded queue is full, in this client or in a node. Slow down.</summary>
+    Overloaded = 10,
+
+    /// <summary>No keyspace of this name.</summary>
+    UnknownKeyspace = 11,
+
+    /// <summary>The deadline passed.</summary>
+    DeadlineExceeded = 12,
+
+    /// <summary>The request id is older than what the server remembers.</summary>
+    RequestExpired = 13,
+
+    /// <summary>The request id came with another payload before.</summary>
+    RequestReused = 14,
+
+    /// <summary>The leader changed before the write was known to be committed.</summary>
+    LeadershipLost = 15,
+
+    /// <summary>The node's storage failed.</summary>
+    StorageFailed = 16,
+
+    /// <summary>The node, or this client, is shutting down.</summary>
+    ShuttingDown = 17,
+
+    /// <summary>The replica is recovering its data.</summary>
+    Recovering = 18,
+
+    /// <summary>The node is short of disk space and takes no writes.</summary>
+    DiskLow = 19,
+
+    /// <summary>The node's clock is too far from its peers'.</summary>
+    ClockSkew = 20,
+
+    /// <summary>The key has too many concurrent values; resolve them first.</summary>
+    TooManySiblings = 21,
+
+    /// <summary>No node could be reached. Known to this client only.</summary>
+    Unavailable = 1_000,
+}

@@ -1,0 +1,45 @@
+namespace KvStore.Client;
+
+/// <summary>A key's value as one replica, or several, answered it, and how much the answer is worth.</summary>
+/// <typeparam name="T">What the value was read as. A ReadOnlyMemory&lt;byte&gt; slices the received message and keeps it alive; copy it to keep it long.</typeparam>
+public sealed record KvEntry<T>
+{
+    /// <summary>The key.</summary>
+    public required KvKey Key { get; init; }
+
+    /// <summary>The value; with siblings the deterministic winner (newest, then by actor).</summary>
+    public required T Value { get; init; }
+
+    /// <summary>What was seen, for conditions.</summary>
+    public required KvVersion Version { get; init; }
+
+    /// <summary>How many live values the key has: 1, or more after concurrent writes in an ap keyspace.</summary>
+    public int SiblingCount { get; init; } = 1;
+
+    /// <summary>All live values, when there is more than one; otherwise empty. Scans give the count only.</summary>
+    public IReadOnlyList<KvSibling<T>> Siblings { get; init; } = [];
+
+    /// <summary>The regime the shard was in.</summary>
+    public KvRegime Regime { get; init; }
+
+    /// <summary>Estimated age of the answer; zero for linearizable reads.</summary>
+    public TimeSpan Staleness { get; init; }
+
+    /// <summary>The keyspace epoch in which it was answered.</summary>
+    public ulong Epoch { get; init; }
+
+    /// <summary>How many replicas were asked.</summary>
+    public int Acknowledgements { get; init; }
+
+    /// <summary>Fewer replicas than wanted were reachable.</summary>
+    public bool Degraded { get; init; }
+
+    /// <summary>The node that answered; 0: not stated.</summary>
+    public uint Node { get; init; }
+}
+
+/// <summary>One of several live values of a key.</summary>
+/// <param name="Value">The value.</param>
+/// <param name="Timestamp">When it was written, by the writer's hybrid clock.</param>
+/// <typeparam name="T">What the value was read as.</typeparam>
+public readonly record struct KvSibling<T>(T Value, DateTimeOffset Timestamp);

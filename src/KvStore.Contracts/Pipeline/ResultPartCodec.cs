@@ -1,0 +1,86 @@
+namespace KvStore.Contracts.Pipeline;
+
+/// <summary>The bodies of kvstore.v1.Sibling and kvstore.v1.ScanItem.</summary>
+internal static class ResultPartCodec
+{
+    private const uint SiblingValueTag = 10;
+    private const uint SiblingTimestampTag = 16;
+
+    private const uint ItemKeyTag = 10;
+    private const uint ItemValueTag = 18;
+    private const uint ItemVersionTag = 26;
+    private const uint ItemSiblingCountTag = 32;
+
+    public static int Size(in WireSibling sibling) =>
+        WireWriter.BytesFieldSize(1, sibling.Value.Length) + WireWriter.VarintFieldSize(1, sibling.TimestampMs);
+
+    public static int Size(in WireScanItem item) =>
+        WireWriter.BytesFieldSize(1, item.Key.Length)
+        + WireWriter.BytesFieldSize(1, item.Value.Length)
+        + WireWriter.BytesFieldSize(1, item.Version.Length)
+        + WireWriter.VarintFieldSize(1, item.SiblingCount);
+
+    public static void Write(ref WireWriter writer, in WireSibling sibling)
+    {
+        writer.Bytes(SiblingValueTag, sibling.Value.Span);
+        writer.Varint(SiblingTimestampTag, sibling.TimestampMs);
+    }
+
+    public static void Write(ref WireWriter writer, in WireScanItem item)
+    {
+        writer.Bytes(ItemKeyTag, item.Key.Span);
+        writer.Bytes(ItemValueTag, item.Value.Span);
+        writer.Bytes(ItemVersionTag, item.Version.Span);
+        writer.Varint(ItemSiblingCountTag, item.SiblingCount);
+    }
+
+    public static WireSibling ReadSibling(ref WireReader outer)
+    {
+        ReadOnlyMemory<byte> value = default;
+        ulong timestampMs = 0;
+        WireReader reader = new(outer.Bytes());
+        while (reader.NextTag(out uint tag))
+        {
+            switch (tag)
+            {
+                case SiblingValueTag: value = reader.Bytes(); break;
+                case SiblingTimestampTag: timestampMs = reader.Varint(); break;
+                default: reader.Skip(tag); break;
+            }
+        }
+
+        if (reader.Malformed)
+        {
+            outer.Fail();
+        }
+
+        return new WireSibling(value, timestampMs);
+    }
+
+    public static WireScanItem ReadItem(ref WireReader outer)
+    {
+        ReadOnlyMemory<byte> key = default;
+        ReadOnlyMemory<byte> value = default;
+        ReadOnlyMemory<byte> version = default;
+        uint siblingCount = 0;
+        WireReader reader = new(outer.Bytes());
+        while (reader.NextTag(out uint tag))
+        {
+            switch (tag)
+            {
+                case ItemKeyTag: key = reader.Bytes(); break;
+                case ItemValueTag: value = reader.Bytes(); break;
+                case ItemVersionTag: version = reader.Bytes(); break;
+                case ItemSiblingCountTag: siblingCount = reader.UInt32(); break;
+                default: reader.Skip(tag); break;
+            }
+        }
+
+        if (reader.Malformed)
+        {
+            outer.Fail();
+        }
+
+        return new WireScanItem(key, value, version, siblingCount);
+    }
+}
