@@ -4,10 +4,11 @@ using KvStore.Cli.Running;
 namespace KvStore.Cli.LocalCluster;
 
 /// <summary>What a local cluster is made of. Written once into its directory; a later start must agree with it, because the data does.</summary>
+/// <param name="Cluster">The cluster's name: random, so that nodes of two local clusters never take one another for peers.</param>
 /// <param name="Nodes">How many nodes, 1 to 9.</param>
 /// <param name="Port">The port of node 1; node n listens on this plus n - 1.</param>
 /// <param name="Engine">rocksdb or memory.</param>
-internal sealed record ClusterPlan(int Nodes, int Port, string Engine)
+internal sealed record ClusterPlan(string Cluster, int Nodes, int Port, string Engine)
 {
     public const int DefaultNodes = 3;
 
@@ -31,7 +32,7 @@ internal sealed record ClusterPlan(int Nodes, int Port, string Engine)
     {
         if (Load(directory) is not { } existing)
         {
-            return new ClusterPlan(nodes ?? DefaultNodes, port ?? DefaultPort, engine ?? DefaultEngine);
+            return new ClusterPlan($"local-{Random.Shared.Next():x8}", nodes ?? DefaultNodes, port ?? DefaultPort, engine ?? DefaultEngine);
         }
 
         Agree(directory, "nodes", existing.Nodes, nodes, "--nodes");

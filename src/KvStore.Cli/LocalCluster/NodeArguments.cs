@@ -9,6 +9,8 @@ internal static class NodeArguments
     {
         yield return "--node-id";
         yield return node.ToString(CultureInfo.InvariantCulture);
+        yield return "--cluster";
+        yield return plan.Cluster;
         yield return "--data";
         yield return directory.NodeData(node);
         yield return "--listen";

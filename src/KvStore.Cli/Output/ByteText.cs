@@ -1,4 +1,3 @@
-using System.Buffers.Text;
 using System.Text;
 using System.Text.Json;
 
@@ -57,7 +56,4 @@ internal static class ByteText
             json.WriteBase64String(name + "Base64", bytes);
         }
     }
-
-    /// <summary>An opaque version as it is shown and typed: base64 for URLs, so that shells leave it alone.</summary>
-    public static string Version(ReadOnlySpan<byte> version) => version.IsEmpty ? "" : Base64Url.EncodeToString(version);
 }

@@ -1,11 +1,14 @@
 using System.CommandLine;
 using KvStore.Cli.Output;
+using KvStore.Client;
 
 namespace KvStore.Cli.Running;
 
 /// <summary>What one running command has in its hands: its arguments, its surroundings, and the cluster, which is connected when first used.</summary>
 internal sealed class CommandContext(ParseResult parsed, CommandHost host, CancellationToken stop) : IAsyncDisposable
 {
+    private IKvClient? _client;
+
     public Terminal Terminal => host.Terminal;
 
     /// <summary>Cancelled by Ctrl-C and by termination.</summary>
@@ -17,6 +20,9 @@ internal sealed class CommandContext(ParseResult parsed, CommandHost host, Cance
 
     /// <summary>The addresses to talk to. Resolved on demand: commands that need no cluster do not read its state.</summary>
     public IReadOnlyList<Uri> Endpoints => field ??= Running.Endpoints.Resolve(parsed.GetValue(host.Globals.Endpoint) ?? [], Terminal);
+
+    /// <summary>The cluster. Connected at the first use.</summary>
+    public IKvClient Client => _client ??= host.Terminal.Connect(ClientOptions());
 
     public T? Value<T>(Option<T> option) => parsed.GetValue(option);
 
@@ -37,5 +43,30 @@ internal sealed class CommandContext(ParseResult parsed, CommandHost host, Cance
     /// <summary>Something that is wrong but does not end the command.</summary>
     public void Complain(string sentence) => Terminal.Error.WriteLine("kv: " + sentence);
 
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    /// <summary>A keyspace by name.</summary>
+    /// <exception cref="CliFailure">The name can't be one.</exception>
+    public IKvKeyspace Keyspace(string? name)
+    {
+        try
+        {
+            return Client.Keyspace(name ?? "");
+        }
+        catch (ArgumentException exception)
+        {
+            throw CliFailure.Usage($"'{name}' can't be the name of a keyspace: {Failures.Sentence(exception.Message)}");
+        }
+    }
+
+    public ValueTask DisposeAsync() => _client?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    private KvClientOptions ClientOptions()
+    {
+        var options = new KvClientOptions { DefaultTimeout = Timeout };
+        foreach (var endpoint in Endpoints)
+        {
+            options.Endpoints.Add(endpoint.ToString().TrimEnd('/'));
+        }
+
+        return options;
+    }
 }

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Grpc.Core;
+using KvStore.Client;
 
 namespace KvStore.Cli.Running;
 
@@ -9,11 +10,27 @@ internal static class Failures
     public static CliFailure Explain(Exception exception) => exception switch
     {
         CliFailure failure => failure,
+        KvException refusal => Explain(refusal),
         RpcException rpc => Explain(rpc),
         UnauthorizedAccessException or IOException or SocketException => new(ExitCode.NoInput, Sentence(exception.Message)),
         OperationCanceledException => new(ExitCode.Unknown, "The time ran out before an answer came, so the outcome is unknown; ask for the state before trying again."),
         _ => new(ExitCode.Internal, $"Internal error: {OneLine(exception.Message)} Run it again with KV_DEBUG=1 to see where, and report it."),
     };
+
+    /// <summary>The code for an operation that the client gave up; its message already says why and what to do.</summary>
+    public static ExitCode CodeOf(KvException refusal) => refusal switch
+    {
+        { OutcomeUnknown: true } => ExitCode.Unknown,
+        { Code: KvCode.Unavailable } => ExitCode.Unavailable,
+        { Code: KvCode.DeadlineExceeded, Phase: KvPhase.Connecting or KvPhase.Queued } => ExitCode.Unavailable,
+        { Code: KvCode.ConditionFailed } => ExitCode.ConditionFailed,
+        { Code: KvCode.InvalidArgument or KvCode.TooLarge or KvCode.RequestReused } => ExitCode.Usage,
+        _ => ExitCode.Refused,
+    };
+
+    private static CliFailure Explain(KvException refusal) => refusal.Code == KvCode.UnknownKeyspace
+        ? new(ExitCode.Refused, Sentence(refusal.Message) + " 'kv keyspace list' shows the existing ones, 'kv keyspace create' makes one.")
+        : new(CodeOf(refusal), Sentence(refusal.Message));
 
     private static CliFailure Explain(RpcException rpc) => rpc.StatusCode switch
     {

@@ -1,3 +1,5 @@
+using KvStore.Client;
+
 namespace KvStore.Cli.Running;
 
 /// <summary>Everything a command may see of its surroundings, so that tests can run commands in their own process.</summary>
@@ -17,6 +19,9 @@ internal sealed class Terminal
 
     public required Func<string, string?> Environment { get; init; }
 
+    /// <summary>Makes the client of a cluster.</summary>
+    public required Func<KvClientOptions, IKvClient> Connect { get; init; }
+
     /// <summary>The process's own streams.</summary>
     public static Terminal OfProcess() => new()
     {
@@ -26,5 +31,6 @@ internal sealed class Terminal
         In = Console.OpenStandardInput(),
         IsInteractive = !Console.IsOutputRedirected && System.Environment.GetEnvironmentVariable("NO_COLOR") is null,
         Environment = System.Environment.GetEnvironmentVariable,
+        Connect = options => KvClient.Create(options),
     };
 }
