@@ -1,1 +1,1 @@
-return 0;
+return await KvStore.Node.Hosting.NodeProgram.RunAsync(args);

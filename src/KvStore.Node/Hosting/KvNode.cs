@@ -1,0 +1,259 @@
+using System.Net;
+using System.Net.Sockets;
+using Grpc.HealthCheck;
+using KvStore.Contracts;
+using KvStore.Node.Faults;
+using KvStore.Node.Peers;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace KvStore.Node.Hosting;
+
+/// <summary>A running node: Kestrel with gRPC around <see cref="NodeServices"/>. Several may live in one process.</summary>
+/// <example><code>
+/// await using KvNode node = await KvNode.StartAsync(new NodeOptions { ClusterId = "demo", NodeId = 1, Port = 0, Engine = StorageEngine.Memory }, cancellation);
+/// </code></example>
+public sealed class KvNode : IAsyncDisposable
+{
+    private const int StreamWindowBytes = 4 * 1_048_576;
+    private const int ConnectionWindowBytes = 8 * 1_048_576;
+    private const int StreamsPerConnection = 10_000;
+    private const int MinPoolThreads = 8;
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly WebApplication _application;
+    private readonly ILoggerFactory _loggers;
+    private readonly ILogger _log;
+    private int _ended;
+
+    private KvNode(NodeOptions options, WebApplication application, NodeServices services, NodeLifetime lifetime, ILoggerFactory loggers, int port)
+    {
+        Options = options;
+        Services = services;
+        Lifetime = lifetime;
+        Port = port;
+        Address = AdvertisedAddress(options, port);
+        _application = application;
+        _loggers = loggers;
+        _log = loggers.CreateLogger<KvNode>();
+    }
+
+    public NodeOptions Options { get; }
+
+    public NodeServices Services { get; }
+
+    public NodeLifetime Lifetime { get; }
+
+    /// <summary>The port it listens on; with <see cref="NodeOptions.Port"/> 0 the one that was free.</summary>
+    public int Port { get; }
+
+    /// <summary>Where clients and peers reach it, "host:port".</summary>
+    public string Address { get; }
+
+    /// <summary>Opens the data, then the port, then starts the node's parts. It answers health checks as soon as the port is open, and serves when it is ready.</summary>
+    /// <exception cref="InvalidOptionsException">The options won't do.</exception>
+    /// <exception cref="ListenFailedException">The port is taken or the address isn't this machine's.</exception>
+    /// <exception cref="NodeFailureException">The data directory can't be used.</exception>
+    public static async Task<KvNode> StartAsync(NodeOptions options, CancellationToken cancellation)
+    {
+        NodeOptionsValidation.ThrowIfInvalid(options);
+        RaisePoolMinimum();
+        ILoggerFactory loggers = NodeLogging.Create(options);
+        NodeServices? services = null;
+        WebApplication? application = null;
+        try
+        {
+            NodeLifetime lifetime = new(loggers.CreateLogger<NodeLifetime>());
+            services = await NodeServices.OpenAsync(options, lifetime, loggers, cancellation);
+            application = Build(options, services, lifetime, loggers);
+            await ListenAsync(application, options, cancellation);
+            KvNode node = new(options, application, services, lifetime, loggers, BoundPort(application));
+            await services.StartAsync(node.Address, cancellation);
+            node.Announce();
+            return node;
+        }
+        catch
+        {
+            services?.Kill();
+            if (application is not null)
+            {
+                await application.DisposeAsync();
+            }
+
+            loggers.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Graceful: hands over, flushes, says farewell. Gives up on what hangs after 10 s. Only the first stop or kill counts.</summary>
+    public async Task StopAsync(CancellationToken cancellation = default)
+    {
+        if (Interlocked.Exchange(ref _ended, 1) != 0)
+        {
+            return;
+        }
+
+        HostLog.Stopping(_log);
+        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        deadline.CancelAfter(StopTimeout);
+        try
+        {
+            await Services.StopAsync(deadline.Token);
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            HostLog.StopFailed(_log, failure);
+            Services.Kill();
+        }
+
+        // Streams of clients never end by themselves: whoever is still connected now is cut off soon.
+        deadline.CancelAfter(TimeSpan.FromMilliseconds(500));
+        await EndAsync(deadline.Token);
+        HostLog.Stopped(_log);
+        await DisposeHostAsync();
+    }
+
+    /// <summary>
+    /// As if the process had been killed: nothing is flushed or handed over, connections are dropped. What the memory engine held is gone; the data directory may be opened again when this returns.
+    /// </summary>
+    public async Task KillAsync()
+    {
+        if (Interlocked.Exchange(ref _ended, 1) != 0)
+        {
+            return;
+        }
+
+        HostLog.Killed(_log);
+        Services.Kill();
+        await EndAsync(new CancellationToken(canceled: true));
+        await DisposeHostAsync();
+    }
+
+    public async ValueTask DisposeAsync() => await StopAsync();
+
+    private static WebApplication Build(NodeOptions options, NodeServices services, NodeLifetime lifetime, ILoggerFactory loggers)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "KvStore.Node" });
+        builder.Services.Replace(ServiceDescriptor.Singleton(loggers));
+        builder.Services.AddSingleton<IHostLifetime, NoSignals>();
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Configure(kestrel, options));
+        builder.Services.AddGrpc(grpc => grpc.MaxReceiveMessageSize = grpc.MaxSendMessageSize = KvLimits.MaxMessageBytes)
+            .AddServiceOptions<PeerService>(peers => peers.MaxReceiveMessageSize = peers.MaxSendMessageSize = PeerMeshOptions.MaxMessageBytes);
+        builder.Services.AddGrpcReflection();
+        builder.Services.AddSingleton(lifetime);
+        builder.Services.AddSingleton(lifetime.Health);
+        services.Register(builder.Services);
+
+        WebApplication application = builder.Build();
+        application.MapGrpcService<HealthServiceImpl>();
+        application.MapGrpcReflectionService();
+        services.Map(application);
+        return application;
+    }
+
+    private static void Configure(KestrelServerOptions kestrel, NodeOptions options)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.Http2.InitialStreamWindowSize = StreamWindowBytes;
+        kestrel.Limits.Http2.InitialConnectionWindowSize = ConnectionWindowBytes;
+        kestrel.Limits.Http2.MaxStreamsPerConnection = StreamsPerConnection;
+        kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(10);
+        kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
+
+        // Streams live as long as their connection and are silent for as long as nothing happens.
+        kestrel.Limits.MaxRequestBodySize = null;
+        kestrel.Limits.MinRequestBodyDataRate = null;
+        kestrel.Limits.MinResponseDataRate = null;
+        kestrel.Listen(EndPoint(options), listen => listen.Protocols = HttpProtocols.Http2);
+    }
+
+    private static IPEndPoint EndPoint(NodeOptions options) => new(
+        options.ListenHost switch
+        {
+            "*" => IPAddress.IPv6Any,
+            "localhost" => IPAddress.Loopback,
+            _ => IPAddress.Parse(options.ListenHost),
+        },
+        options.Port);
+
+    private static async Task ListenAsync(WebApplication application, NodeOptions options, CancellationToken cancellation)
+    {
+        string address = $"{options.ListenHost}:{options.Port}";
+        try
+        {
+            await application.StartAsync(cancellation);
+        }
+        catch (IOException failure) when (failure.InnerException is AddressInUseException)
+        {
+            throw new ListenFailedException($"Can't listen on {address}: another process already does. Stop it, or choose another --listen.", failure);
+        }
+        catch (SocketException failure)
+        {
+            throw new ListenFailedException($"Can't listen on {address}: {failure.Message}. Choose an address of this machine and a port you may use with --listen.", failure);
+        }
+    }
+
+    private static int BoundPort(WebApplication application)
+    {
+        ICollection<string> addresses = application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
+        return new Uri(addresses.First()).Port;
+    }
+
+    private static string AdvertisedAddress(NodeOptions options, int port)
+    {
+        if (options.AdvertisedAddress.Length > 0)
+        {
+            return options.AdvertisedAddress;
+        }
+
+        string? listed = options.Members.FirstOrDefault(member => member.Node.Value == options.NodeId).Address;
+        string host = options.ListenHost.Contains(':') ? $"[{options.ListenHost}]" : options.ListenHost;
+        return listed ?? $"{host}:{port}";
+    }
+
+    /// <summary>A burst after a pause must not wait for the pool to grow by one thread each half second.</summary>
+    private static void RaisePoolMinimum()
+    {
+        ThreadPool.GetMinThreads(out int workers, out int ports);
+        ThreadPool.SetMinThreads(Math.Max(workers, MinPoolThreads), Math.Max(ports, MinPoolThreads));
+    }
+
+    private void Announce()
+    {
+        string version = typeof(KvNode).Assembly.GetName().Version?.ToString(3) ?? "";
+        HostLog.Listening(_log, Options.NodeId, Options.ClusterId, Address, version, Options.Engine, Math.Max(1, Options.Members.Count));
+        if (Options.EnableFaultInjection)
+        {
+            FaultLog.Enabled(_log);
+        }
+    }
+
+    private async Task EndAsync(CancellationToken deadline)
+    {
+        try
+        {
+            await _application.StopAsync(deadline);
+        }
+        catch (OperationCanceledException)
+        {
+            // The connections that were left have been dropped.
+        }
+    }
+
+    private async Task DisposeHostAsync()
+    {
+        await _application.DisposeAsync();
+        _loggers.Dispose();
+    }
+
+    /// <summary>Signals are the program's affair, not of each node in a process.</summary>
+    private sealed class NoSignals : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}

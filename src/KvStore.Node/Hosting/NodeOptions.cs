@@ -1,0 +1,86 @@
+using KvStore.Node.Peers;
+
+namespace KvStore.Node.Hosting;
+
+public enum StorageEngine : byte
+{
+    /// <summary>Write-ahead log and RocksDB in the data directory.</summary>
+    RocksDb = 0,
+
+    /// <summary>Nothing survives the process: for tests and trials.</summary>
+    Memory = 1,
+}
+
+public enum LogFormat : byte
+{
+    Text = 0,
+
+    /// <summary>One compact JSON object a line.</summary>
+    Json = 1,
+}
+
+/// <summary>Everything a node is told at its start. Checked by <see cref="NodeOptionsValidation"/>; read from flags and variables by <see cref="NodeCommandLine"/>.</summary>
+public sealed record NodeOptions
+{
+    /// <summary>The same on all nodes of a cluster: 1 to 64 of a-z, 0-9, '-', '_', '.'.</summary>
+    public string ClusterId { get; init; } = "";
+
+    /// <summary>1 to 65,535, unique in the cluster, never reused for another data directory.</summary>
+    public uint NodeId { get; init; }
+
+    /// <summary>The address to listen on: an IP address, "localhost", or "*" for all.</summary>
+    public string ListenHost { get; init; } = "127.0.0.1";
+
+    /// <summary>0: any free one.</summary>
+    public int Port { get; init; } = 7_001;
+
+    /// <summary>Where clients and peers reach this node, "host:port". Empty: as in the members, else the address to listen on.</summary>
+    public string AdvertisedAddress { get; init; } = "";
+
+    /// <summary>Belongs to one node for life. Not needed with the memory engine.</summary>
+    public string DataDirectory { get; init; } = "";
+
+    public StorageEngine Engine { get; init; } = StorageEngine.RocksDb;
+
+    /// <summary>All nodes of the cluster, this one included. Empty: a cluster of this node alone.</summary>
+    public IReadOnlyList<PeerAddress> Members { get; init; } = [];
+
+    /// <summary>Lets operators cut, delay and disturb this node's links. For tests only.</summary>
+    public bool EnableFaultInjection { get; init; }
+
+    /// <summary>For the chances of injected faults.</summary>
+    public int FaultSeed { get; init; } = 1;
+
+    /// <summary>10 ms to 10 s.</summary>
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>A follower campaigns after a silence between this and <see cref="ElectionTimeoutMax"/>. At least four heartbeat intervals.</summary>
+    public TimeSpan ElectionTimeoutMin { get; init; } = TimeSpan.FromMilliseconds(400);
+
+    public TimeSpan ElectionTimeoutMax { get; init; } = TimeSpan.FromMilliseconds(700);
+
+    /// <summary>1 to 64.</summary>
+    public int ShardLoops { get; init; } = 1;
+
+    /// <summary>Memory for the table of objects, which is also the read cache, in bytes. At least 1 MiB.</summary>
+    public long TableBytes { get; init; } = 256L * 1_048_576;
+
+    /// <summary>Log kept before a flush is forced, in bytes. At least two segments.</summary>
+    public long RetainedLogBytes { get; init; } = 1_024L * 1_048_576;
+
+    /// <summary>Size of one segment of the log, in bytes. 1 MiB to 1 GiB.</summary>
+    public long SegmentBytes { get; init; } = 64L * 1_048_576;
+
+    /// <summary>With less free space than this, in bytes, writes are refused.</summary>
+    public long LowSpaceBytes { get; init; } = 512L * 1_048_576;
+
+    public LogLevel LogLevel { get; init; } = LogLevel.Information;
+
+    public LogFormat LogFormat { get; init; } = LogFormat.Text;
+
+    /// <summary>In-process hosts: log here instead of to the console. The host disposes it.</summary>
+    public ILoggerFactory? Loggers { get; init; }
+
+    /// <summary>In-process hosts: another clock for what isn't Kestrel's.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}

@@ -1,0 +1,48 @@
+using Grpc.Core;
+using KvStore.Contracts;
+using KvStore.Contracts.V1;
+using KvStore.Core.Identity;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>What nodes tell each other when a stream begins, and who is let in.</summary>
+internal static class Handshake
+{
+    public static Hello Hello(PeerIdentity self, NodeId to, Lane lane) => new()
+    {
+        ClusterId = self.ClusterId,
+        Node = self.Node.Value,
+        Incarnation = self.Incarnation,
+        ProtocolVersion = KvLimits.ProtocolVersion,
+        Lane = lane,
+        ToNode = to.Value,
+    };
+
+    /// <summary>The node that says hello, when it may come in.</summary>
+    /// <exception cref="RpcException">FAILED_PRECONDITION: it is a stranger; the detail says why in one sentence.</exception>
+    public static NodeId Admit(Hello? hello, PeerIdentity self, Func<NodeId, bool> isMember)
+    {
+        if (Refusal(hello, self, isMember) is { } sentence)
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, sentence));
+        }
+
+        return new NodeId(hello!.Node);
+    }
+
+    private static string? Refusal(Hello? hello, PeerIdentity self, Func<NodeId, bool> isMember) => hello switch
+    {
+        null => "The first message of a stream between nodes must be a Hello.",
+        _ when hello.ProtocolVersion != KvLimits.ProtocolVersion =>
+            $"Node {self.Node.Value} speaks version {KvLimits.ProtocolVersion} of the peer protocol, not version {hello.ProtocolVersion}: run the same release on both.",
+        _ when hello.ClusterId != self.ClusterId =>
+            $"Node {self.Node.Value} belongs to cluster '{self.ClusterId}', not to '{hello.ClusterId}': check the cluster id and the members of node {hello.Node}.",
+        _ when hello.ToNode != self.Node.Value =>
+            $"This is node {self.Node.Value}, not node {hello.ToNode}: check the addresses in the members of node {hello.Node}.",
+        _ when hello.Node == self.Node.Value =>
+            $"Another process calls itself node {hello.Node} too: every node needs an id of its own.",
+        _ when hello.Node is 0 or > NodeId.Max || !isMember(new NodeId(hello.Node)) =>
+            $"Node {hello.Node} is not a member of cluster '{self.ClusterId}' as node {self.Node.Value} knows it: add it to the members.",
+        _ => null,
+    };
+}

@@ -1,0 +1,222 @@
+using Grpc.Core;
+using Grpc.Net.Client;
+using KvStore.Contracts.V1;
+using KvStore.Node.Faults;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>What all heartbeat connections of a node share.</summary>
+internal sealed record HeartbeatContext(
+    PeerIdentity Identity, HeartbeatOptions Options, PeerMeshOptions Connection, LinkFaults Faults, TimeProvider Time, ILogger Log);
+
+/// <summary>
+/// The heartbeats to and from one peer: the outbound stream with a connection of its own, and what arrives on the peer's stream to this node.
+/// Judged and sent to by the heartbeat thread only; beats arrive on pool threads.
+/// </summary>
+internal sealed class HeartbeatPeer
+{
+    /// <summary>Sent times that a round trip may still be computed from.</summary>
+    private const int SentWindow = 64;
+
+    private readonly HeartbeatContext _context;
+    private readonly Reconnection _reconnection;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Queue<(double DueMs, Heartbeat Beat)> _delayed = new();
+    private readonly Lock _gate = new();
+    private readonly PeerPulse _pulse;
+    private readonly double[] _sentMs = new double[SentWindow];
+    private volatile IClientStreamWriter<Heartbeat>? _stream;
+    private Task _write = Task.CompletedTask;
+    private ulong _sequence;
+    private ulong _heardSequence;
+    private double _heardMs;
+    private bool _hearsUs;
+    private double _roundTripMs;
+    private double _skewMs;
+    private ulong _incarnation;
+
+    public HeartbeatPeer(PeerAddress peer, HeartbeatContext context)
+    {
+        Peer = peer;
+        _context = context;
+        _reconnection = new Reconnection(context.Connection, unchecked((int)((context.Identity.Node.Value * 131) + peer.Node.Value)));
+        _pulse = new PeerPulse(context.Options, NowMs);
+    }
+
+    public PeerAddress Peer { get; }
+
+    public Task Completion { get; private set; } = Task.CompletedTask;
+
+    private double NowMs => _context.Time.GetTimestamp() * 1_000.0 / _context.Time.TimestampFrequency;
+
+    public void Start() => Completion = Task.Run(RunAsync);
+
+    public void Abort() => _stop.Cancel();
+
+    public void ReconnectNow() => _reconnection.Hurry();
+
+    public void Greeted(ulong incarnation)
+    {
+        lock (_gate)
+        {
+            _incarnation = incarnation;
+            _heardSequence = 0;
+        }
+    }
+
+    /// <summary>A heartbeat arrived.</summary>
+    public void Beat(Heartbeat beat)
+    {
+        double now = NowMs;
+        lock (_gate)
+        {
+            if (beat.Sequence <= _heardSequence)
+            {
+                return;
+            }
+
+            _heardSequence = beat.Sequence;
+            _heardMs = now;
+            _pulse.Beat(now);
+            _hearsUs = beat.Hears.Contains(_context.Identity.Node.Value);
+            if (beat.EchoSequence != 0 && beat.EchoSequence <= _sequence && _sequence - beat.EchoSequence < SentWindow)
+            {
+                double trip = now - _sentMs[beat.EchoSequence % SentWindow] - (beat.EchoAgeUs / 1_000.0);
+                _roundTripMs = _roundTripMs == 0 ? Math.Max(trip, 0) : (_roundTripMs * 0.875) + (Math.Max(trip, 0) * 0.125);
+            }
+
+            _skewMs = beat.WallMs + (_roundTripMs / 2) - _context.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        }
+    }
+
+    /// <summary>How the peer stands now.</summary>
+    public PeerLiveness Judge()
+    {
+        double now = NowMs;
+        lock (_gate)
+        {
+            _pulse.Judge(now);
+            bool hearsUs = _hearsUs && _pulse.Reachability != Reachability.Down;
+            return new PeerLiveness(
+                Peer.Node, Peer.Address, _pulse.Reachability, _pulse.Phi(now), TimeSpan.FromMilliseconds(_pulse.SinceHeardMs(now)), hearsUs, _roundTripMs, _skewMs, _incarnation);
+        }
+    }
+
+    /// <summary>Sends a heartbeat unless there is no stream, or the last one is still on its way (then the stream is stuck, and another would tell nobody anything).</summary>
+    public void Send(IReadOnlyList<uint> hears)
+    {
+        if (_stream is not { } stream || !_write.IsCompleted)
+        {
+            return;
+        }
+
+        double now = NowMs;
+        Heartbeat beat = Next(now, hears);
+        PeerFault fault = _context.Faults.Of(Peer.Node);
+        if (fault.DelayMs > 0 || _delayed.Count > 0)
+        {
+            _delayed.Enqueue((now + fault.DelayMs, beat));
+            if (_delayed.Peek().DueMs > now)
+            {
+                return;
+            }
+
+            beat = _delayed.Dequeue().Beat;
+        }
+
+        if (_context.Faults.Draw(Peer.Node) != FrameFate.Drop)
+        {
+            _write = WriteAsync(stream, beat);
+        }
+    }
+
+    private Heartbeat Next(double now, IReadOnlyList<uint> hears)
+    {
+        lock (_gate)
+        {
+            _sequence++;
+            _sentMs[_sequence % SentWindow] = now;
+            Heartbeat beat = new()
+            {
+                Sequence = _sequence,
+                EchoSequence = _heardSequence,
+                EchoAgeUs = _heardSequence == 0 ? 0 : (ulong)(Math.Max(0, now - _heardMs) * 1_000),
+                WallMs = (ulong)_context.Time.GetUtcNow().ToUnixTimeMilliseconds(),
+            };
+            beat.Hears.AddRange(hears);
+            return beat;
+        }
+    }
+
+    private async Task WriteAsync(IClientStreamWriter<Heartbeat> stream, Heartbeat beat)
+    {
+        try
+        {
+            await stream.WriteAsync(beat);
+        }
+        catch (Exception failure) when (failure is RpcException or InvalidOperationException or IOException or OperationCanceledException)
+        {
+            // The stream is broken; its reader notices too, and connects anew.
+            Interlocked.CompareExchange(ref _stream, null, stream);
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            try
+            {
+                await RunStreamAsync();
+            }
+            catch (Exception failure) when (failure is RpcException or OperationCanceledException or IOException or InvalidOperationException)
+            {
+                // The streams for frames report trouble with the connection; saying it thrice helps nobody.
+            }
+
+            try
+            {
+                await _reconnection.PauseAsync(_stop.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                break;
+            }
+        }
+    }
+
+    private async Task RunStreamAsync()
+    {
+        PeerFault fault = _context.Faults.Of(Peer.Node);
+        if (fault.CutInbound || fault.CutOutbound)
+        {
+            return;
+        }
+
+        using GrpcChannel channel = PeerChannel.Open(Peer.Address, _context.Connection);
+        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        using AsyncDuplexStreamingCall<Heartbeat, Heartbeat> call =
+            channel.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Heartbeats, null, new CallOptions(cancellationToken: end.Token));
+        end.CancelAfter(_context.Connection.ConnectTimeout);
+        await call.RequestStream.WriteAsync(new Heartbeat { Hello = Handshake.Hello(_context.Identity, Peer.Node, Lane.Unspecified) });
+        if (!await call.ResponseStream.MoveNext(CancellationToken.None))
+        {
+            return;
+        }
+
+        end.CancelAfter(Timeout.InfiniteTimeSpan);
+        _reconnection.Reset();
+        _stream = call.RequestStream;
+        try
+        {
+            // The peer's own heartbeats come on the stream that it opens; this one only ends.
+            while (await call.ResponseStream.MoveNext(CancellationToken.None))
+            {
+            }
+        }
+        finally
+        {
+            _stream = null;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+using Grpc.Net.Client;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>
+/// A channel with a connection of its own, for one stream. A new one for each attempt: so no state of an earlier connection (backoff of a subchannel, half-dead sockets, resolved addresses) outlives it.
+/// </summary>
+internal static class PeerChannel
+{
+    private const int StreamWindowBytes = 4 * 1_048_576;
+
+    public static GrpcChannel Open(string address, PeerMeshOptions options)
+    {
+        SocketsHttpHandler handler = new()
+        {
+            UseProxy = false,
+            UseCookies = false,
+            AllowAutoRedirect = false,
+            ActivityHeadersPropagator = null,
+            ConnectTimeout = options.ConnectTimeout,
+            PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+            InitialHttp2StreamWindowSize = StreamWindowBytes,
+            KeepAlivePingDelay = options.KeepAlivePingDelay,
+            KeepAlivePingTimeout = options.KeepAlivePingTimeout,
+            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
+        };
+        return GrpcChannel.ForAddress($"http://{address}", new GrpcChannelOptions
+        {
+            HttpHandler = handler,
+            DisposeHttpClient = true,
+            MaxReceiveMessageSize = PeerMeshOptions.MaxMessageBytes,
+            MaxSendMessageSize = PeerMeshOptions.MaxMessageBytes,
+            MaxRetryAttempts = 1,
+        });
+    }
+}

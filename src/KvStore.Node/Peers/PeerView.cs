@@ -1,0 +1,31 @@
+using System.Collections.Frozen;
+using KvStore.Contracts.V1;
+using KvStore.Core.Identity;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>One peer as this node hears it.</summary>
+/// <param name="Reachability">By what arrives here only; <paramref name="HearsUs"/> is the other direction.</param>
+/// <param name="Phi">Suspicion: -log10 of the chance that the peer is alive.</param>
+/// <param name="SinceHeard">Since the last heartbeat, or since this node began to listen.</param>
+/// <param name="HearsUs">Whether the peer, as last heard, hears this node.</param>
+/// <param name="RoundTripMs">Milliseconds, smoothed; 0 until measured.</param>
+/// <param name="ClockSkewMs">The peer's wall clock minus this node's, in milliseconds, give or take half the round trip.</param>
+/// <param name="Incarnation">The peer's, as its last handshake said; 0 until then.</param>
+public sealed record PeerLiveness(
+    NodeId Node, string Address, Reachability Reachability, double Phi, TimeSpan SinceHeard, bool HearsUs, double RoundTripMs, double ClockSkewMs, ulong Incarnation);
+
+/// <summary>All peers at one moment. Immutable: the heartbeat thread publishes a new one each round.</summary>
+public sealed class PeerView(IEnumerable<PeerLiveness> peers)
+{
+    public static readonly PeerView Empty = new([]);
+
+    private readonly FrozenDictionary<NodeId, PeerLiveness> _byNode = peers.ToFrozenDictionary(peer => peer.Node);
+
+    public IReadOnlyList<PeerLiveness> Peers => _byNode.Values;
+
+    public PeerLiveness? Find(NodeId node) => _byNode.GetValueOrDefault(node);
+
+    /// <summary>Unspecified for a stranger and for the node itself.</summary>
+    public Reachability Of(NodeId node) => Find(node)?.Reachability ?? Reachability.Unspecified;
+}
