@@ -1,5 +1,5 @@
 using KvStore.Cli.Bench.Load;
-using KvStore.Cli.Running;
+using KvStore.Client;
 
 namespace KvStore.Cli.Bench;
 
@@ -32,6 +32,8 @@ internal sealed record BenchSettings
 
     public required int ValueSize { get; init; }
 
+    public KvReadLevel Level { get; init; }
+
     public required TimeSpan WarmUp { get; init; }
 
     public static readonly TimeSpan DefaultDuration = TimeSpan.FromSeconds(10);
@@ -40,15 +42,4 @@ internal sealed record BenchSettings
 
     /// <summary>The same load for a short while, not counted: connections, just-in-time compilation, caches.</summary>
     public LoadPlan WarmingUp => Measured with { Duration = WarmUp, Operations = null, Seed = 2 };
-
-    /// <exception cref="CliFailure">Settings contradict each other.</exception>
-    public BenchSettings Checked()
-    {
-        if (Duration is not null && Operations is not null)
-        {
-            throw CliFailure.Usage("--duration and --operations contradict each other; give one of them.");
-        }
-
-        return Duration is null && Operations is null ? this with { Duration = DefaultDuration } : this;
-    }
 }
