@@ -2,7 +2,7 @@ namespace KvStore.Client;
 
 /// <summary>
 /// A client of one cluster: thread-safe, made once and kept. It holds one connection per node, learns of members and leaders by itself and shares its connections among all callers, whose
-/// concurrent operations travel together. Make one with KvClient.Create(options, loggerFactory) or AddKvStore.
+/// concurrent operations travel together. Make one with <see cref="KvClient.Create(KvClientOptions, Microsoft.Extensions.Logging.ILoggerFactory?)"/> or AddKvStore.
 /// </summary>
 public interface IKvClient : IAsyncDisposable
 {

@@ -80,6 +80,9 @@ public sealed class FrameBuffer : IBufferWriter<byte>, IDisposable
         _array = larger;
     }
 
+    /// <summary>Changes one byte that is already written.</summary>
+    public void Overwrite(int offset, byte value) => _array.AsSpan(0, _written)[offset] = value;
+
     /// <summary>Forgets what is written and keeps the memory, unless it grew beyond <paramref name="keepBytes"/>: one large frame should not be paid for by an idle stream for ever.</summary>
     public void Clear(int keepBytes = int.MaxValue)
     {

@@ -1,0 +1,168 @@
+using System.Collections.Concurrent;
+using Grpc.Core;
+using Grpc.Net.Client;
+using KvStore.Client.Connections;
+using KvStore.Contracts;
+using KvStore.Contracts.V1;
+
+namespace KvStore.Client;
+
+/// <summary>Unary calls of admin.proto, on channels apart from the data streams.</summary>
+internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : IKvAdmin, IDisposable
+{
+    private const string RefusalTrailer = "kvstore-refusal-bin";
+
+    private readonly ConcurrentDictionary<Uri, GrpcChannel> _channels = new();
+
+    public ValueTask<Keyspace> CreateKeyspaceAsync(KvKeyspaceSettings settings, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        ArgumentException.ThrowIfNullOrEmpty(settings.Name);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(settings.Name.Length, KvLimits.MaxKeyspaceNameLength, nameof(settings));
+        if (settings.Shards is < 0 or > KvLimits.MaxShards)
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), settings.Shards, $"A keyspace has 1 to {KvLimits.MaxShards} shards; 0: {KvLimits.DefaultShards}.");
+        }
+
+        if (settings.Replicas is < 0 or > KvLimits.MaxReplicas)
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), settings.Replicas, $"A shard has 1 to {KvLimits.MaxReplicas} replicas; 0: up to 3.");
+        }
+
+        CreateKeyspaceRequest request = new()
+        {
+            Name = settings.Name,
+            Policy = settings.Policy,
+            Replication = settings.Replication,
+            Shards = (uint)settings.Shards,
+            Replicas = (uint)settings.Replicas,
+        };
+        return AnyAsync("create keyspace", (channel, call) => new Contracts.V1.Admin.AdminClient(channel).CreateKeyspaceAsync(request, call), cancellationToken);
+    }
+
+    public async ValueTask<IReadOnlyList<Keyspace>> ListKeyspacesAsync(CancellationToken cancellationToken = default) =>
+        (await AnyAsync("list keyspaces", (channel, call) => new Contracts.V1.Admin.AdminClient(channel).ListKeyspacesAsync(new(), call), cancellationToken)
+            .ConfigureAwait(false)).Keyspaces;
+
+    public ValueTask<KeyspaceDescription> DescribeKeyspaceAsync(string name, uint node = 0, CancellationToken cancellationToken = default) =>
+        AtAsync("describe keyspace", node, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).DescribeKeyspaceAsync(new() { Name = name }, call), cancellationToken);
+
+    public ValueTask<NodeStatusResponse> NodeStatusAsync(uint node, bool replicas = false, CancellationToken cancellationToken = default) =>
+        AtAsync("node status", node, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).NodeStatusAsync(new() { Replicas = replicas }, call), cancellationToken);
+
+    public async ValueTask<IReadOnlyList<LinkFault>> SetFaultsAsync(uint node, IEnumerable<LinkFault> links, CancellationToken cancellationToken = default)
+    {
+        SetFaultsRequest request = new();
+        request.Links.AddRange(links);
+        return (await AtAsync("set faults", node, (channel, call) => new Fault.FaultClient(channel).SetAsync(request, call), cancellationToken).ConfigureAwait(false)).Links;
+    }
+
+    public async ValueTask<IReadOnlyList<LinkFault>> HealFaultsAsync(uint node, CancellationToken cancellationToken = default) =>
+        (await AtAsync("heal faults", node, (channel, call) => new Fault.FaultClient(channel).HealAsync(new(), call), cancellationToken).ConfigureAwait(false)).Links;
+
+    public async ValueTask<IReadOnlyList<LinkFault>> ListFaultsAsync(uint node, CancellationToken cancellationToken = default) =>
+        (await AtAsync("list faults", node, (channel, call) => new Fault.FaultClient(channel).ListAsync(new(), call), cancellationToken).ConfigureAwait(false)).Links;
+
+    public ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default) => client.GetTopologyAsync(cancellationToken);
+
+    public void Dispose()
+    {
+        foreach (GrpcChannel channel in _channels.Values)
+        {
+            channel.Dispose();
+        }
+    }
+
+    private async ValueTask<T> AtAsync<T>(string what, uint node, Func<GrpcChannel, CallOptions, AsyncUnaryCall<T>> call, CancellationToken cancellationToken)
+    {
+        if (node == 0)
+        {
+            return await AnyAsync(what, call, cancellationToken).ConfigureAwait(false);
+        }
+
+        KvTopology topology = await client.GetTopologyAsync(cancellationToken).ConfigureAwait(false);
+        KvMember member = topology.Members.FirstOrDefault(m => m.Node == node)
+            ?? throw new ArgumentException($"Node {node} is not a member of the cluster; members are {string.Join(", ", topology.Members.Select(m => m.Node))}.", nameof(node));
+        try
+        {
+            return await CallAsync(AddressOf(member), call, cancellationToken).ConfigureAwait(false);
+        }
+        catch (RpcException failure)
+        {
+            throw Translate(what, node, 1, failure, cancellationToken);
+        }
+    }
+
+    /// <summary>Asks members and seeds in turn until one answers. A call whose fate is open is not repeated unless repeating is harmless, which holds for all of admin.proto.</summary>
+    private async ValueTask<T> AnyAsync<T>(string what, Func<GrpcChannel, CallOptions, AsyncUnaryCall<T>> call, CancellationToken cancellationToken)
+    {
+        IEnumerable<Uri> members = client.Topology?.Members.Select(AddressOf) ?? [];
+        RpcException? last = null;
+        int attempts = 0;
+        foreach (Uri address in members.Concat(options.Endpoints.Select(e => new Uri(e))).Distinct())
+        {
+            try
+            {
+                attempts++;
+                return await CallAsync(address, call, cancellationToken).ConfigureAwait(false);
+            }
+            catch (RpcException failure) when (failure.StatusCode is StatusCode.Unavailable)
+            {
+                // A refusal by a node that answered says more than a node that could not be reached.
+                last = RefusalOf(failure) is null && last is not null ? last : failure;
+            }
+            catch (RpcException failure)
+            {
+                throw Translate(what, 0, attempts, failure, cancellationToken);
+            }
+        }
+
+        throw Translate(what, 0, attempts, last!, cancellationToken);
+    }
+
+    private async Task<T> CallAsync<T>(Uri address, Func<GrpcChannel, CallOptions, AsyncUnaryCall<T>> call, CancellationToken cancellationToken)
+    {
+        GrpcChannel channel = _channels.GetOrAdd(address, a => ChannelFactory.Create(a, options.ConnectTimeout));
+        CallOptions callOptions = new(deadline: DateTime.UtcNow + options.DefaultTimeout, cancellationToken: cancellationToken);
+        return await call(channel, callOptions).ResponseAsync.ConfigureAwait(false);
+    }
+
+    private Uri AddressOf(KvMember member) => new($"{new Uri(options.Endpoints[0]).Scheme}://{member.Address}");
+
+    private static Exception Translate(string what, uint node, int attempts, RpcException failure, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return new OperationCanceledException(cancellationToken);
+        }
+
+        Refusal? refusal = RefusalOf(failure);
+        KvCode code = refusal is not null ? (KvCode)refusal.Code : failure.StatusCode switch
+        {
+            StatusCode.InvalidArgument or StatusCode.AlreadyExists or StatusCode.FailedPrecondition or StatusCode.Unimplemented => KvCode.InvalidArgument,
+            StatusCode.NotFound => KvCode.UnknownKeyspace,
+            StatusCode.DeadlineExceeded => KvCode.DeadlineExceeded,
+            StatusCode.ResourceExhausted => KvCode.Overloaded,
+            StatusCode.Unavailable => KvCode.Unavailable,
+            _ => KvCode.None,
+        };
+        bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null;
+        bool unknown = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || refusal?.Outcome == Outcome.Unknown;
+        string reason = refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
+        string advice = unreached ? " Check the endpoints and that the nodes run." : unknown ? " It may have happened: repeat it, which is harmless." : "";
+        return new KvException($"{what}: {reason.TrimEnd('.')} ({code}).{advice}", code, unreached ? KvPhase.Connecting : KvPhase.Server, unknown, node, attempts, failure);
+    }
+
+    private static Refusal? RefusalOf(RpcException failure)
+    {
+        byte[]? bytes = failure.Trailers.GetValueBytes(RefusalTrailer);
+        try
+        {
+            return bytes is null ? null : Refusal.Parser.ParseFrom(bytes);
+        }
+        catch (Google.Protobuf.InvalidProtocolBufferException)
+        {
+            return null;
+        }
+    }
+}

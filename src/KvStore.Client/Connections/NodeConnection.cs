@@ -1,0 +1,88 @@
+using KvStore.Client.Operations;
+
+namespace KvStore.Client.Connections;
+
+/// <summary>The client's way to one node: at most one stream at a time, opened when needed and, after a failure, not before a pause of 20 ms to 1 s.</summary>
+internal sealed class NodeConnection(uint node, Uri address, KvClientOptions options, Dispatcher dispatcher)
+{
+    private const int MinPauseMs = 20;
+    private const int MaxPauseMs = 1_000;
+
+    private readonly Lock _gate = new();
+    private volatile PipelineStream? _stream;
+    private long _retryAtMs;
+    private int _failures;
+    private bool _isClosed;
+
+    public uint Node { get; } = node;
+
+    public Uri Address { get; } = address;
+
+    /// <summary>A stream stands.</summary>
+    public bool IsOpen => _stream is { IsConnected: true, IsBroken: false };
+
+    public double ExpectedWait => _stream?.ExpectedWait ?? 0;
+
+    /// <summary>A stream stands or may be opened.</summary>
+    public bool IsUsable(long nowMs) => _stream is { IsBroken: false } || nowMs >= Volatile.Read(ref _retryAtMs);
+
+    public Submission TrySubmit(KvOperation operation, long nowMs) => Open(nowMs)?.TrySubmit(operation) ?? Submission.Unavailable;
+
+    /// <summary>The present stream, or a new one if it is not too early for that.</summary>
+    public PipelineStream? Open(long nowMs)
+    {
+        PipelineStream? stream = _stream;
+        if (stream is { IsBroken: false })
+        {
+            return stream;
+        }
+
+        lock (_gate)
+        {
+            if (_stream is { IsBroken: false })
+            {
+                return _stream;
+            }
+
+            if (_isClosed || nowMs < _retryAtMs)
+            {
+                return null;
+            }
+
+            _retryAtMs = nowMs + MinPauseMs;
+            return _stream = new PipelineStream(this, dispatcher, options);
+        }
+    }
+
+    public void OnAnswered() => Volatile.Write(ref _failures, 0);
+
+    public void OnBroken(PipelineStream stream, Exception? cause)
+    {
+        int failures = Interlocked.Increment(ref _failures);
+        int ceiling = Math.Min(MaxPauseMs, MinPauseMs << Math.Min(failures - 1, 8));
+        Volatile.Write(ref _retryAtMs, dispatcher.Clock.NowMs + Random.Shared.Next((ceiling + 1) / 2, ceiling + 1));
+        dispatcher.Connections.OnBroken(this, stream.IsConnected, cause);
+    }
+
+    public void Sweep(long nowMs, List<LostAttempt> lost)
+    {
+        lost.Clear();
+        Open(nowMs)?.Sweep(nowMs, lost);
+        foreach (LostAttempt attempt in lost)
+        {
+            dispatcher.OnLost(attempt.Operation, Node, attempt.Loss);
+        }
+    }
+
+    public void Close()
+    {
+        PipelineStream? stream;
+        lock (_gate)
+        {
+            _isClosed = true;
+            stream = _stream;
+        }
+
+        stream?.Break(null);
+    }
+}

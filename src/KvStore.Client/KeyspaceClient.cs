@@ -1,0 +1,192 @@
+using System.Runtime.CompilerServices;
+using KvStore.Client.Operations;
+using KvStore.Contracts;
+using KvStore.Contracts.Pipeline;
+using KvStore.Contracts.V1;
+
+namespace KvStore.Client;
+
+/// <summary>Turns calls into operations and answers into entries.</summary>
+internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClientOptions options) : IKvKeyspace
+{
+    public string Name { get; } = name;
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<KvEntry<T>?> GetAsync<T>(KvKey key, KvReadOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
+        operation.Wire.Kind = OperationKind.Get;
+        operation.Wire.Level = (ReadLevel)(options?.Level ?? KvReadLevel.Default);
+        WireResult answer = await Read(operation).ConfigureAwait(false);
+        return answer.Found ? Entry<T>(key, answer) : null;
+    }
+
+    public ValueTask<KvWriteResult> PutAsync<T>(KvKey key, T value, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
+        Put(key, value, WriteCondition.Unspecified, default, options, cancellationToken);
+
+    public ValueTask<KvWriteResult> TryPutAsync<T>(KvKey key, T value, KvVersion ifVersion, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
+        Put(key, value, ifVersion.IsAbsent ? WriteCondition.IfAbsent : WriteCondition.IfVersion, ifVersion, options, cancellationToken);
+
+    public ValueTask<KvWriteResult> PutInContextAsync<T>(KvKey key, T value, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
+        Put(key, value, WriteCondition.InContext, context, options, cancellationToken);
+
+    public ValueTask<KvWriteResult> DeleteAsync(KvKey key, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
+        Delete(key, WriteCondition.Unspecified, default, options, cancellationToken);
+
+    public ValueTask<KvWriteResult> TryDeleteAsync(KvKey key, KvVersion ifVersion, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
+        Delete(key, ifVersion.IsAbsent ? WriteCondition.IfAbsent : WriteCondition.IfVersion, ifVersion, options, cancellationToken);
+
+    public ValueTask<KvWriteResult> DeleteInContextAsync(KvKey key, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
+        Delete(key, WriteCondition.InContext, context, options, cancellationToken);
+
+    public async IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        int pageSize = options?.PageSize ?? KvLimits.DefaultScanRecords;
+        if (pageSize is < 1 or > KvLimits.MaxScanRecords)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), pageSize, $"A page has 1 to {KvLimits.MaxScanRecords} records.");
+        }
+
+        int shards = await ShardCountAsync(options?.Timeout, cancellationToken).ConfigureAwait(false);
+        ScanMerge merge = new(range, shards, (shard, after) => PageAsync(range, shard, after, pageSize, options, cancellationToken));
+        await foreach (ScanRecord record in merge.ConfigureAwait(false))
+        {
+            yield return new KvEntry<T>
+            {
+                Key = KvKey.Received(record.Item.Key),
+                Value = Deserialize<T>(record.Item.Value),
+                Version = KvVersion.Received(record.Item.Version),
+                SiblingCount = (int)Math.Max(1, record.Item.SiblingCount),
+                Regime = (KvRegime)record.Page.Regime,
+                Staleness = TimeSpan.FromMilliseconds(record.Page.StalenessMs),
+                Epoch = record.Page.Epoch,
+                Acknowledgements = (int)record.Page.Acknowledgements,
+                Degraded = record.Page.Degraded,
+                Node = record.Page.Node,
+            };
+        }
+    }
+
+    private ValueTask<KvWriteResult> Put<T>(
+        KvKey key, T value, WriteCondition condition, KvVersion version, KvWriteOptions? writeOptions, CancellationToken cancellationToken)
+    {
+        ReadOnlyMemory<byte> bytes = options.Serializer.Serialize(value);
+        if (bytes.Length > KvLimits.MaxValueBytes)
+        {
+            throw new ArgumentException($"A value has at most {KvLimits.MaxValueBytes} bytes; this one has {bytes.Length}.", nameof(value));
+        }
+
+        KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
+        operation.Wire.Kind = OperationKind.Put;
+        operation.Wire.Value = bytes;
+        return Write(operation, condition, version);
+    }
+
+    private ValueTask<KvWriteResult> Delete(KvKey key, WriteCondition condition, KvVersion version, KvWriteOptions? writeOptions, CancellationToken cancellationToken)
+    {
+        KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
+        operation.Wire.Kind = OperationKind.Delete;
+        return Write(operation, condition, version);
+    }
+
+    private ValueTask<KvWriteResult> Write(KvOperation operation, WriteCondition condition, KvVersion version)
+    {
+        operation.Wire.Condition = condition;
+        operation.Wire.Version = version.Bytes;
+        operation.IsConditional = condition is WriteCondition.IfAbsent or WriteCondition.IfVersion;
+        ValueTask<KvWriteResult> outcome = new(operation, operation.Version);
+        dispatcher.Start(operation);
+        return outcome;
+    }
+
+    private ValueTask<WireResult> Read(KvOperation operation)
+    {
+        ValueTask<WireResult> outcome = new(operation, operation.Version);
+        dispatcher.Start(operation);
+        return outcome;
+    }
+
+    private KvOperation Rent(KvKey key, TimeSpan? timeout, bool? retryNoQuorum, CancellationToken cancellationToken)
+    {
+        if (key.Bytes.IsEmpty)
+        {
+            throw new ArgumentException($"A key is 1 to {KvLimits.MaxKeyBytes} bytes; this one is empty.", nameof(key));
+        }
+
+        KvOperation operation = RentUnkeyed(timeout, retryNoQuorum, cancellationToken);
+        operation.Wire.Key = key.Bytes;
+        return operation;
+    }
+
+    private KvOperation RentUnkeyed(TimeSpan? timeout, bool? retryNoQuorum, CancellationToken cancellationToken)
+    {
+        TimeSpan limit = timeout ?? options.DefaultTimeout;
+        if (limit <= TimeSpan.Zero || limit.TotalMilliseconds > KvLimits.MaxTimeoutMs)
+        {
+            throw new ArgumentOutOfRangeException(nameof(timeout), limit, "A timeout is more than zero and at most 10 minutes.");
+        }
+
+        KvOperation operation = dispatcher.Pool.Rent();
+        operation.Keyspace = Name;
+        operation.Token = cancellationToken;
+        operation.RetryNoQuorumUntilDeadline = retryNoQuorum ?? options.RetryNoQuorumUntilDeadline;
+        operation.StartedMs = dispatcher.Clock.NowMs;
+        operation.DeadlineMs = operation.StartedMs + Math.Max(1, (long)limit.TotalMilliseconds);
+        return operation;
+    }
+
+    private ValueTask<WireResult> PageAsync(
+        KvRange range, int shard, ReadOnlyMemory<byte> after, int pageSize, KvScanOptions? scanOptions, CancellationToken cancellationToken)
+    {
+        KvOperation operation = RentUnkeyed(scanOptions?.Timeout, null, cancellationToken);
+        operation.Wire.Kind = OperationKind.Scan;
+        operation.Wire.Key = range.StartsWith;
+        operation.Wire.After = after;
+        operation.Wire.Shard = (uint)shard;
+        operation.Wire.Limit = (uint)pageSize;
+        operation.Wire.Level = (ReadLevel)(scanOptions?.Level ?? KvReadLevel.Default);
+        return Read(operation);
+    }
+
+    /// <summary>How many shards the keyspace has. If it is not known yet, reading any key waits until it is, or says why it can't be.</summary>
+    private async ValueTask<int> ShardCountAsync(TimeSpan? timeout, CancellationToken cancellationToken)
+    {
+        if (dispatcher.Map?.Find(Name) is null)
+        {
+            KvOperation probe = Rent("?", timeout, null, cancellationToken);
+            probe.Wire.Kind = OperationKind.Get;
+            probe.Wire.Level = ReadLevel.Eventual;
+            await Read(probe).ConfigureAwait(false);
+        }
+
+        return dispatcher.Map!.Find(Name)!.Shards.Length;
+    }
+
+    private KvEntry<T> Entry<T>(KvKey key, in WireResult answer)
+    {
+        List<KvSibling<T>>? siblings = null;
+        foreach (WireSibling sibling in answer.Siblings ?? [])
+        {
+            (siblings ??= []).Add(new KvSibling<T>(Deserialize<T>(sibling.Value), DateTimeOffset.FromUnixTimeMilliseconds(ClampTimestamp(sibling.TimestampMs))));
+        }
+
+        return new KvEntry<T>
+        {
+            Key = key,
+            Value = Deserialize<T>(answer.Value),
+            Version = KvVersion.Received(answer.Version),
+            SiblingCount = Math.Max(1, siblings?.Count ?? 1),
+            Siblings = (IReadOnlyList<KvSibling<T>>?)siblings ?? [],
+            Regime = (KvRegime)answer.Regime,
+            Staleness = TimeSpan.FromMilliseconds(answer.StalenessMs),
+            Epoch = answer.Epoch,
+            Acknowledgements = (int)answer.Acknowledgements,
+            Degraded = answer.Degraded,
+            Node = answer.Node,
+        };
+    }
+
+    private T Deserialize<T>(ReadOnlyMemory<byte> bytes) => options.Serializer.Deserialize<T>(bytes);
+
+    private static long ClampTimestamp(ulong timestampMs) => (long)Math.Min(timestampMs, (ulong)DateTimeOffset.MaxValue.ToUnixTimeMilliseconds());
+}

@@ -1,0 +1,101 @@
+using KvStore.Client.Operations;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace KvStore.Client;
+
+/// <summary>The client. See <see cref="IKvClient"/>.</summary>
+/// <example><code>
+/// await using IKvClient client = KvClient.Create("http://localhost:7001");
+/// await client.Keyspace("orders").PutAsync("order/17", "paid");
+/// </code></example>
+public sealed class KvClient : IKvClient
+{
+    private readonly Dispatcher _dispatcher;
+    private readonly TopologyWatcher _watcher;
+    private readonly KvAdminClient _admin;
+    private readonly KvClientOptions _options;
+    private int _isDisposed;
+
+    private KvClient(KvClientOptions options, ILogger log, TimeProvider time)
+    {
+        _options = options;
+        _dispatcher = new Dispatcher(options, time);
+        _dispatcher.Connections.Log = log;
+        _watcher = new TopologyWatcher(_dispatcher, options, log);
+        _admin = new KvAdminClient(this, options);
+    }
+
+    /// <inheritdoc/>
+    public IKvAdmin Admin => _admin;
+
+    /// <inheritdoc/>
+    public KvTopology? Topology => _dispatcher.Map?.Public;
+
+    /// <summary>Makes a client. It connects in the background; the first operations wait for that within their deadlines.</summary>
+    /// <param name="options">The settings; not to be changed afterwards.</param>
+    /// <param name="loggers">Where to log to; null: nowhere.</param>
+    /// <exception cref="Microsoft.Extensions.Options.OptionsValidationException">A setting is out of its range; the message names it.</exception>
+    public static KvClient Create(KvClientOptions options, ILoggerFactory? loggers = null) => Create(options, loggers, TimeProvider.System);
+
+    /// <summary>Makes a client with default settings.</summary>
+    /// <param name="endpoints">Seeds: "http://host:port", at least one.</param>
+    public static KvClient Create(params IEnumerable<string> endpoints)
+    {
+        KvClientOptions options = new();
+        foreach (string endpoint in endpoints)
+        {
+            options.Endpoints.Add(endpoint);
+        }
+
+        return Create(options);
+    }
+
+    /// <inheritdoc/>
+    public IKvKeyspace Keyspace(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(name.Length, Contracts.KvLimits.MaxKeyspaceNameLength, nameof(name));
+        return new KeyspaceClient(name, _dispatcher, _options);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default)
+    {
+        if (Topology is { } known)
+        {
+            return known;
+        }
+
+        try
+        {
+            return await _watcher.First.WaitAsync(_options.DefaultTimeout, _dispatcher.Clock.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new KvException(
+                $"No endpoint told the topology within {_options.DefaultTimeout.TotalSeconds:0.#} s ({string.Join(", ", _options.Endpoints)}). Check the endpoints and that the nodes run.",
+                KvCode.Unavailable,
+                KvPhase.Connecting,
+                outcomeUnknown: false);
+        }
+    }
+
+    /// <summary>Closes the connections. Operations under way end as <see cref="KvCode.ShuttingDown"/>; writes among them that were sent are unknown.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _isDisposed, 1) == 0)
+        {
+            await _watcher.DisposeAsync().ConfigureAwait(false);
+            _dispatcher.Close();
+            _admin.Dispose();
+        }
+    }
+
+    internal static KvClient Create(KvClientOptions options, ILoggerFactory? loggers, TimeProvider time)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        KvClientOptionsValidator.ThrowIfInvalid(options);
+        return new KvClient(options, (loggers ?? NullLoggerFactory.Instance).CreateLogger<KvClient>(), time);
+    }
+}

@@ -1,0 +1,62 @@
+namespace KvStore.Client.Operations;
+
+/// <summary>Failures in words: what happened, and what to do next.</summary>
+internal static class Failure
+{
+    public static KvException Of(KvOperation operation, KvCode code, string? reason, bool unknown)
+    {
+        string what = reason is { Length: > 0 } ? reason : Describe(code);
+        string tried = operation.Attempts switch
+        {
+            0 => "never sent",
+            1 => $"1 attempt, node {operation.LastNode}",
+            _ => $"{operation.Attempts} attempts, last node {operation.LastNode}",
+        };
+        string message = $"{operation.Name} in keyspace \"{operation.Keyspace}\": {what.TrimEnd('.')} ({code}, {Phase(operation.Phase)}, {tried}). {Advice(code, operation.IsWrite, unknown)}";
+        return new KvException(message, code, operation.Phase, unknown, operation.LastNode, operation.Attempts);
+    }
+
+    public static string Describe(KvCode code) => code switch
+    {
+        KvCode.NoLeader => "the shard has no leader",
+        KvCode.NoQuorum => "too few replicas can be reached for a majority",
+        KvCode.Overloaded => "too many operations are under way to this node",
+        KvCode.UnknownKeyspace => "there is no keyspace of this name",
+        KvCode.DeadlineExceeded => "the deadline passed",
+        KvCode.ShuttingDown => "shutting down",
+        KvCode.Unavailable => "no node could be reached",
+        _ => $"refused with {code}",
+    };
+
+    private static string Phase(KvPhase phase) => phase switch
+    {
+        KvPhase.Queued => "while queued in the client",
+        KvPhase.Connecting => "while connecting",
+        KvPhase.Sent => "sent and not answered",
+        _ => "answered by the server",
+    };
+
+    private static string Advice(KvCode code, bool isWrite, bool unknown)
+    {
+        if (unknown)
+        {
+            return "The write may have happened or may yet happen: read the key before writing again.";
+        }
+
+        string safe = isWrite ? "The write had no effect" : "Nothing was changed";
+        string next = code switch
+        {
+            KvCode.Overloaded => "send less at once, or raise MaxInFlightPerNode",
+            KvCode.NoQuorum => "restore the connection to the other replicas, or read with level eventual",
+            KvCode.UnknownKeyspace => "create the keyspace or check its name",
+            KvCode.LevelNotOffered => "choose a read level or condition that the keyspace's policy offers",
+            KvCode.InvalidArgument or KvCode.TooLarge => "correct the request",
+            KvCode.DiskLow => "free disk space on the node",
+            KvCode.Unavailable => "check the endpoints and that the nodes run",
+            KvCode.TooManySiblings => "read the siblings and write the resolved value in their context",
+            KvCode.DeadlineExceeded => "retry, or allow a longer timeout",
+            _ => "it is safe to retry",
+        };
+        return $"{safe}; {next}.";
+    }
+}
