@@ -1,7 +1,7 @@
 namespace KvStore.Cli;
 
 /// <summary>How <c>kv</c> ends. Scripts may rely on these numbers; those from 64 on follow sysexits.h.</summary>
-internal enum ExitCode
+public enum ExitCode
 {
     /// <summary>Everything asked for was done.</summary>
     Ok = 0,

@@ -1,6 +1,7 @@
 using System.Text;
 using KvStore.Cli;
 using KvStore.Cli.Running;
+using KvStore.Client;
 
 namespace KvStore.Cluster.Tests.Cli;
 
@@ -21,6 +22,7 @@ internal sealed record KvRun(ExitCode Code, string Out, string Error, byte[] Raw
             In = new MemoryStream(input ?? []),
             IsInteractive = false,
             Environment = name => environment?.GetValueOrDefault(name),
+            Connect = options => KvClient.Create(options),
         };
         var code = await KvCommandLine.RunAsync(arguments, terminal, stop);
         return new KvRun((ExitCode)code, output.ToString(), error.ToString(), raw.ToArray());
