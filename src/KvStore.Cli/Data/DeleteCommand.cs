@@ -1,0 +1,39 @@
+using System.CommandLine;
+using KvStore.Cli.Output;
+using KvStore.Cli.Running;
+
+namespace KvStore.Cli.Data;
+
+/// <summary><c>kv del</c>.</summary>
+internal static class DeleteCommand
+{
+    private const string Examples =
+        """
+        kv del hello -k orders
+        kv del hello -k orders --if-version 0a1b2c
+        kv del cart -k carts --context 0a1b2c           concurrent values that this version did not see survive
+        """;
+
+    public static Command Create(CommandHost host)
+    {
+        var key = DataOptions.KeyArgument();
+        var keyspace = DataOptions.Keyspace();
+        var ifVersion = DataOptions.IfVersion();
+        var inContext = DataOptions.Context();
+        var format = OutputFormatOption.Create();
+        var command = new Command("del", "Remove the value of a key; done also when it has none.") { key, keyspace, ifVersion, inContext, format };
+        return host.Add(command, Examples, async context =>
+        {
+            DataOptions.AtMostOne(context, ifVersion, inContext);
+            var named = DataOptions.Key(context.Value(key));
+            var space = DataOptions.KeyspaceOf(context, keyspace);
+            var deletion = (context.Value(ifVersion), context.Value(inContext)) switch
+            {
+                ({ } version, _) => space.TryDeleteAsync(named, DataOptions.Version(version, "--if-version"), null, context.Stop),
+                (_, { } seen) => space.DeleteInContextAsync(named, DataOptions.Version(seen, "--context"), null, context.Stop),
+                _ => space.DeleteAsync(named, null, context.Stop),
+            };
+            return WriteResultOutput.Show(context, context.Value(format), named, await deletion);
+        });
+    }
+}

@@ -1,0 +1,149 @@
+using System.Globalization;
+using System.Text.Json;
+using Google.Protobuf;
+using KvStore.Cli.Output;
+using KvStore.Cli.Running;
+using KvStore.Contracts.V1;
+
+namespace KvStore.Cli.Keyspaces;
+
+/// <summary>A replica and the node it lives on.</summary>
+internal sealed record KeyspaceReplica(uint Node, ReplicaStatus Status);
+
+/// <summary>Shows keyspaces.</summary>
+internal static class KeyspaceOutput
+{
+    public static void Show(CommandContext context, OutputFormat format, IReadOnlyList<Keyspace> keyspaces)
+    {
+        if (format == OutputFormat.Json)
+        {
+            JsonOutput.Write(context.Terminal.Out, json =>
+            {
+                json.WriteStartArray();
+                foreach (var keyspace in keyspaces)
+                {
+                    WriteJson(json, keyspace);
+                }
+
+                json.WriteEndArray();
+            });
+            return;
+        }
+
+        var table = new TextTable("name", "policy", "replication", "shards", "replicas", "epoch", "leaders known");
+        foreach (var keyspace in keyspaces.OrderBy(keyspace => keyspace.Name, StringComparer.Ordinal))
+        {
+            table.Add(
+                keyspace.Name,
+                Name(keyspace.Policy),
+                Name(keyspace.Replication),
+                Text(keyspace.Shards.Count),
+                Text(keyspace.Shards.Count == 0 ? 0 : keyspace.Shards[0].Replicas.Count),
+                Text(keyspace.Epoch),
+                keyspace.Policy == PartitionPolicy.Ap ? "-" : Text(keyspace.Shards.Count(shard => shard.LeaderHint != 0)));
+        }
+
+        if (format == OutputFormat.Raw)
+        {
+            table.WriteRaw(context.Terminal.Out);
+        }
+        else
+        {
+            context.Write(table);
+        }
+    }
+
+    public static void ShowDescription(CommandContext context, OutputFormat format, Keyspace keyspace, List<KeyspaceReplica> replicas)
+    {
+        if (format == OutputFormat.Json)
+        {
+            JsonOutput.Write(context.Terminal.Out, json =>
+            {
+                json.WriteStartObject();
+                json.WritePropertyName("keyspace");
+                WriteJson(json, keyspace);
+                json.WriteStartArray("replicas");
+                foreach (var replica in replicas)
+                {
+                    json.WriteStartObject();
+                    json.WriteNumber("node", replica.Node);
+                    json.WritePropertyName("status");
+                    json.WriteRawValue(JsonFormatter.Default.Format(replica.Status));
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
+                json.WriteEndObject();
+            });
+            return;
+        }
+
+        var table = ReplicaTable(replicas);
+        if (format == OutputFormat.Raw)
+        {
+            table.WriteRaw(context.Terminal.Out);
+            return;
+        }
+
+        Show(context, OutputFormat.Table, [keyspace]);
+        context.Write(table);
+    }
+
+    /// <summary>Replicas, one a row; also for the status of a node.</summary>
+    public static TextTable ReplicaTable(IEnumerable<KeyspaceReplica> replicas)
+    {
+        var table = new TextTable("keyspace", "shard", "node", "role", "regime", "term", "leader", "commit", "applied", "last", "lag", "state");
+        foreach (var (node, status) in replicas.OrderBy(replica => replica.Status.Keyspace, StringComparer.Ordinal)
+            .ThenBy(replica => replica.Status.Shard).ThenBy(replica => replica.Node).Select(replica => (replica.Node, replica.Status)))
+        {
+            table.Add(
+                status.Keyspace,
+                Text(status.Shard),
+                Text(node),
+                status.Role,
+                status.Regime.ToString().ToLowerInvariant(),
+                Text(status.Term),
+                status.Leader == 0 ? "-" : Text(status.Leader),
+                Text(status.Commit),
+                Text(status.Applied),
+                Text(status.LastIndex),
+                Text(status.PeerLag),
+                status.Fenced.Length == 0 ? "serves" : "fenced: " + status.Fenced);
+        }
+
+        return table;
+    }
+
+    public static string Name(PartitionPolicy policy) => policy.ToString().ToLowerInvariant();
+
+    public static string Name(Replication replication) => replication == Replication.BestEffort ? "best-effort" : replication.ToString().ToLowerInvariant();
+
+    private static void WriteJson(Utf8JsonWriter json, Keyspace keyspace)
+    {
+        json.WriteStartObject();
+        json.WriteString("name", keyspace.Name);
+        json.WriteNumber("id", keyspace.Id);
+        json.WriteString("policy", Name(keyspace.Policy));
+        json.WriteString("replication", Name(keyspace.Replication));
+        json.WriteNumber("epoch", keyspace.Epoch);
+        json.WriteStartArray("shards");
+        foreach (var shard in keyspace.Shards)
+        {
+            json.WriteStartObject();
+            json.WriteStartArray("nodes");
+            foreach (var replica in shard.Replicas)
+            {
+                json.WriteNumberValue(replica.Node);
+            }
+
+            json.WriteEndArray();
+            json.WriteNumber("leaderHint", shard.LeaderHint);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static string Text(IFormattable number) => number.ToString(null, CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using KvStore.Cli.Running;
+using KvStore.Client;
+using KvStore.Contracts;
+using KvStore.Contracts.V1;
+
+namespace KvStore.Cli.Keyspaces;
+
+/// <summary>The options that describe a keyspace, shared by 'keyspace create' and 'bench --create'.</summary>
+internal sealed class KeyspaceSettings
+{
+    public Option<string?> Policy { get; } = new("--policy")
+    {
+        Description = "Who may answer when replicas can't reach each other. cp: only a majority, linearizable; ap: everyone, concurrent values are kept.",
+        HelpName = "cp|ap",
+    };
+
+    public Option<string?> Replication { get; } = new("--replication")
+    {
+        Description = "When a write is acknowledged. sync (default): durable on a majority; async: durable on one replica; best-effort: in the memory of one.",
+        HelpName = "sync|async|best-effort",
+    };
+
+    public Option<int> Shards { get; } = new("--shards")
+    {
+        Description = $"How many shards, 1 to {KvLimits.MaxShards}. Default: {KvLimits.DefaultShards}.",
+        HelpName = "N",
+        CustomParser = result => Quantities.ParseCount(result, 1, KvLimits.MaxShards),
+    };
+
+    public Option<int> Replicas { get; } = new("--replicas")
+    {
+        Description = $"Replicas per shard, 1 to {KvLimits.MaxReplicas}; odd numbers are best. Default: 3, or the number of nodes if that is smaller.",
+        HelpName = "N",
+        CustomParser = result => Quantities.ParseCount(result, 1, KvLimits.MaxReplicas),
+    };
+
+    private readonly Option<string?> _durability = new("--durability") { Hidden = true };
+
+    private readonly Option<string?> _timeToLive = new("--ttl") { Hidden = true };
+
+    public void AddTo(Command command)
+    {
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, _durability, _timeToLive])
+        {
+            command.Add(option);
+        }
+    }
+
+    /// <summary>Whether any of them stands on the command line.</summary>
+    public bool AnyGiven(CommandContext context) =>
+        ((Option[])[Policy, Replication, Shards, Replicas, _durability, _timeToLive]).Any(context.WasGiven);
+
+    /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
+    /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
+    public KvKeyspaceSettings Read(CommandContext context, string name)
+    {
+        RequireName(name);
+        if (context.WasGiven(_durability) && context.Value(_durability) != "disk")
+        {
+            throw CliFailure.Usage("--durability memory is not built yet; leave it out, every keyspace is durable.");
+        }
+
+        if (context.WasGiven(_timeToLive))
+        {
+            throw CliFailure.Usage("--ttl is not built yet; leave it out, and delete what has expired.");
+        }
+
+        var policy = ReadPolicy(context.Value(Policy));
+        return new KvKeyspaceSettings
+        {
+            Name = name,
+            Policy = policy,
+            Replication = ReadReplication(context.Value(Replication)),
+            Shards = context.Value(Shards),
+            Replicas = context.Value(Replicas),
+        };
+    }
+
+    private static PartitionPolicy ReadPolicy(string? text) => text switch
+    {
+        "cp" => PartitionPolicy.Cp,
+        "ap" => PartitionPolicy.Ap,
+        "adaptive" => throw CliFailure.Usage("Adaptive keyspaces are not built yet; use --policy cp or --policy ap."),
+        null => throw CliFailure.Usage(
+            "No partition policy is given; say --policy cp (linearizable, served by a majority only) or --policy ap (served everywhere, concurrent values are kept)."),
+        _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp or --policy ap."),
+    };
+
+    private static Replication ReadReplication(string? text) => text switch
+    {
+        "sync" or null => Contracts.V1.Replication.Sync,
+        "async" => Contracts.V1.Replication.Async,
+        "best-effort" => Contracts.V1.Replication.BestEffort,
+        _ => throw CliFailure.Usage($"'{text}' is not a replication; use --replication sync, async or best-effort."),
+    };
+
+    private static void RequireName(string name)
+    {
+        if (name.Length is 0 or > KvLimits.MaxKeyspaceNameLength || !char.IsAsciiLetterLower(name[0])
+            || !name.All(character => char.IsAsciiLetterLower(character) || char.IsAsciiDigit(character) || character is '-' or '_' or '.'))
+        {
+            throw CliFailure.Usage(
+                $"'{name}' can't be the name of a keyspace; use 1 to {KvLimits.MaxKeyspaceNameLength} of a-z, 0-9, '-', '_' and '.', beginning with a letter.");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+using System.CommandLine;
+using KvStore.Cli.Bench;
+using KvStore.Cli.Cluster;
+using KvStore.Cli.Data;
+using KvStore.Cli.Demo;
+using KvStore.Cli.Faults;
+using KvStore.Cli.Histories;
+using KvStore.Cli.Keyspaces;
+using KvStore.Cli.LocalCluster;
+using KvStore.Cli.Running;
+
+namespace KvStore.Cli;
+
+/// <summary>The whole of <c>kv</c>: all commands under one root. Start reading here.</summary>
+internal static class KvCommandLine
+{
+    /// <summary>Runs one command line and returns its exit code (<see cref="ExitCode"/>). Nothing is thrown for whatever the user typed or the cluster answered.</summary>
+    public static Task<int> RunAsync(IReadOnlyList<string> arguments, Terminal terminal, CancellationToken stop = default)
+    {
+        var host = new CommandHost(terminal);
+        var root = new RootCommand("kv: KvStore from the command line. A key-value store in which each keyspace chooses what happens when the network breaks.")
+        {
+            UpCommand.Create(host),
+            DownCommand.Create(host),
+            DemoCommand.Create(host),
+            GetCommand.Create(host),
+            PutCommand.Create(host),
+            DeleteCommand.Create(host),
+            CasCommand.Create(host),
+            ScanCommand.Create(host),
+            KeyspaceCommands.Create(host),
+            ClusterCommands.Create(host),
+            EndpointCommands.Create(host),
+            FaultCommands.Create(host),
+            BenchCommand.Create(host),
+            HistoryCheckCommand.Create(host),
+        };
+        return host.RunAsync(root, arguments, stop);
+    }
+}

@@ -1,0 +1,75 @@
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace KvStore.Cli.Running;
+
+/// <summary>Reads times and numbers from the command line, and says what is wrong with them.</summary>
+internal static class Quantities
+{
+    /// <summary>Reads a time such as 500ms, 10s, 2m or 1h; adds an error to the result if it is none or out of bounds.</summary>
+    public static TimeSpan ParseTime(ArgumentResult result, TimeSpan least, TimeSpan most)
+    {
+        var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+        if (!TryParseTime(text, out var time))
+        {
+            result.AddError($"'{text}' is not a time; write it like 500ms, 10s or 2m.");
+            return default;
+        }
+
+        if (time < least || time > most)
+        {
+            result.AddError($"The time {text} is out of bounds; give {Describe(least)} to {Describe(most)}.");
+            return default;
+        }
+
+        return time;
+    }
+
+    /// <summary>Reads a whole number; adds an error to the result if it is none or out of bounds.</summary>
+    public static int ParseCount(ArgumentResult result, int least, int most)
+    {
+        var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number < least || number > most)
+        {
+            result.AddError($"'{text}' is not a whole number from {least} to {most}.");
+            return least;
+        }
+
+        return number;
+    }
+
+    public static bool TryParseTime(string text, out TimeSpan time)
+    {
+        time = default;
+        var digits = 0;
+        while (digits < text.Length && (char.IsAsciiDigit(text[digits]) || text[digits] == '.'))
+        {
+            digits++;
+        }
+
+        var unit = text[digits..] switch
+        {
+            "ms" => 1.0,
+            "s" or "" => 1_000.0,
+            "m" => 60_000.0,
+            "h" => 3_600_000.0,
+            _ => 0.0,
+        };
+        if (unit == 0.0 || !double.TryParse(text[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var amount)
+            || amount * unit > TimeSpan.FromDays(365).TotalMilliseconds)
+        {
+            return false;
+        }
+
+        time = TimeSpan.FromMilliseconds(amount * unit);
+        return true;
+    }
+
+    public static string Describe(TimeSpan time) => time switch
+    {
+        { TotalMilliseconds: < 1_000 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.###}ms"),
+        { TotalSeconds: < 60 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.###}s"),
+        { TotalMinutes: < 60 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMinutes:0.###}m"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{time.TotalHours:0.###}h"),
+    };
+}
