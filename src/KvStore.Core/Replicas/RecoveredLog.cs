@@ -24,6 +24,7 @@ internal static class RecoveredLog
     {
         var entries = new List<Entry>();
         HardState hardState = default;
+        LogIndex snapshot = LogIndex.Zero;
         foreach (RecoveredRecord record in recovered.Records)
         {
             switch (record.Kind)
@@ -35,7 +36,9 @@ internal static class RecoveredLog
                         new ReplicaId(BinaryPrimitives.ReadUInt64LittleEndian(record.Payload.Span)),
                         new LogIndex(BinaryPrimitives.ReadUInt64LittleEndian(record.Payload.Span[8..])));
                     break;
-                case LogRecordKind.SnapshotInstalled:
+                case LogRecordKind.SnapshotInstalled when record.Index != snapshot:
+                    // Every entry before it is void, whatever its index. Later copies of the same record, carried into new segments, say nothing new.
+                    snapshot = record.Index;
                     entries.Clear();
                     break;
                 case LogRecordKind.Entry:

@@ -32,7 +32,7 @@ public enum LogRecordKind : byte
     Incarnation = 4,
 
     /// <summary>
-    /// A snapshot was installed: entries at or below its index that come before it in the log are void. Storage carries the last one into every new segment.
+    /// A snapshot was installed: all entries that come before it in the log are void, those above its index too. Storage carries the last one into every new segment.
     /// </summary>
     SnapshotInstalled = 5,
 }
