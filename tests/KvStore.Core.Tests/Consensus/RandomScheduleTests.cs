@@ -51,6 +51,7 @@ internal sealed class RandomSchedule
     private readonly Dictionary<ulong, (ReplicaId Asked, LogIndex AtLeast)> _openReads = [];
     private readonly int _lossPercent;
     private readonly int _crashWeight;
+    private readonly bool _turbulent;
     private ulong _nextRead;
     private int _nextProposal;
 
@@ -59,6 +60,7 @@ internal sealed class RandomSchedule
         _random = new Random(seed);
         _lossPercent = _random.Next(3) * 8;
         _crashWeight = _random.Next(3);
+        _turbulent = seed % 3 == 0;
         var config = new MembershipConfig(Enumerable.Range(1, voters).Select(i => new ReplicaId((ulong)i)));
         var options = new RaftOptions
         {
@@ -159,6 +161,21 @@ internal sealed class RandomSchedule
 
     private void Act(RaftMember member)
     {
+        // Some groups hardly come to work for elections and crashes: that is where votes are lost and terms race.
+        if (_turbulent && _random.Next(10) == 0)
+        {
+            if (_random.Next(2) == 0)
+            {
+                TickSome(member);
+            }
+            else
+            {
+                CrashOrRestart(member);
+            }
+
+            return;
+        }
+
         switch (_random.Next(100))
         {
             case < 4:
@@ -300,7 +317,7 @@ internal sealed class RandomSchedule
         {
             member.Restart(new Random(_random.Next()));
         }
-        else if (_random.Next(4) < _crashWeight)
+        else if (_random.Next(4) < (_turbulent ? 3 : _crashWeight))
         {
             // Reads that were asked of a process that dies are never answered.
             foreach (ulong context in _openReads.Where(read => read.Value.Asked == member.Id).Select(read => read.Key).ToArray())
