@@ -95,6 +95,7 @@ public sealed class PowerLossTests(ITestOutputHelper output)
         private ulong _acknowledged;
         private ulong _vote;
         private ulong _acknowledgedVote;
+        private ulong _installing;
 
         public int Loop { get; } = loop;
 
@@ -102,6 +103,7 @@ public sealed class PowerLossTests(ITestOutputHelper output)
         {
             _sink = sink;
             _pending.Clear();
+            _installing = 0;
             _replica = storage.OpenReplica(id, out var recovered);
             _applied = recovered.Position.Applied.Value;
             VerifyView(storage, scheduler, random);
@@ -130,13 +132,21 @@ public sealed class PowerLossTests(ITestOutputHelper output)
             _last.Should().BeGreaterThanOrEqualTo(_acknowledged, "acknowledged entries survive");
             vote.Should().BeGreaterThanOrEqualTo(_acknowledgedVote, "an acknowledged vote survives");
             _vote = vote;
-            _acknowledged = Math.Max(_acknowledged, 0);
         }
 
         public void Act(Random random)
         {
-            switch (random.Next(8))
+            if (_installing > 0)
             {
+                EndInstall();
+                return;
+            }
+
+            switch (random.Next(30) == 0 ? -1 : random.Next(8))
+            {
+                case -1:
+                    BeginInstall(_last + (ulong)random.Next(1, 20));
+                    break;
                 case 0:
                     _replica.Seal(new ViewPosition(new LogIndex(_applied), new Term(1), 0));
                     break;
@@ -173,6 +183,31 @@ public sealed class PowerLossTests(ITestOutputHelper output)
                     _acknowledged = Math.Max(_acknowledged, index);
                     _acknowledgedVote = Math.Max(_acknowledgedVote, index == 0 ? votes : 0);
                 }
+            }
+        }
+
+        private void BeginInstall(ulong position)
+        {
+            _replica.BeginInstall();
+            for (var index = position; index > 0 && index + Keys > position; index--)
+            {
+                if (index % 5 != 0)
+                {
+                    _replica.Install(RecordSpace.Data, Key(index), Encoding.UTF8.GetBytes(index.ToString(CultureInfo.InvariantCulture)));
+                }
+            }
+
+            _replica.CommitInstall(new ViewPosition(new LogIndex(position), new Term(1), 0));
+            _installing = position;
+        }
+
+        private void EndInstall()
+        {
+            _sink.Take();
+            if (_sink.Installed.TryGetValue(id, out var position) && position.Applied.Value == _installing)
+            {
+                _last = _applied = _acknowledged = _installing;
+                _installing = 0;
             }
         }
 
