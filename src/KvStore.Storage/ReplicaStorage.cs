@@ -60,14 +60,14 @@ internal sealed class ReplicaStorage : IReplicaStorage
 
     public void Put(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)
     {
-        Invariant.Assert(!_installing);
+        AssertNotInstalling();
         Note(_table.Set(space, key, record, SlotState.Present), record, isRemoved: false);
         _slice.Bytes += key.Length + record.Length + RecordOverheadBytes;
     }
 
     public void Remove(RecordSpace space, ReadOnlySpan<byte> key)
     {
-        Invariant.Assert(!_installing);
+        AssertNotInstalling();
         var slot = _table.Set(space, key, default, SlotState.Absent);
         Note(slot, default, isRemoved: true);
         _removals.Enqueue((slot, _sliceNumber));
@@ -76,7 +76,7 @@ internal sealed class ReplicaStorage : IReplicaStorage
 
     public void Seal(in ViewPosition position)
     {
-        Invariant.Assert(!_installing);
+        AssertNotInstalling();
         var sealedSlice = _slice;
         sealedSlice.Number = _sliceNumber++;
         sealedSlice.Position = position;
@@ -88,7 +88,7 @@ internal sealed class ReplicaStorage : IReplicaStorage
 
     public void BeginScan(in ScanRequest request)
     {
-        Invariant.Assert(!_installing);
+        AssertNotInstalling();
         Invariant.Assert(request.MaxRecords > 0 && request.MaxBytes > 0);
         Invariant.Assert(request.PinnedView == 0 || request.PinnedView == _pinned);
         _loop.Node.Writer.Order(new StartScan(View, _loop.Log, request));
@@ -113,7 +113,7 @@ internal sealed class ReplicaStorage : IReplicaStorage
 
     public void BeginInstall()
     {
-        Invariant.Assert(!_installing);
+        AssertNotInstalling();
         if (_install is { } unfinished)
         {
             _loop.Node.Writer.Return(unfinished);
@@ -138,7 +138,8 @@ internal sealed class ReplicaStorage : IReplicaStorage
 
     public void CommitInstall(in ViewPosition position)
     {
-        Invariant.Assert(_install is not null && !_installing);
+        Invariant.Assert(_install is not null);
+        AssertNotInstalling();
         SendInstalled(_install);
         _install = null;
         _installing = true;
@@ -224,8 +225,19 @@ internal sealed class ReplicaStorage : IReplicaStorage
         }
     }
 
+    private void AssertNotInstalling()
+    {
+        if (_installing)
+        {
+            // The end may have been reported and not been taken in yet.
+            _loop.TakeArrivals();
+            Invariant.Assert(!_installing);
+        }
+    }
+
     private void Start(LoadRead load)
     {
+        _loop.TakeArrivals();
         if (_installing)
         {
             _loop.Node.Writer.Order(new LateLoad(View, _loop.Log, load));

@@ -33,6 +33,7 @@ internal sealed class RecoveredLog
 internal sealed class LogRecovery(ILogDirectory directory, LogIdentity identity)
 {
     private readonly RecoveredLog _result = new();
+    private byte[] _buffer = [];
 
     public static RecoveredLog Read(ILogDirectory directory, LogIdentity identity, DataStamp stamp)
     {
@@ -73,10 +74,13 @@ internal sealed class LogRecovery(ILogDirectory directory, LogIdentity identity)
         var name = SegmentHeader.NameOf(sequence);
         using var file = directory.Open(name);
 
-        // The records handed to the replicas point into this array.
-        var bytes = new byte[file.Length];
-        var length = file.Read(0, bytes);
-        var header = SegmentHeader.Read(bytes.AsSpan(0, length), name, identity, sequence);
+        if (_buffer.Length < file.Length)
+        {
+            _buffer = new byte[file.Length];
+        }
+
+        var bytes = _buffer.AsSpan(0, file.Read(0, _buffer));
+        var header = SegmentHeader.Read(bytes, name, identity, sequence);
         var expectedBatch = isFirst ? header.FirstBatch : _result.LastBatch + 1;
         if (!isFirst && header.PreviousTail != _result.Tail)
         {
@@ -93,9 +97,9 @@ internal sealed class LogRecovery(ILogDirectory directory, LogIdentity identity)
         var segment = new LogSegment(header);
         _result.Segments.Add(segment);
         var offset = SegmentHeader.PageBytes;
-        while (LogFormat.Check(bytes.AsSpan(offset), segment.Seed) is var total and > 0)
+        while (LogFormat.Check(bytes[offset..], segment.Seed) is var total and > 0)
         {
-            Take(segment, bytes.AsMemory(offset, total), name, offset, isFirst);
+            Take(segment, bytes.Slice(offset, total), name, offset, isFirst);
             offset += total;
         }
 
@@ -107,9 +111,8 @@ internal sealed class LogRecovery(ILogDirectory directory, LogIdentity identity)
         _result.Tail = offset;
     }
 
-    private void Take(LogSegment segment, ReadOnlyMemory<byte> memory, string name, long offset, bool isFirstSegment)
+    private void Take(LogSegment segment, ReadOnlySpan<byte> record, string name, long offset, bool isFirstSegment)
     {
-        var record = memory.Span;
         var kind = LogFormat.Kind(record);
         if (kind == LogFormat.BatchMark)
         {
@@ -149,7 +152,8 @@ internal sealed class LogRecovery(ILogDirectory directory, LogIdentity identity)
             _result.Records.Add(shard, records);
         }
 
-        var payload = memory.Slice(LogFormat.HeaderBytes, LogFormat.PayloadBytes(record));
+        // Copied one by one, so that a replica that keeps a few of them does not keep the segment.
+        var payload = record.Slice(LogFormat.HeaderBytes, LogFormat.PayloadBytes(record)).ToArray();
         records.Add(new RecoveredRecord(kind, LogFormat.Term(record), LogFormat.Index(record), payload));
     }
 

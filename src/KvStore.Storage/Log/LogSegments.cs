@@ -147,6 +147,8 @@ internal sealed class LogSegments : IDisposable
 
     public void Dispose()
     {
+        // A preparation in progress ends before somebody else may open the folder.
+        _spare.RunInline();
         _file?.Dispose();
         _file = null;
     }

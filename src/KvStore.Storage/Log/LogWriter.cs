@@ -31,6 +31,7 @@ internal sealed class LogWriter : ScheduledWork
     private bool _unsynced;
     private bool _inBatch;
     private bool _drain;
+    private ulong _flushAskedIn;
     private long _syncs;
     private long _bytes;
     private long _lastSyncTicks;
@@ -115,10 +116,18 @@ internal sealed class LogWriter : ScheduledWork
         if (_segments.RetainedBytes > _retainedBytes)
         {
             Trim();
-            if (_segments.RetainedBytes > _retainedBytes)
-            {
-                WantsViewFlush?.Invoke();
-            }
+            AskForViewFlush();
+        }
+    }
+
+    /// <summary>Once per segment: while a replica holds on to the log, flushing again and again would only cut the view into small files.</summary>
+    private void AskForViewFlush()
+    {
+        var sequence = _segments.Current.Header.Sequence;
+        if (_segments.RetainedBytes > _retainedBytes && sequence != _flushAskedIn)
+        {
+            _flushAskedIn = sequence;
+            WantsViewFlush?.Invoke();
         }
     }
 

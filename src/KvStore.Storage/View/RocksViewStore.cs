@@ -101,16 +101,32 @@ internal sealed class RocksViewStore : ViewStore
             // The bound keeps the iterator from wading through the tombstones of other shards. A scan's blocks stay out of the cache.
             var options = new ReadOptions().SetSnapshot(_snapshot).SetIterateUpperBound(to).SetFillCache(false);
             using var iterator = _db.NewIterator(null, options);
-            for (iterator.Seek(from); iterator.Valid(); iterator.Next())
+            var wantsMore = true;
+            for (iterator.Seek(from); wantsMore && iterator.Valid(); iterator.Next())
             {
-                if (!visitor(iterator.GetKeySpan(), iterator.GetValueSpan()))
-                {
-                    break;
-                }
+                wantsMore = visitor(iterator.GetKeySpan(), iterator.GetValueSpan());
+            }
+
+            if (wantsMore)
+            {
+                AssertAtEnd(iterator);
             }
 
             GC.KeepAlive(options);
             GC.KeepAlive(to);
+        }
+
+        /// <summary>An iterator that meets a damaged block just ends, as if there were no more records.</summary>
+        private static void AssertAtEnd(Iterator iterator)
+        {
+            try
+            {
+                Native.Instance.rocksdb_iter_get_error(iterator.Handle);
+            }
+            catch (RocksDbException error)
+            {
+                throw new InvalidDataException($"The view is damaged: {error.Message}. Remove this node from the cluster and add it again with an empty data directory.", error);
+            }
         }
 
         public override void Dispose()

@@ -60,7 +60,11 @@ internal sealed class ViewFlusher(ViewStore store, ReplicaViews views, StorageHe
             _served.Add(done);
         }
 
-        store.Flush();
+        if (_covered.Count > 0 || _served.Count > 0)
+        {
+            store.Flush();
+        }
+
         foreach (var (view, position) in _covered)
         {
             view.SetDurable(position);
