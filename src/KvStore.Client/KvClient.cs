@@ -32,6 +32,8 @@ public sealed class KvClient : IKvClient
     /// <inheritdoc/>
     public KvTopology? Topology => _dispatcher.Map?.Public;
 
+    internal Connections.ConnectionTable Connections => _dispatcher.Connections;
+
     /// <summary>Makes a client. It connects in the background; the first operations wait for that within their deadlines.</summary>
     /// <param name="options">The settings; not to be changed afterwards.</param>
     /// <param name="loggers">Where to log to; null: nowhere.</param>

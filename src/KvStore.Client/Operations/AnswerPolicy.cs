@@ -21,7 +21,7 @@ internal enum Verdict
     /// <summary>A minority: ask each other replica once, then report.</summary>
     SeekQuorum,
 
-    /// <summary>The keyspace has changed: learn how, then try again.</summary>
+    /// <summary>The keyspace has changed: learn how, then try again; unless an earlier attempt is unresolved, for which a new epoch can't speak.</summary>
     Relearn,
 }
 

@@ -144,7 +144,8 @@ internal sealed class Dispatcher
         operation.LastNode = answer.Node != 0 ? answer.Node : from;
         if (answer.Outcome == Outcome.Done)
         {
-            if (operation.Route == RouteKind.Leader)
+            // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.
+            if (operation.Route == RouteKind.Leader && answer.Node != from)
             {
                 operation.Shard!.Learn(answer.Node);
             }
@@ -186,8 +187,8 @@ internal sealed class Dispatcher
             case Verdict.SeekQuorum:
                 SeekQuorum(operation, from);
                 break;
-            case Verdict.Relearn:
-                operation.Wire.Epoch = operation.Unresolved ? operation.Wire.Epoch : Math.Max(answer.Epoch, operation.Wire.Epoch);
+            case Verdict.Relearn when !operation.Unresolved:
+                operation.Wire.Epoch = Math.Max(answer.Epoch, operation.Wire.Epoch);
                 Pause(operation);
                 break;
             default:
