@@ -22,6 +22,8 @@ internal static class NodeLogging
         LoggerConfiguration configuration = new LoggerConfiguration()
             .MinimumLevel.Is(LevelOf(options.LogLevel))
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+            // What fails at the start is said once, in one sentence, by the program.
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting", LogEventLevel.Fatal)
             .MinimumLevel.Override("Grpc", LogEventLevel.Warning)
             .Enrich.WithProperty("Node", options.NodeId);
         if (options.LogLevel != LogLevel.None)

@@ -8,6 +8,9 @@ public sealed record HeartbeatOptions
     /// <summary>A silence this much longer than usual is not held against a peer: a garbage collection, a busy machine.</summary>
     public TimeSpan AcceptablePause { get; init; } = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>A peer that was never heard is suspect this long before it is down: it may still be starting, or connecting.</summary>
+    public TimeSpan StartGrace { get; init; } = TimeSpan.FromSeconds(2);
+
     /// <summary>From this suspicion on a peer is suspect.</summary>
     public double SuspectPhi { get; init; } = 3;
 

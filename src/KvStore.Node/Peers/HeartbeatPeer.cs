@@ -34,6 +34,7 @@ internal sealed class HeartbeatPeer
     private double _roundTripMs;
     private double _skewMs;
     private ulong _incarnation;
+    private int _inboundStream;
 
     public HeartbeatPeer(PeerAddress peer, HeartbeatContext context)
     {
@@ -55,22 +56,25 @@ internal sealed class HeartbeatPeer
 
     public void ReconnectNow() => _reconnection.Hurry();
 
-    public void Greeted(ulong incarnation)
+    /// <summary>The peer opened a new stream, whose sequence begins anew. What still comes on an older one counts no more.</summary>
+    /// <returns>The number of the stream, for <see cref="Beat"/>.</returns>
+    public int Greeted(ulong incarnation)
     {
         lock (_gate)
         {
             _incarnation = incarnation;
             _heardSequence = 0;
+            return ++_inboundStream;
         }
     }
 
     /// <summary>A heartbeat arrived.</summary>
-    public void Beat(Heartbeat beat)
+    public void Beat(Heartbeat beat, int stream)
     {
         double now = NowMs;
         lock (_gate)
         {
-            if (beat.Sequence <= _heardSequence)
+            if (stream != _inboundStream || beat.Sequence <= _heardSequence)
             {
                 return;
             }
@@ -112,22 +116,30 @@ internal sealed class HeartbeatPeer
 
         double now = NowMs;
         Heartbeat beat = Next(now, hears);
-        PeerFault fault = _context.Faults.Of(Peer.Node);
-        if (fault.DelayMs > 0 || _delayed.Count > 0)
+        if (Delay(beat, now) is { } due && _context.Faults.Draw(Peer.Node) != FrameFate.Drop)
         {
-            _delayed.Enqueue((now + fault.DelayMs, beat));
-            if (_delayed.Peek().DueMs > now)
-            {
-                return;
-            }
+            _write = WriteAsync(stream, due);
+        }
+    }
 
-            beat = _delayed.Dequeue().Beat;
+    /// <summary>The newest heartbeat whose time to leave has come: this one, unless a fault delays the link.</summary>
+    private Heartbeat? Delay(Heartbeat beat, double now)
+    {
+        int delayMs = _context.Faults.Of(Peer.Node).DelayMs;
+        if (delayMs == 0)
+        {
+            _delayed.Clear();
+            return beat;
         }
 
-        if (_context.Faults.Draw(Peer.Node) != FrameFate.Drop)
+        _delayed.Enqueue((now + delayMs, beat));
+        Heartbeat? due = null;
+        while (_delayed.Count > 0 && _delayed.Peek().DueMs <= now)
         {
-            _write = WriteAsync(stream, beat);
+            due = _delayed.Dequeue().Beat;
         }
+
+        return due;
     }
 
     private Heartbeat Next(double now, IReadOnlyList<uint> hears)

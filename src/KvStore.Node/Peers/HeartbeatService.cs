@@ -140,7 +140,8 @@ public sealed class HeartbeatService : IAsyncDisposable
 
     private async Task ListenAsync(NodeId node, ulong incarnation, IAsyncStreamReader<Heartbeat> requests, CancellationToken end)
     {
-        Find(node)?.Greeted(incarnation);
+        HeartbeatPeer? listener = Find(node);
+        int stream = listener?.Greeted(incarnation) ?? 0;
         bool first = true;
         while (await requests.MoveNext(end))
         {
@@ -149,13 +150,13 @@ public sealed class HeartbeatService : IAsyncDisposable
                 continue;
             }
 
-            // Looked up each time: the members may change under a long stream.
-            if (Find(node) is not { } peer)
+            // The members may change under a long stream. The peer then connects anew, or is refused.
+            if (Find(node) is not { } peer || peer != listener)
             {
                 return;
             }
 
-            peer.Beat(requests.Current);
+            peer.Beat(requests.Current, stream);
             if (first)
             {
                 first = false;

@@ -33,7 +33,7 @@ internal sealed class InboundStreams(
             strangers = [.. _streams.Where(stream => !isMember(stream.Key.Peer)).Select(stream => stream.Value)];
         }
 
-        strangers.ForEach(stream => stream.Cancel());
+        strangers.ForEach(End);
     }
 
     public async Task AcceptAsync(IAsyncStreamReader<RawFrame> requests, IServerStreamWriter<PeerWelcome> responses, CancellationToken cancellation)
@@ -122,19 +122,25 @@ internal sealed class InboundStreams(
 
     private Action<string> Resetter(NodeId peer, Lane lane, CancellationTokenSource end) => reason =>
     {
+        if (!end.IsCancellationRequested)
+        {
+            PeerLog.Reset(log, lane, peer, reason);
+            End(end);
+        }
+    };
+
+    /// <summary>Not on the caller's thread, which may be a loop's: ending a stream runs other people's continuations.</summary>
+    private static void End(CancellationTokenSource stream)
+    {
         try
         {
-            if (!end.IsCancellationRequested)
-            {
-                PeerLog.Reset(log, lane, peer, reason);
-                end.Cancel();
-            }
+            _ = stream.CancelAsync();
         }
         catch (ObjectDisposedException)
         {
-            // The stream has ended meanwhile.
+            // It has ended by itself.
         }
-    };
+    }
 
     /// <summary>A peer has one stream per lane: its newest. An older one is what is left of a connection that the peer has given up.</summary>
     private void Replace((NodeId Peer, Lane Lane) key, CancellationTokenSource end)
@@ -146,13 +152,9 @@ internal sealed class InboundStreams(
             _streams[key] = end;
         }
 
-        try
+        if (older is not null)
         {
-            older?.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // It has ended by itself.
+            End(older);
         }
     }
 

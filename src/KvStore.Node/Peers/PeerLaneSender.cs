@@ -23,6 +23,7 @@ internal sealed class PeerLaneSender
     private readonly CancellationTokenSource _stop = new();
     private readonly OutboundFrame _frame = new();
     private string _lastTrouble = "";
+    private bool _stood;
     private long _swallowed;
     private long _framesSent;
     private long _bytesSent;
@@ -97,6 +98,7 @@ internal sealed class PeerLaneSender
         _lane.Open();
         _reconnection.Reset();
         _lastTrouble = "";
+        _stood = true;
         PeerLog.Connected(_context.Log, _peer.Node, _peer.Address, _kind);
         Announce(_context.Connected);
         try
@@ -254,6 +256,13 @@ internal sealed class PeerLaneSender
             OperationCanceledException => $"no answer within {_context.Options.ConnectTimeout.TotalSeconds:0.#} s",
             _ => failure.Message,
         };
+        if (_stood)
+        {
+            _stood = false;
+            PeerLog.Disconnected(_context.Log, _peer.Node, _peer.Address, _kind, reason);
+            return;
+        }
+
         if (reason == _lastTrouble)
         {
             return;

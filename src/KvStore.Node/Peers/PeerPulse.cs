@@ -17,12 +17,14 @@ internal sealed class PeerPulse
     private double _sum;
     private double _squares;
     private double _lastMs;
+    private double _graceUntilMs;
     private int _steady;
 
     public PeerPulse(HeartbeatOptions options, double nowMs)
     {
         _options = options;
         _lastMs = nowMs;
+        _graceUntilMs = nowMs + options.StartGrace.TotalMilliseconds;
 
         // Timers and schedulers are not better than this; a smaller deviation would suspect every hiccup.
         _minDeviation = Math.Max(options.Interval.TotalMilliseconds, 20);
@@ -55,6 +57,7 @@ internal sealed class PeerPulse
         }
 
         _lastMs = nowMs;
+        _graceUntilMs = 0;
         _steady = steady ? _steady + 1 : 1;
         if (Reachability != Reachability.Up && (_steady >= _options.RecoveryBeats || Reachability == Reachability.Suspect))
         {
@@ -65,6 +68,11 @@ internal sealed class PeerPulse
     /// <summary>Judges the silence so far.</summary>
     public void Judge(double nowMs)
     {
+        if (nowMs < _graceUntilMs)
+        {
+            return;
+        }
+
         double phi = Phi(nowMs);
         if (phi >= _options.DownPhi)
         {

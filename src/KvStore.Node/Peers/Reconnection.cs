@@ -3,7 +3,7 @@ namespace KvStore.Node.Peers;
 /// <summary>
 /// The pauses between attempts to connect to one peer: doubling, capped, with jitter of a quarter either way, and cut short when there is reason to believe that the peer is back.
 /// </summary>
-internal sealed class Reconnection(PeerMeshOptions options, int seed) : IDisposable
+internal sealed class Reconnection(PeerMeshOptions options, int seed)
 {
     private readonly SemaphoreSlim _now = new(0, 1);
     private readonly Random _jitter = new(seed);
@@ -25,10 +25,6 @@ internal sealed class Reconnection(PeerMeshOptions options, int seed) : IDisposa
             {
                 // Two threads hurried at once: one of them is enough.
             }
-            catch (ObjectDisposedException)
-            {
-                // The link is gone.
-            }
         }
     }
 
@@ -41,6 +37,4 @@ internal sealed class Reconnection(PeerMeshOptions options, int seed) : IDisposa
             _next = options.MinBackoff;
         }
     }
-
-    public void Dispose() => _now.Dispose();
 }
