@@ -1,0 +1,297 @@
+using System.Buffers;
+
+namespace KvStore.Core.Versioning;
+
+/// <summary>
+/// The value of a key: the values that nothing known has superseded, each under the dot of its write, and the causal context, which covers all that was ever seen of the key. Immutable.
+/// </summary>
+/// <remarks>
+/// <para>
+/// An object is <em>filled</em> when its context says everything its holder knows, and <em>stripped</em> when the entries that the holder's clock implies are left out (that is how it is
+/// stored). Only filled objects may be joined, discarded from, written to or sent. A missing record is <see cref="Empty"/>, stripped: filled with a clock it says "seen, and gone".
+/// </para>
+/// <para>
+/// <see cref="Sync"/> is the only way in which two copies are joined, and <see cref="Write"/> the only way in which a value leaves an object for good: an undotted drop would let equal
+/// clocks hide unequal data. After "Concise Server-Wide Causality Management for Eventually Consistent Data Stores" (DAIS 2015).
+/// </para>
+/// </remarks>
+public sealed class DottedObject : IEquatable<DottedObject>
+{
+    /// <summary>First byte of the encoding. <see cref="OrderedRecord.Tag"/> is the other one.</summary>
+    public const byte Tag = 0x02;
+
+    public static readonly DottedObject Empty = new([], VersionVector.Empty);
+
+    private const int MinValueBytes = 11;
+
+    /// <summary>Sorted by dot, no dot twice.</summary>
+    private readonly DottedValue[] _values;
+
+    private DottedObject(DottedValue[] sortedValues, VersionVector context)
+    {
+        _values = sortedValues;
+        Context = context;
+    }
+
+    /// <summary>The live values, in the order of their dots.</summary>
+    public ReadOnlySpan<DottedValue> Values => _values;
+
+    public VersionVector Context { get; }
+
+    public int SiblingCount => _values.Length;
+
+    /// <summary>No live value. The context may still say what is gone.</summary>
+    public bool IsEmpty => _values.Length == 0;
+
+    /// <summary>Nothing to store: no value, and no context beyond what the clock implies.</summary>
+    public bool IsVacant => IsEmpty && Context.IsEmpty;
+
+    /// <summary>The value that naive readers see, the same on every replica with the same values. Only if not <see cref="IsEmpty"/>.</summary>
+    public DottedValue Winner
+    {
+        get
+        {
+            Invariant.Assert(_values.Length > 0);
+            int winner = 0;
+            for (int i = 1; i < _values.Length; i++)
+            {
+                if (_values[i].WinsOver(_values[winner]))
+                {
+                    winner = i;
+                }
+            }
+
+            return _values[winner];
+        }
+    }
+
+    /// <summary>An object with one value and a context that covers it.</summary>
+    public static DottedObject Single(DottedValue value, VersionVector context) => new([value], context.With(value.Dot));
+
+    /// <summary>No value, and a context.</summary>
+    public static DottedObject Gone(VersionVector context) => context.IsEmpty ? Empty : new DottedObject([], context);
+
+    /// <summary>What the log wrote at an index: it superseded all the log wrote before.</summary>
+    public static DottedObject FromOrdered(in OrderedRecord record)
+    {
+        Dot dot = Dot.OfLog(record.Index);
+        return Single(new DottedValue(dot, record.Timestamp, record.Value), VersionVector.Empty);
+    }
+
+    /// <summary>
+    /// The join of two filled copies: keeps a dot that both have, and one that one has and the other's context does not cover. Commutative, associative, idempotent.
+    /// </summary>
+    public static DottedObject Sync(DottedObject a, DottedObject b)
+    {
+        if (ReferenceEquals(a, b))
+        {
+            return a;
+        }
+
+        VersionVector context = a.Context.Join(b.Context);
+        bool keepsA = KeepsAllAgainst(a, b), keepsB = KeepsAllAgainst(b, a);
+        if (keepsA && IsSubset(b, a))
+        {
+            return a.WithContext(context);
+        }
+
+        if (keepsB && IsSubset(a, b))
+        {
+            return b.WithContext(context);
+        }
+
+        return new DottedObject(MergeValues(a, b), context);
+    }
+
+    /// <summary>Adds what the base of a clock implies to the context.</summary>
+    public DottedObject Fill(VersionVector clockBase) => WithContext(Context.Join(clockBase));
+
+    /// <summary>Leaves out of the context what the base of a clock implies.</summary>
+    public DottedObject Strip(VersionVector clockBase) => WithContext(Context.Without(clockBase));
+
+    /// <summary>Drops the values that the context covers and learns the context. Final only together with the dotted write that follows.</summary>
+    public DottedObject Discard(VersionVector context)
+    {
+        VersionVector joined = Context.Join(context);
+        int kept = 0;
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            kept += context.Covers(value.Dot) ? 0 : 1;
+        }
+
+        if (kept == _values.Length)
+        {
+            return WithContext(joined);
+        }
+
+        DottedValue[] rest = new DottedValue[kept];
+        int count = 0;
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            if (!context.Covers(value.Dot))
+            {
+                rest[count++] = value;
+            }
+        }
+
+        return new DottedObject(rest, joined);
+    }
+
+    /// <summary>Adds a new value, or with null the trace of a deletion, under a freshly minted dot. What it supersedes was discarded before.</summary>
+    public DottedObject Write(Dot dot, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp)
+    {
+        VersionVector context = Context.With(dot);
+        if (value is not { } bytes)
+        {
+            return WithContext(context);
+        }
+
+        int position = 0;
+        while (position < _values.Length && _values[position].Dot.CompareTo(dot) < 0)
+        {
+            position++;
+        }
+
+        Invariant.Assert(position == _values.Length || _values[position].Dot != dot);
+        DottedValue[] values = new DottedValue[_values.Length + 1];
+        _values.AsSpan(0, position).CopyTo(values);
+        values[position] = new DottedValue(dot, timestamp, bytes);
+        _values.AsSpan(position).CopyTo(values.AsSpan(position + 1));
+        return new DottedObject(values, context);
+    }
+
+    public bool Holds(Dot dot)
+    {
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            if (value.Dot == dot)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    public void Encode(IBufferWriter<byte> output)
+    {
+        VarInt.WriteByte(output, Tag);
+        VarInt.Write(output, (ulong)_values.Length);
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            VarInt.WriteDot(output, value.Dot);
+            VarInt.WriteFixed64(output, value.Timestamp.Packed);
+            VarInt.WriteBytes(output, value.Value.Span);
+        }
+
+        Context.Encode(output);
+    }
+
+    /// <summary>Reads a stored record of either regime. Values are slices of the record.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no such record.</exception>
+    public static DottedObject Decode(ReadOnlyMemory<byte> record)
+    {
+        if (OrderedRecord.IsOrdered(record.Span))
+        {
+            return FromOrdered(OrderedRecord.Decode(record));
+        }
+
+        BinaryCursor input = new(record);
+        DottedObject decoded = Decode(ref input);
+        input.ExpectEnd();
+        return decoded;
+    }
+
+    /// <summary>Reads an object of tag <see cref="Tag"/> out of a longer message.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no such object.</exception>
+    public static DottedObject Decode(ref BinaryCursor input)
+    {
+        if (input.ReadByte() != Tag)
+        {
+            MalformedRecordException.Throw("an object has an unknown tag");
+        }
+
+        int count = input.ReadCount(MinValueBytes);
+        DottedValue[] values = count == 0 ? [] : new DottedValue[count];
+        for (int i = 0; i < count; i++)
+        {
+            Dot dot = input.ReadDot();
+            if (i > 0 && values[i - 1].Dot.CompareTo(dot) >= 0)
+            {
+                MalformedRecordException.Throw("an object's values are not sorted");
+            }
+
+            HybridTimestamp timestamp = new(input.ReadFixed64());
+            values[i] = new DottedValue(dot, timestamp, input.ReadBytes());
+        }
+
+        VersionVector context = VersionVector.Decode(ref input);
+        return count == 0 && context.IsEmpty ? Empty : new DottedObject(values, context);
+    }
+
+    public bool Equals(DottedObject? other) => other is not null && _values.AsSpan().SequenceEqual(other._values) && Context.Equals(other.Context);
+
+    public override bool Equals(object? obj) => Equals(obj as DottedObject);
+
+    public override int GetHashCode() => (Context.GetHashCode() * 31) + _values.Length;
+
+    public override string ToString() => $"[{string.Join(' ', _values.Select(value => value.Dot))} | {Context}]";
+
+    private DottedObject WithContext(VersionVector context)
+        => ReferenceEquals(context, Context) ? this : _values.Length == 0 && context.IsEmpty ? Empty : new DottedObject(_values, context);
+
+    /// <summary>Whether a join with the other drops none of this one's values.</summary>
+    private static bool KeepsAllAgainst(DottedObject one, DottedObject other)
+    {
+        foreach (ref readonly DottedValue value in one._values.AsSpan())
+        {
+            if (other.Context.Covers(value.Dot) && !other.Holds(value.Dot))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether a join adds none of the inner one's values to the outer one's.</summary>
+    private static bool IsSubset(DottedObject inner, DottedObject outer)
+    {
+        foreach (ref readonly DottedValue value in inner._values.AsSpan())
+        {
+            if (!outer.Context.Covers(value.Dot) && !outer.Holds(value.Dot))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static DottedValue[] MergeValues(DottedObject a, DottedObject b)
+    {
+        List<DottedValue> merged = new(a._values.Length + b._values.Length);
+        int i = 0, j = 0;
+        while (i < a._values.Length || j < b._values.Length)
+        {
+            int order = i == a._values.Length ? 1 : j == b._values.Length ? -1 : a._values[i].Dot.CompareTo(b._values[j].Dot);
+            if (order == 0)
+            {
+                merged.Add(a._values[i]);
+            }
+            else if (order < 0 && !b.Context.Covers(a._values[i].Dot))
+            {
+                merged.Add(a._values[i]);
+            }
+            else if (order > 0 && !a.Context.Covers(b._values[j].Dot))
+            {
+                merged.Add(b._values[j]);
+            }
+
+            i += order <= 0 ? 1 : 0;
+            j += order >= 0 ? 1 : 0;
+        }
+
+        return [.. merged];
+    }
+}

@@ -1,0 +1,43 @@
+using FluentAssertions;
+using KvStore.Core.Versioning;
+using Xunit;
+
+namespace KvStore.Core.Tests.Versioning;
+
+public sealed class HybridClockTests
+{
+    [Fact]
+    public void Timestamps_only_grow_even_when_the_wall_clock_steps_back()
+    {
+        HybridClock clock = new();
+        HybridTimestamp first = clock.Now(1_000);
+        HybridTimestamp second = clock.Now(400);
+        second.Should().BeGreaterThan(first);
+        second.PhysicalMs.Should().Be(1_000);
+    }
+
+    [Fact]
+    public void More_events_than_the_counter_holds_within_one_millisecond_borrow_the_next()
+    {
+        HybridClock clock = new(new HybridTimestamp((1_000ul << 16) | 0xFFFF));
+        clock.Now(1_000).Should().Be(HybridTimestamp.FromPhysical(1_001));
+    }
+
+    [Fact]
+    public void A_learned_timestamp_is_below_the_next_one_handed_out()
+    {
+        HybridClock clock = new();
+        HybridTimestamp theirs = HybridTimestamp.FromPhysical(1_400);
+        clock.Observe(theirs, physicalMs: 1_000, maxDriftMs: 500).Should().BeTrue();
+        clock.Now(1_001).Should().BeGreaterThan(theirs);
+    }
+
+    [Fact]
+    public void C17_a_timestamp_far_ahead_is_taken_without_advancing_the_own_clock()
+    {
+        HybridClock clock = new();
+        HybridTimestamp before = clock.Now(1_000);
+        clock.Observe(HybridTimestamp.FromPhysical(3_600_000), physicalMs: 1_000, maxDriftMs: 500).Should().BeFalse();
+        clock.Last.Should().Be(before);
+    }
+}
