@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using KvStore.Cli.Data;
 using KvStore.Cli.Keyspaces;
 using KvStore.Cli.Running;
@@ -37,7 +36,7 @@ internal sealed class BenchOptions
 
     private readonly Option<int> _valueSize = new("--value-size")
     {
-        Description = "Bytes of each value. Default: 100.",
+        Description = "Bytes of each value.",
         HelpName = "BYTES",
         DefaultValueFactory = _ => 100,
         CustomParser = result => Quantities.ParseCount(result, 0, KvLimits.MaxValueBytes),
@@ -52,11 +51,10 @@ internal sealed class BenchOptions
         CustomParser = result => Quantities.ParseCount(result, 1, 10_000_000),
     };
 
-    private readonly Option<TimeSpan> _warmUp = new("--warm-up")
+    private readonly Option<TimeSpan?> _warmUp = new("--warm-up")
     {
         Description = "The same load before the measurement, not counted. Default: 2s.",
         HelpName = "TIME",
-        DefaultValueFactory = _ => TimeSpan.FromSeconds(2),
         CustomParser = result => Quantities.ParseTime(result, TimeSpan.Zero, TimeSpan.FromMinutes(10)),
     };
 
@@ -98,7 +96,7 @@ internal sealed class BenchOptions
             Keys = context.Value(_keys),
             ValueSize = context.Value(_valueSize),
             Level = context.Value(_level),
-            WarmUp = context.Value(_warmUp),
+            WarmUp = context.Value(_warmUp) ?? BenchSettings.DefaultWarmUp,
         };
     }
 
@@ -112,7 +110,7 @@ internal sealed class BenchOptions
 
     private static Option<int> Count(string name, string description, int usual, int most, params string[] aliases) => new(name, aliases)
     {
-        Description = $"{description} Default: {usual.ToString("N0", CultureInfo.InvariantCulture)}.",
+        Description = description,
         HelpName = "N",
         DefaultValueFactory = _ => usual,
         CustomParser = result => Quantities.ParseCount(result, 1, most),

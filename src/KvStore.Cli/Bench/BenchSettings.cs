@@ -36,6 +36,8 @@ internal sealed record BenchSettings
 
     public required TimeSpan WarmUp { get; init; }
 
+    public static readonly TimeSpan DefaultWarmUp = TimeSpan.FromSeconds(2);
+
     public static readonly TimeSpan DefaultDuration = TimeSpan.FromSeconds(10);
 
     public LoadPlan Measured => new() { Concurrency = Concurrency, Duration = Duration, Operations = Operations, RatePerSecond = Rate };

@@ -26,7 +26,7 @@ internal static class ScanCommand
         var after = new Option<string?>("--after") { Description = "Only keys behind this one: where the last scan ended.", HelpName = "KEY" };
         var limit = new Option<int>("--limit")
         {
-            Description = $"At most this many records, 1 to 1,000,000. Default: {DefaultLimit}.",
+            Description = "At most this many records, 1 to 1,000,000.",
             HelpName = "N",
             DefaultValueFactory = _ => DefaultLimit,
             CustomParser = result => Quantities.ParseCount(result, 1, 1_000_000),

@@ -19,7 +19,7 @@ internal static class DemoCommand
         scenario.AcceptOnlyFromAmong("split-brain");
         var nodes = new Option<int>("--nodes")
         {
-            Description = "How many nodes, 3 to 7. Default: 3.",
+            Description = "How many nodes, 3 to 7.",
             HelpName = "N",
             DefaultValueFactory = _ => 3,
             CustomParser = result => Quantities.ParseCount(result, 3, 7),

@@ -46,7 +46,7 @@ internal static class UpCommand
 
     public static Option<string> DataOption() => new("--data")
     {
-        Description = $"The cluster's directory. Default: {ClusterDirectory.Default} under the working directory.",
+        Description = "The cluster's directory, relative to the working directory.",
         HelpName = "DIR",
         DefaultValueFactory = _ => ClusterDirectory.Default,
     };

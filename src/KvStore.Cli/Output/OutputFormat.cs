@@ -19,9 +19,8 @@ internal static class OutputFormatOption
 {
     public static Option<OutputFormat> Create() => new("--output", "-o")
     {
-        Description = "table: for people; json: everything that is known; raw: the bare data.",
+        Description = "table (default): for people; json: everything that is known; raw: the bare data.",
         HelpName = "table|json|raw",
-        DefaultValueFactory = _ => OutputFormat.Table,
         CustomParser = result =>
         {
             var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";

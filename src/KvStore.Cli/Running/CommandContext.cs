@@ -14,9 +14,9 @@ internal sealed class CommandContext(ParseResult parsed, CommandHost host, Cance
     /// <summary>Cancelled by Ctrl-C and by termination.</summary>
     public CancellationToken Stop => stop;
 
-    public TimeSpan Timeout => parsed.GetValue(host.Globals.Timeout);
+    public TimeSpan Timeout => parsed.GetValue(host.Globals.Timeout) ?? GlobalOptions.DefaultTimeout;
 
-    public bool TimeoutWasGiven => parsed.GetResult(host.Globals.Timeout) is { Implicit: false };
+    public bool TimeoutWasGiven => parsed.GetValue(host.Globals.Timeout) is not null;
 
     /// <summary>The addresses to talk to. Resolved on demand: commands that need no cluster do not read its state.</summary>
     public IReadOnlyList<Uri> Endpoints => field ??= Running.Endpoints.Resolve(parsed.GetValue(host.Globals.Endpoint) ?? [], Terminal);

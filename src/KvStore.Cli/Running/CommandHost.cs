@@ -87,7 +87,7 @@ internal sealed class CommandHost(Terminal terminal)
         return failure.Code;
     }
 
-    /// <summary>The first parse error, and where to read more.</summary>
+    /// <summary>The parse error that tells most, and where to read more.</summary>
     private static string Sentence(ParseResult parsed)
     {
         var path = new List<string>();
@@ -96,12 +96,8 @@ internal sealed class CommandHost(Terminal terminal)
             path.Insert(0, result.Command is RootCommand ? "kv" : result.Command.Name);
         }
 
-        var message = parsed.Errors[0].Message.Trim();
-        if (!message.EndsWith('.') && !message.EndsWith('?'))
-        {
-            message += ".";
-        }
-
-        return $"{message} See '{string.Join(' ', path)} --help'.";
+        // An unknown word also leaves its place empty; the word is what the user has to look at.
+        var telling = parsed.Errors.FirstOrDefault(error => parsed.UnmatchedTokens.Any(token => error.Message.Contains($"'{token}'", StringComparison.Ordinal)));
+        return $"{Failures.Sentence((telling ?? parsed.Errors[0]).Message)} See '{string.Join(' ', path)} --help'.";
     }
 }

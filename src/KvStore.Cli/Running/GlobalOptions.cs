@@ -18,12 +18,11 @@ internal sealed class GlobalOptions
     };
 
     /// <summary>One deadline for each operation, all attempts included.</summary>
-    public Option<TimeSpan> Timeout { get; } = new("--timeout")
+    public Option<TimeSpan?> Timeout { get; } = new("--timeout")
     {
         Description = "The longest that one operation may take, all attempts included, such as 500ms, 10s or 2m (1ms to 10m). Default: 10s.",
         HelpName = "TIME",
         Recursive = true,
-        DefaultValueFactory = _ => DefaultTimeout,
         CustomParser = result => Quantities.ParseTime(result, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(10)),
     };
 

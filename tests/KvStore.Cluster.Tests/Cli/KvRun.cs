@@ -2,6 +2,7 @@ using System.Text;
 using KvStore.Cli;
 using KvStore.Cli.Running;
 using KvStore.Client;
+using Xunit;
 
 namespace KvStore.Cluster.Tests.Cli;
 
@@ -9,7 +10,7 @@ namespace KvStore.Cluster.Tests.Cli;
 internal sealed record KvRun(ExitCode Code, string Out, string Error, byte[] RawOut)
 {
     /// <summary>Runs kv in this process, as if in a pipe, with an environment of its own.</summary>
-    public static async Task<KvRun> Of(string[] arguments, byte[]? input = null, Dictionary<string, string>? environment = null, CancellationToken stop = default)
+    public static async Task<KvRun> Of(string[] arguments, byte[]? input = null, Dictionary<string, string>? environment = null)
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
@@ -24,7 +25,7 @@ internal sealed record KvRun(ExitCode Code, string Out, string Error, byte[] Raw
             Environment = name => environment?.GetValueOrDefault(name),
             Connect = options => KvClient.Create(options),
         };
-        var code = await KvCommandLine.RunAsync(arguments, terminal, stop);
+        var code = await KvCommandLine.RunAsync(arguments, terminal, TestContext.Current.CancellationToken);
         return new KvRun((ExitCode)code, output.ToString(), error.ToString(), raw.ToArray());
     }
 
