@@ -48,7 +48,7 @@ public struct RaftMessage
     /// <summary>Rejecting append response: where the leader should look next.</summary>
     public LogIndex Hint;
 
-    /// <summary>Heartbeats and their responses: the newest read round this confirms; a number that the leader never uses twice in a term. Zero: none.</summary>
+    /// <summary>Vote: 1 if the leader itself asked for the election. Heartbeats and their responses: the newest read round this confirms; a number that the leader never uses twice in a term. Zero: none.</summary>
     public ulong Round;
 
     public ReadOnlyMemory<Entry> Entries;

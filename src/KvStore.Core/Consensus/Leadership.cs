@@ -1,0 +1,234 @@
+using System.Collections.Immutable;
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Consensus;
+
+/// <summary>
+/// What a leader does, from its election until it steps down: proposals, commit, reads, contact with its quorum, and handing its leadership over. How entries reach
+/// the followers is <see cref="Replication"/>'s.
+/// </summary>
+internal sealed class Leadership
+{
+    private readonly RaftState _state;
+    private readonly ProgressTracker _progress;
+    private readonly Replication _replication;
+    private readonly ReadIndexQueue _reads;
+    private long _uncommittedBytes;
+    private int _heartbeatElapsed;
+    private bool _heartbeatDue;
+    private LogIndex _firstOwnIndex;
+    private ReplicaId _transferee;
+    private int _transferElapsed;
+
+    public Leadership(RaftState state)
+    {
+        _state = state;
+        _progress = new ProgressTracker(state.Members, state.Options);
+        _replication = new Replication(state, _progress);
+        _reads = new ReadIndexQueue(state.Options.MaxPendingReads, state.Options.MaxReadRounds);
+    }
+
+    /// <summary>Something waits to be put into the next Ready.</summary>
+    public bool HasWork => _heartbeatDue || _replication.HasWork || (_reads.CanStartRound && HasCommittedInTerm);
+
+    /// <summary>Whether a quorum was heard so recently that no other leader can have been elected by pre-vote and lease. False while leadership is being handed over.</summary>
+    public bool HasQuorumContact => _transferee.IsNone && HeardQuorumRecently;
+
+    public bool HeardQuorumRecently => HeardWithin(_state.Options.ElectionTicksMin);
+
+    private bool HasCommittedInTerm => _state.Commit >= _firstOwnIndex;
+
+    public void Begin(IEnumerable<ReplicaId> granters)
+    {
+        LogIndex last = _state.Log.LastIndex;
+        foreach (Progress member in _progress.Members)
+        {
+            bool self = member.Id == _state.Self;
+            member.Reset(self ? _state.Persist.Stable : LogIndex.Zero, last.Next);
+            if (self)
+            {
+                member.BecomeReplicate();
+            }
+        }
+
+        foreach (ReplicaId granter in granters)
+        {
+            _progress.Find(granter)!.HeardAtTick = _state.Now;
+        }
+
+        _uncommittedBytes = 0;
+        foreach (ref readonly Entry entry in _state.Log.Slice(_state.Commit.Next, last).Span)
+        {
+            _uncommittedBytes += entry.Size;
+        }
+
+        _heartbeatElapsed = 0;
+        _heartbeatDue = false;
+        _transferee = default;
+        _firstOwnIndex = last.Next;
+
+        // Only an entry of its own term lets a leader commit the older ones (Raft, section 5.4.2), and tells it where the commit index truly is.
+        Append(EntryKind.Empty, default);
+    }
+
+    public void End()
+    {
+        _transferee = default;
+        _heartbeatDue = false;
+        _replication.Stop();
+        _reads.AbortAll(_state.Out.Reads);
+    }
+
+    /// <summary>Returns false when the leader has lost its quorum and must step down.</summary>
+    public bool Tick()
+    {
+        if (!HeardWithin(_state.Options.ElectionTicksMax))
+        {
+            return false;
+        }
+
+        if (!_transferee.IsNone && ++_transferElapsed >= _state.Options.ElectionTicksMax)
+        {
+            _transferee = default;
+        }
+
+        if (++_heartbeatElapsed >= _state.Options.HeartbeatTicks)
+        {
+            _heartbeatElapsed = 0;
+            _heartbeatDue = true;
+        }
+
+        _replication.Tick();
+        return true;
+    }
+
+    public ProposeResult Propose(ReadOnlyMemory<byte> payload, out LogIndex index)
+    {
+        index = default;
+        int size = new Entry(_state.Term, default, EntryKind.Data, payload).Size;
+        bool full = _uncommittedBytes > 0 && _uncommittedBytes + size > _state.Options.MaxUncommittedBytes;
+        if (full || !_transferee.IsNone)
+        {
+            return ProposeResult.Overloaded;
+        }
+
+        index = Append(EntryKind.Data, payload);
+        return ProposeResult.Accepted;
+    }
+
+    public ReadResult Read(ulong context) => _reads.TryAdd(context) ? ReadResult.Accepted : ReadResult.Overloaded;
+
+    public void OnAppendResponse(in RaftMessage message)
+    {
+        if (_replication.OnAppendResponse(message))
+        {
+            AdvanceCommit();
+            ContinueTransfer(message.From);
+        }
+    }
+
+    public void OnHeartbeatResponse(in RaftMessage message)
+    {
+        Progress? member = _replication.OnHeartbeatResponse(message);
+        if (member is not null && message.Round > member.ConfirmedRound && message.Round <= _reads.Newest)
+        {
+            member.ConfirmedRound = message.Round;
+            ConfirmReads();
+        }
+    }
+
+    /// <summary>The own log is durable up to here.</summary>
+    public void OnStable(LogIndex stable)
+    {
+        if (_progress.Find(_state.Self)?.TryAdvance(stable) == true)
+        {
+            AdvanceCommit();
+        }
+    }
+
+    public void ReportSnapshot(ReplicaId to, LogIndex index, bool sent) => _replication.ReportSnapshot(to, index, sent);
+
+    public bool BeginTransfer(ReplicaId to)
+    {
+        Progress? target = _progress.Find(to);
+        if (target is null || !target.IsIncomingVoter || to == _state.Self || !_transferee.IsNone)
+        {
+            return false;
+        }
+
+        _transferee = to;
+        _transferElapsed = 0;
+        _replication.Wake(target);
+        ContinueTransfer(to);
+        return true;
+    }
+
+    /// <summary>Turns everything that came since the last Ready into messages: one read round, one heartbeat and as few appends as possible per follower.</summary>
+    public void Flush()
+    {
+        if (_reads.CanStartRound && HasCommittedInTerm)
+        {
+            _reads.StartRound(_state.Commit);
+            _heartbeatDue = true;
+            ConfirmReads();
+        }
+
+        if (_heartbeatDue)
+        {
+            _heartbeatDue = false;
+            _replication.SendHeartbeats(_reads.Outstanding);
+        }
+
+        _replication.Flush();
+    }
+
+    public ImmutableArray<ProgressStatus> Describe() => _progress.Describe(WindowStart(_state.Options.ElectionTicksMax), _state.Self);
+
+    private bool HeardWithin(int ticks) => _progress.QuorumHeardSince(_state.Self, WindowStart(ticks));
+
+    private ulong WindowStart(int ticks) => _state.Now < (ulong)ticks ? 0 : _state.Now - (ulong)ticks + 1;
+
+    private LogIndex Append(EntryKind kind, ReadOnlyMemory<byte> payload)
+    {
+        var entry = new Entry(_state.Term, _state.Log.LastIndex.Next, kind, payload);
+        _state.Log.Append(entry);
+        _uncommittedBytes += entry.Size;
+        _replication.OnAppended();
+        return entry.Index;
+    }
+
+    /// <summary>Commits what a quorum holds, if it ends in an entry of this term.</summary>
+    private void AdvanceCommit()
+    {
+        LogIndex before = _state.Commit;
+        LogIndex candidate = _progress.QuorumMatch();
+        if (candidate <= before || candidate < _firstOwnIndex)
+        {
+            return;
+        }
+
+        Invariant.Assert(_state.Log[candidate].Term == _state.Term);
+        _state.CommitUpTo(candidate);
+        foreach (ref readonly Entry entry in _state.Log.Slice(before.Next, candidate).Span)
+        {
+            _uncommittedBytes -= entry.Size;
+        }
+
+        Invariant.Assert(_uncommittedBytes >= 0);
+        _replication.OnCommitted();
+    }
+
+    private void ConfirmReads()
+    {
+        ulong confirmed = _progress.QuorumRound(_state.Self, _reads.Newest);
+        _reads.Confirm(confirmed, _state.Out.Reads);
+    }
+
+    private void ContinueTransfer(ReplicaId heardFrom)
+    {
+        if (heardFrom == _transferee && _progress.Find(heardFrom)!.Match == _state.Log.LastIndex)
+        {
+            _state.SendNow(RaftMessageKind.TimeoutNow, heardFrom);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+using System.Collections.Immutable;
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Consensus;
+
+/// <summary>
+/// One member of one Raft group: a state machine without I/O, clock or threads, in the shape of etcd's raft with asynchronous storage. It is driven by <see cref="Tick"/>,
+/// <see cref="Step"/> and the proposals and reads of its host, and says in a <see cref="Ready"/> what it wants done.
+/// </summary>
+/// <remarks>
+/// Raft: Ongaro and Ousterhout, USENIX ATC 2014; pre-vote, leadership transfer, check-quorum and read index: Ongaro's thesis, 2014.
+/// </remarks>
+public sealed class RaftNode
+{
+    private readonly RaftState _state;
+    private readonly Roles _roles;
+    private readonly Leadership _leadership;
+    private readonly Followership _followership;
+    private readonly Ready _ready = new();
+    private HardState _lastHardState;
+    private LeadershipChange _lastLeadership;
+
+    /// <param name="options">Timing and limits; validated here.</param>
+    /// <param name="self">This replica. It may be missing from <paramref name="members"/>; then it follows but never campaigns.</param>
+    /// <param name="members">The group.</param>
+    /// <param name="recovered">What was found on the disk; <see cref="RaftRecoveredState.Empty"/> for a replica that never ran.</param>
+    /// <param name="random">Draws election timeouts.</param>
+    public RaftNode(RaftOptions options, ReplicaId self, MembershipConfig members, RaftRecoveredState recovered, Random random)
+    {
+        _state = new RaftState(options, self, members, recovered, random);
+        _leadership = new Leadership(_state);
+        _followership = new Followership(_state);
+        _roles = new Roles(_state, new Election(_state), _leadership, _followership);
+        _lastHardState = recovered.HardState with { Commit = _state.Commit };
+        _lastLeadership = new LeadershipChange(default, _state.Term, RaftRole.Follower);
+    }
+
+    public ReplicaId Self => _state.Self;
+
+    public RaftRole State => _state.Role;
+
+    public Term Term => _state.Term;
+
+    /// <summary>The leader of this term, or none if it isn't known.</summary>
+    public ReplicaId Leader => _state.Leader;
+
+    public LogIndex CommitIndex => _state.Commit;
+
+    public LogIndex AppliedIndex => _state.Applied;
+
+    public LogIndex FirstIndex => _state.Log.FirstIndex;
+
+    public LogIndex LastIndex => _state.Log.LastIndex;
+
+    public Term LastTerm => _state.Log.LastTerm;
+
+    /// <summary>The own log is durable up to here.</summary>
+    public LogIndex StableIndex => _state.Persist.Stable;
+
+    /// <summary>
+    /// This replica leads, and a quorum answered it in this term within the shortest election timeout: the condition for acknowledging early. Not enough for a linearizable read.
+    /// </summary>
+    public bool HasQuorumContact => _state.IsLeader && _leadership.HasQuorumContact;
+
+    /// <summary>Whether <see cref="TakeReady"/> would hand out committed entries now.</summary>
+    public bool NextEntriesAvailable => _state.Installing is null && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
+
+    public bool IsInstallingSnapshot => _state.Installing is not null;
+
+    public bool HasReady => !_state.Out.IsEmpty
+        || _state.Persist.HandedOut < _state.Log.LastIndex
+        || _state.HardState != _lastHardState
+        || NextEntriesAvailable
+        || CurrentLeadership != _lastLeadership
+        || (_state.IsLeader && _leadership.HasWork);
+
+    private LeadershipChange CurrentLeadership => new(_state.Leader, _state.Term, _state.Role);
+
+    public TermLookup TermAt(LogIndex index) => _state.Log.TermAt(index);
+
+    /// <summary>The entries above <paramref name="index"/>; it must not lie below the log's boundary. Valid until the next call.</summary>
+    public ReadOnlyMemory<Entry> EntriesAbove(LogIndex index) => _state.Log.Slice(index.Next, _state.Log.LastIndex);
+
+    /// <summary>What the leader knows of each member; empty elsewhere. For status pages: allocates.</summary>
+    public ImmutableArray<ProgressStatus> DescribeProgress() => _state.IsLeader ? _leadership.Describe() : [];
+
+    /// <summary>One tick has passed.</summary>
+    public void Tick() => _roles.Tick();
+
+    /// <summary>Starts an election now, by a pre-vote, as if the timeout had passed. Nothing happens at a leader or a replica that may not campaign.</summary>
+    public void Campaign() => _roles.Campaign();
+
+    /// <summary>A message has come; any number of times, in any order, however late.</summary>
+    public void Step(in RaftMessage message)
+    {
+        if (message.To == _state.Self)
+        {
+            _roles.Step(message);
+        }
+    }
+
+    /// <summary>
+    /// Puts a command into the leader's log, in memory. Proposals between two Readys travel together. The payload must never be written to again.
+    /// </summary>
+    public ProposeResult Propose(ReadOnlyMemory<byte> payload, out Term term, out LogIndex index)
+    {
+        term = _state.Term;
+        if (_state.IsLeader)
+        {
+            return _leadership.Propose(payload, out index);
+        }
+
+        index = default;
+        return ProposeResult.NotLeader;
+    }
+
+    /// <summary>
+    /// Asks from which index on a read would be linearizable. If accepted, exactly one <see cref="ReadState"/> with this context follows, possibly an aborted one. Waits until this leader has
+    /// committed an entry of its own term.
+    /// </summary>
+    public ReadResult ReadIndex(ulong context) => _state.IsLeader ? _leadership.Read(context) : ReadResult.NotLeader;
+
+    /// <summary>
+    /// Hands leadership to another voter: no proposals are taken until it leads or the longest election timeout has passed. Returns false if this isn't the leader, the target is no other voter, or
+    /// a transfer is under way.
+    /// </summary>
+    public bool TransferLeadership(ReplicaId to) => _state.IsLeader && _leadership.BeginTransfer(to);
+
+    /// <summary>Hands out everything that waits. See <see cref="Ready"/> for what to do with it, and in what order.</summary>
+    public Ready TakeReady()
+    {
+        _ready.Clear();
+        if (_state.IsLeader)
+        {
+            _leadership.Flush();
+        }
+
+        _ready.Out = _state.ChangeOutbox(_ready.Out);
+        HandOutForPersist();
+        HandOutForApply();
+        if (CurrentLeadership != _lastLeadership)
+        {
+            _lastLeadership = CurrentLeadership;
+            _ready.LeadershipChanged = _lastLeadership;
+        }
+
+        return _ready;
+    }
+
+    /// <summary>
+    /// The entries of a Ready that ended with this one are durable, and so is all that was handed out before. Called in the order of the Readys.
+    /// An acknowledgement of entries that were replaced meanwhile counts only for what is still in the log.
+    /// </summary>
+    public void OnPersisted(LogIndex lastIndex, Term lastTermOfThatEntry)
+    {
+        if (_state.Persist.OnPersisted(lastIndex, lastTermOfThatEntry) && _state.IsLeader)
+        {
+            _leadership.OnStable(_state.Persist.Stable);
+        }
+    }
+
+    /// <summary>The state machine has applied everything up to here.</summary>
+    public void OnApplied(LogIndex index) => _state.OnApplied(index);
+
+    /// <summary>
+    /// Drops entries at or below <paramref name="upTo"/> from memory, but none that isn't applied or whose durability isn't known. The caller leaves a tail, so that a follower that is
+    /// only a little behind needs no snapshot. Returns the boundary.
+    /// </summary>
+    public LogIndex Compact(LogIndex upTo)
+    {
+        LogIndex limit = LogIndex.Min(upTo, LogIndex.Min(_state.Applied, _state.Persist.Stable));
+        if (limit > _state.Log.BoundaryIndex)
+        {
+            _state.Log.CompactTo(limit);
+        }
+
+        return _state.Log.BoundaryIndex;
+    }
+
+    /// <summary>Leader: all pages of a snapshot that stands at <paramref name="index"/> were sent. The follower's answer decides what follows.</summary>
+    public void ReportSnapshotSent(ReplicaId to, LogIndex index)
+    {
+        if (_state.IsLeader)
+        {
+            _leadership.ReportSnapshot(to, index, sent: true);
+        }
+    }
+
+    /// <summary>Leader: the snapshot did not get there. It is asked for again when the follower is heard.</summary>
+    public void ReportSnapshotFailed(ReplicaId to, LogIndex index)
+    {
+        if (_state.IsLeader)
+        {
+            _leadership.ReportSnapshot(to, index, sent: false);
+        }
+    }
+
+    /// <summary>
+    /// Follower: whether a snapshot of a leader of <paramref name="term"/>, standing at <paramref name="index"/>, would bring this replica forward. Changes nothing.
+    /// If not, <see cref="RefuseSnapshot"/> tells the leader why.
+    /// </summary>
+    public bool WouldAcceptSnapshot(ReplicaId from, Term term, LogIndex index, Term indexTerm) =>
+        from != _state.Self && _followership.WouldAcceptSnapshot(term, index, indexTerm);
+
+    /// <summary>Follower: tells the sender of an unwanted snapshot what is here already.</summary>
+    public void RefuseSnapshot(ReplicaId from, LogIndex index, Term indexTerm)
+    {
+        if (!_state.IsLeader)
+        {
+            _followership.RefuseSnapshot(from, index, indexTerm);
+        }
+    }
+
+    /// <summary>
+    /// Follower: all pages are here and the switch to the snapshot begins. Returns false, and changes nothing, if it would no longer be accepted: appends may have overtaken it. Until
+    /// <see cref="OnSnapshotInstalled"/> the replica doesn't campaign, takes no entries and hands out none to apply.
+    /// </summary>
+    public bool BeginSnapshotInstall(ReplicaId from, Term messageTerm, LogIndex index, Term indexTerm)
+    {
+        if (!WouldAcceptSnapshot(from, messageTerm, index, indexTerm) || _state.HandedToApply != _state.Applied)
+        {
+            return false;
+        }
+
+        if (messageTerm > _state.Term || _state.Role != RaftRole.Follower)
+        {
+            _roles.BecomeFollower(messageTerm, from);
+        }
+
+        _state.HeardFromLeader(from);
+        _state.Installing = index;
+        return true;
+    }
+
+    /// <summary>
+    /// Follower: the snapshot is durable. The log restarts behind it: every entry that was in the log before is void, on the disk too. The leader is answered with the next Ready.
+    /// </summary>
+    public void OnSnapshotInstalled(LogIndex index, Term term, ReplicaId from, Term messageTerm)
+    {
+        Invariant.Assert(_state.Installing == index);
+        Invariant.Assert(messageTerm <= _state.Term);
+        _followership.OnSnapshotInstalled(index, term, from);
+    }
+
+    private void HandOutForPersist()
+    {
+        HardState hardState = _state.HardState;
+        if (hardState != _lastHardState)
+        {
+            _ready.MustSync = hardState.Term != _lastHardState.Term || hardState.Vote != _lastHardState.Vote;
+            _ready.HardState = hardState;
+            _lastHardState = hardState;
+        }
+
+        if (_state.Persist.HandedOut < _state.Log.LastIndex)
+        {
+            _ready.EntriesToPersist = _state.Log.Slice(_state.Persist.HandedOut.Next, _state.Log.LastIndex);
+            _state.Persist.OnHandedOut(_state.Log.LastIndex, _state.Log.LastTerm);
+            _ready.MustSync = true;
+        }
+    }
+
+    private void HandOutForApply()
+    {
+        if (NextEntriesAvailable)
+        {
+            _ready.Committed = _state.Log.SliceOfBytes(_state.Applied.Next, _state.Commit, _state.Options.MaxCommittedBytesPerReady, out _);
+            _state.OnHandedToApply(_state.Applied + (ulong)_ready.Committed.Length);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Consensus;
+
+/// <summary>
+/// The facts that the collaborators of <see cref="RaftNode"/> share: term, vote, role, log, commit, and what waits to be handed out.
+/// Invariants: 1. applied &lt;= handed out for apply &lt;= commit &lt;= last; 2. commit and applied never decrease; 3. boundary &lt;= applied; 4. one vote per term.
+/// </summary>
+internal sealed class RaftState
+{
+    private readonly Random _random;
+
+    public RaftState(RaftOptions options, ReplicaId self, MembershipConfig members, RaftRecoveredState recovered, Random random)
+    {
+        options.Validate();
+        Invariant.Assert(!self.IsNone);
+        Options = options;
+        Self = self;
+        Members = members;
+        _random = random;
+        Log = new RaftLog(recovered.BoundaryIndex, recovered.BoundaryTerm, recovered.Entries.Span);
+        Invariant.Assert(recovered.Applied >= Log.BoundaryIndex && recovered.Applied <= Log.LastIndex);
+        Persist = new PersistTracker(Log.LastIndex);
+        Applied = recovered.Applied;
+        HandedToApply = Applied;
+        Commit = LogIndex.Max(Applied, LogIndex.Min(recovered.HardState.Commit, Log.LastIndex));
+
+        // Entries of a term may have become durable when the hard state behind them was torn off. Nothing was acknowledged in that term, no vote either.
+        bool torn = Log.LastTerm > recovered.HardState.Term;
+        Term = torn ? Log.LastTerm : recovered.HardState.Term;
+        Vote = torn ? default : recovered.HardState.Vote;
+        RestartElectionTimer();
+    }
+
+    public RaftOptions Options { get; }
+
+    public ReplicaId Self { get; }
+
+    public MembershipConfig Members { get; }
+
+    public RaftLog Log { get; }
+
+    public PersistTracker Persist { get; }
+
+    public Term Term { get; private set; }
+
+    public ReplicaId Vote { get; private set; }
+
+    public ReplicaId Leader { get; private set; }
+
+    public RaftRole Role { get; private set; }
+
+    public LogIndex Commit { get; private set; }
+
+    public LogIndex Applied { get; private set; }
+
+    public LogIndex HandedToApply { get; private set; }
+
+    /// <summary>Ticks since the start, from 1, so that 0 can stand for "never".</summary>
+    public ulong Now { get; private set; } = 1;
+
+    public int ElectionElapsed { get; private set; }
+
+    public int ElectionTimeout { get; private set; }
+
+    /// <summary>The snapshot that is being made durable; the log stands still meanwhile.</summary>
+    public LogIndex? Installing { get; set; }
+
+    /// <summary>What the next <see cref="Ready"/> will carry.</summary>
+    public Outbox Out { get; private set; } = new();
+
+    public HardState HardState => new(Term, Vote, Commit);
+
+    public bool IsLeader => Role == RaftRole.Leader;
+
+    /// <summary>Whether a leader was heard so recently that an election can only do harm (Raft thesis, section 4.2.3).</summary>
+    public bool InLeaderLease => !Leader.IsNone && Role == RaftRole.Follower && ElectionElapsed < Options.ElectionTicksMin;
+
+    public void AdvanceClock()
+    {
+        Now++;
+        ElectionElapsed++;
+    }
+
+    public void RestartElectionTimer()
+    {
+        ElectionElapsed = 0;
+        ElectionTimeout = _random.Next(Options.ElectionTicksMin, Options.ElectionTicksMax + 1);
+    }
+
+    /// <summary>A sign of life from the leader of this term. The drawn timeout stays.</summary>
+    public void HeardFromLeader(ReplicaId leader)
+    {
+        Leader = leader;
+        ElectionElapsed = 0;
+    }
+
+    /// <summary>Enters a role. A higher term forgets the vote of the older one.</summary>
+    public void Enter(RaftRole role, Term term, ReplicaId leader)
+    {
+        Invariant.Assert(term >= Term);
+        if (term > Term)
+        {
+            Term = term;
+            Vote = default;
+        }
+
+        Role = role;
+        Leader = leader;
+        RestartElectionTimer();
+    }
+
+    public void VoteFor(ReplicaId candidate)
+    {
+        Invariant.Assert(Vote.IsNone || Vote == candidate);
+        Vote = candidate;
+    }
+
+    /// <summary>Returns whether that is news. Commit never goes back.</summary>
+    public bool CommitUpTo(LogIndex index)
+    {
+        if (index <= Commit)
+        {
+            return false;
+        }
+
+        Invariant.Assert(index <= Log.LastIndex);
+        Commit = index;
+        return true;
+    }
+
+    public void OnHandedToApply(LogIndex last)
+    {
+        Invariant.Assert(last > HandedToApply && last <= Commit);
+        HandedToApply = last;
+    }
+
+    public void OnApplied(LogIndex index)
+    {
+        Invariant.Assert(index >= Applied && index <= HandedToApply);
+        Applied = index;
+    }
+
+    /// <summary>Replaces the uncommitted end of the log.</summary>
+    public void TruncateFrom(LogIndex from)
+    {
+        Invariant.Assert(from > Commit);
+        Out.Replaced.AddRange(Log.Slice(from, Log.LastIndex).Span);
+        Log.TruncateFrom(from);
+        Persist.OnTruncated(from);
+    }
+
+    /// <summary>A durable snapshot takes the place of the whole log.</summary>
+    public void RestartLogAt(LogIndex index, Term term)
+    {
+        Invariant.Assert(index > Commit && index > HandedToApply);
+        LogIndex firstUncommitted = LogIndex.Max(Commit.Next, Log.FirstIndex);
+        Out.Replaced.AddRange(Log.Slice(firstUncommitted, Log.LastIndex).Span);
+        Log.ResetTo(index, term);
+        Persist.OnReset(index);
+        Commit = index;
+        Applied = index;
+        HandedToApply = index;
+    }
+
+    /// <summary>Gives away what was collected, in exchange for an empty box.</summary>
+    public Outbox ChangeOutbox(Outbox empty)
+    {
+        Outbox full = Out;
+        Out = empty;
+        return full;
+    }
+
+    /// <summary>Starts a message that may leave at once.</summary>
+    public ref RaftMessage SendNow(RaftMessageKind kind, ReplicaId to) => ref Start(Out.Now, kind, to);
+
+    /// <summary>Starts a message that acknowledges something which must be durable first.</summary>
+    public ref RaftMessage SendAfterPersist(RaftMessageKind kind, ReplicaId to) => ref Start(Out.AfterPersist, kind, to);
+
+    private ref RaftMessage Start(MessageList list, RaftMessageKind kind, ReplicaId to)
+    {
+        ref RaftMessage message = ref list.Add();
+        message.Kind = kind;
+        message.From = Self;
+        message.To = to;
+        message.Term = Term;
+        return ref message;
+    }
+}
