@@ -7,6 +7,8 @@ internal sealed class CompletionSink(ShardDescriptor descriptor, Regime regime, 
 {
     public bool MajorityReachable => peers.Reachable >= Policy.PartitionPolicy.Majority(peers.Configured);
 
+    public bool IsReachable(NodeId node) => peers.IsReachable(node);
+
     public void Add(Completion completion)
     {
         completion.Epoch = descriptor.Epoch;

@@ -211,7 +211,7 @@ internal sealed class OrderedEngine(
         {
             completions.Refuse(operation, code, "Too many reads wait for a confirmation of leadership; slow down and try again.");
         }
-        else if (!leader.IsNone)
+        else if (!leader.IsNone && completions.IsReachable(leader))
         {
             completions.Refuse(operation, RefusalCode.NotLeader, "Another replica leads this shard.", leader);
         }
