@@ -84,7 +84,8 @@ internal sealed class OpenEngine
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion:
+            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion
+                && _completions.Decide(RequestClass.ConditionalWrite) == PolicyDecision.RefuseNotOffered:
                 _completions.Refuse(
                     operation,
                     RefusalCode.LevelNotOffered,
