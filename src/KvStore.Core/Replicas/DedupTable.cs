@@ -65,6 +65,13 @@ internal sealed class DedupTable
         return remembered.PayloadHash == payloadHash ? DedupVerdict.Repeated : DedupVerdict.Reused;
     }
 
+    /// <summary>
+    /// Whether a request is sure to be entered, whatever else is applied before it. Cautious: half of the places are kept for what is on its way.
+    /// </summary>
+    public bool HasRoomFor(in RequestId request) => _sessions.TryGetValue(request.Session, out SessionWindow? window)
+        ? request.Sequence - window.Floor <= SessionWindow.MaxSpan && request.Sequence > window.Floor
+        : request.Sequence - request.AcknowledgedFloor <= SessionWindow.MaxSpan && _sessions.Count < MaxSessions / 2;
+
     /// <summary>As <see cref="Peek"/>, while applying: makes room for a new request and takes note of the client's floor.</summary>
     /// <param name="timestampMs">From the entry, so that every replica decides alike.</param>
     public DedupVerdict Enter(in RequestId request, uint payloadHash, ulong timestampMs, out RememberedResult remembered)

@@ -266,7 +266,9 @@ internal sealed class OpenEngine
     private void Mint(in ClientOperation operation, VersionVector? context, DottedObject stored)
     {
         var key = new Key(operation.Key);
-        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? operation.Value : (ReadOnlyMemory<byte>?)null;
+
+        // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
+        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
         HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
         bool sync = _descriptor.Mode.Replication == Replication.Sync;
         ulong number = sync && _descriptor.Peers.Length > 0 ? _writes.Next : 0;

@@ -31,6 +31,9 @@ internal sealed class OrderedEngine(
     private readonly PayloadArena _arena = new();
     private readonly List<ulong> _expired = [];
 
+    /// <summary>Requests proposed for an early acknowledgement that are not applied yet. Empty in sync mode.</summary>
+    private readonly HashSet<(ulong Session, ulong Sequence)> _unapplied = [];
+
     /// <summary>The newest index acknowledged before its commit: leader reads wait for it, so that an early acknowledgement is never followed by an older answer.</summary>
     private LogIndex _acknowledgedEarly;
     private bool _loadingForApply;
@@ -227,7 +230,7 @@ internal sealed class OrderedEngine(
         switch (_raft.Propose(payload, out Term term, out LogIndex index))
         {
             case ProposeResult.Accepted:
-                bool early = operation.Condition == WriteCondition.None && descriptor.Mode.Replication != Replication.Sync;
+                bool early = operation.Condition == WriteCondition.None && descriptor.Mode.Replication != Replication.Sync && IsSureToApply(operation.Request, term);
                 bool now = early && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact;
                 _writes.Add(new PendingWrite { Index = index, Term = term, Handle = now ? 0 : operation.Handle, DeadlineMs = operation.DeadlineMs, Early = early });
                 if (now)
@@ -244,6 +247,13 @@ internal sealed class OrderedEngine(
                 break;
         }
     }
+
+    /// <summary>
+    /// Whether an entry with this request will take effect once it is applied, so that it may be acknowledged before. An earlier attempt may be on its way in the log: then that one has the
+    /// effect and gives the version, and only the apply can tell.
+    /// </summary>
+    private bool IsSureToApply(in RequestId request, Term term) =>
+        request.IsNone || (view.AppliedTerm == term && stateMachine.HasRoomFor(request) && _unapplied.Add((request.Session, request.Sequence)));
 
     private void AcknowledgeEarly(ulong handle, LogIndex index)
     {
@@ -278,6 +288,7 @@ internal sealed class OrderedEngine(
     private void EndLeadership()
     {
         _acknowledgedEarly = LogIndex.Zero;
+        _unapplied.Clear();
         while (_writes.TryTakeAny(out PendingWrite write))
         {
             if (write.Handle != 0)
@@ -301,6 +312,7 @@ internal sealed class OrderedEngine(
                     break;
                 }
 
+                ForgetUnapplied(entry);
                 AnswerApplied(entry, result);
             }
 
@@ -311,6 +323,15 @@ internal sealed class OrderedEngine(
         if (view.Applied > before)
         {
             _raft.OnApplied(view.Applied);
+        }
+    }
+
+    private void ForgetUnapplied(in Entry entry)
+    {
+        if (_unapplied.Count > 0)
+        {
+            RequestId request = WriteCommand.Decode(entry.Payload.Span).Request;
+            _unapplied.Remove((request.Session, request.Sequence));
         }
     }
 

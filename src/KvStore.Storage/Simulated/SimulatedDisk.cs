@@ -118,6 +118,11 @@ public sealed class SimulatedDisk : ILogDirectory
         View.Crash();
     }
 
+    /// <summary>
+    /// The process dies and the power stays: what it wrote to files is there, synced or not; what it had only in memory is gone, and that is the view since its last flush.
+    /// </summary>
+    public void Kill() => View.Crash();
+
     /// <summary>Flips one bit of what is durable.</summary>
     public void FlipBit(string name, long offset, int bit) => Find(name).FlipBit(offset, bit);
 

@@ -79,7 +79,8 @@ public sealed class OperationInProgress
         _recorded = started;
     }
 
-    internal RecordedOperation Recorded => Volatile.Read(ref _recorded);
+    /// <summary>What is known of it so far; unknown until it has ended.</summary>
+    public RecordedOperation Recorded => Volatile.Read(ref _recorded);
 
     /// <summary>The write took effect, or the read found nothing.</summary>
     /// <exception cref="InvalidOperationException">The operation had already ended.</exception>
