@@ -39,7 +39,7 @@ internal sealed record ScenarioSettings
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random)
     {
-        bool open = kind == ScenarioKind.Ap;
+        bool open = kind != ScenarioKind.Cp;
         int dice = random.Next(10);
         Replication replication = dice switch { < 6 => Replication.Sync, < 8 => Replication.Async, _ => Replication.BestEffort };
         int keep = open ? 8_192 : random.Next(3) switch { 0 => 4, 1 => 32, _ => 8_192 };
@@ -62,7 +62,7 @@ internal sealed record ScenarioSettings
             MaxValueBytes = maxValueBytes,
             MaxThinkUs = hurried ? 20_000 : 300_000,
             FaultEveryMs = random.Next(10) switch { 0 => 0, < 5 => 400, _ => 1_200 },
-            MayWipe = open && random.Next(4) == 0,
+            MayWipe = DrawWipe(kind, random),
             Replica = new ReplicaOptions
             {
                 Raft = new RaftOptions
@@ -86,6 +86,9 @@ internal sealed record ScenarioSettings
         };
     }
 
+    // Drawn in every scenario, so that a seed means the same load and faults in all of them.
+    private static bool DrawWipe(ScenarioKind kind, Random random) => random.Next(4) >= 0 && kind == ScenarioKind.Wipe;
+
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, table {TableBytes} bytes, keeps {Replica.KeepEntries} entries, "
         + $"a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}";
@@ -98,4 +101,7 @@ internal enum ScenarioKind
 
     /// <summary>An open shard.</summary>
     Ap,
+
+    /// <summary>An open shard of which one replica loses its disk and comes back under its old ids.</summary>
+    Wipe,
 }

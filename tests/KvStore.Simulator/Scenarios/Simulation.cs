@@ -28,7 +28,7 @@ internal sealed class Simulation
     {
         _kind = kind;
         _seed = seed;
-        _seeds = new SeedSource((seed << 1) | (uint)kind);
+        _seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Cp ? 0u : 1u));
         _trace = new EventTrace(_timeline, lines);
         _settings = ScenarioSettings.Draw(kind, _seeds.Next());
         _cluster = new SimulatedCluster(_settings, _timeline, _trace, _seeds);
