@@ -18,11 +18,17 @@ internal sealed class OpenHealing(
 {
     private const int CopyPageRecords = 2_000;
 
+    /// <summary>
+    /// A clock is told again after so many rounds without news: the last telling may have been lost, and who missed it would keep dot keys for this replica for ever.
+    /// </summary>
+    private const int QuietRounds = 20;
+
     private readonly ResidentKeys _resident = new(storage, loader);
     private readonly ArrayBufferWriter<byte> _message = new(4_096);
     private NodeId _pullingFrom;
     private int _pullTicks;
     private int _advertiseTicks;
+    private int _quietRounds = QuietRounds;
     private bool _busy;
 
     /// <summary>Dots that the furthest peer is known to lack.</summary>
@@ -33,10 +39,7 @@ internal sealed class OpenHealing(
         switch (kind)
         {
             case DottedMessageKind.ClockAdvertised:
-                if (dotted.OnClockAdvertised(from, ClockAdvertised.Decode(payload)))
-                {
-                    PullFrom(from);
-                }
+                TakeAdvertised(from, ClockAdvertised.Decode(payload));
 
                 break;
             case DottedMessageKind.Pull:
@@ -70,7 +73,15 @@ internal sealed class OpenHealing(
         if (_pullingFrom.IsNone)
         {
             _pullingFrom = node;
-            Ask();
+            if (dotted.IsRecovering && !dotted.FullCopy.IsRunning)
+            {
+                // Restarted in the middle of a copy: it begins anew.
+                BeginCopy();
+            }
+            else
+            {
+                Ask();
+            }
         }
     }
 
@@ -92,14 +103,24 @@ internal sealed class OpenHealing(
         _advertiseTicks = options.AdvertiseTicks;
         List<NodeId> behind = [.. dotted.PeersBehind()];
         PeerLag = behind.Count == 0 ? 0 : (ulong)dotted.IndexedDots;
-        if (dotted.AdvertiseDue || behind.Count > 0)
+        if (dotted.AdvertiseDue || behind.Count > 0 || --_quietRounds <= 0)
         {
             Advertise();
         }
     }
 
+    private void TakeAdvertised(NodeId from, ClockAdvertised advertised)
+    {
+        // A recovering replica asks even if its clock lacks nothing: only the end of a copy makes it whole.
+        if (dotted.OnClockAdvertised(from, advertised) || (dotted.IsRecovering && !advertised.Recovering))
+        {
+            PullFrom(from);
+        }
+    }
+
     private void Advertise()
     {
+        _quietRounds = QuietRounds;
         _message.ResetWrittenCount();
         dotted.Advertise().Encode(_message);
         foreach (ReplicaPlace peer in descriptor.Peers)
@@ -148,6 +169,12 @@ internal sealed class OpenHealing(
 
     private void TakePage(PullPage page)
     {
+        if (!dotted.AntiEntropy.Accepts(page))
+        {
+            // A late answer to an earlier incarnation of this node.
+            return;
+        }
+
         _busy = true;
         _resident.Ensure([.. page.Keys.Select(pulled => pulled.Key)], () =>
         {

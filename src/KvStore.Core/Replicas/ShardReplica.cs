@@ -177,6 +177,12 @@ public sealed class ShardReplica
             return;
         }
 
+        if (_open is not null && message.Commit > _raft.LastIndex && message.Kind == RaftMessageKind.Heartbeat)
+        {
+            // This replica came back without its disk. The leader remembers more of it than there is; the next leader will not. The group orders no data here, so nothing is at stake meanwhile.
+            return;
+        }
+
         _raft.Step(message);
         if (message.From == _raft.Leader)
         {

@@ -181,7 +181,6 @@ internal sealed class LogSegments : IDisposable
     private void ClearBehindTail()
     {
         var block = new byte[ZeroBlockBytes];
-        var changed = false;
         for (var offset = _tail; offset < _length; offset += block.Length)
         {
             var read = _file!.Read(offset, block.AsSpan(0, (int)Math.Min(block.Length, _length - offset)));
@@ -189,13 +188,10 @@ internal sealed class LogSegments : IDisposable
             {
                 block.AsSpan().Clear();
                 _file.Write(offset, block.AsSpan(0, read));
-                changed = true;
             }
         }
 
-        if (changed)
-        {
-            _file!.Sync();
-        }
+        // Always: what recovery read may stand in the kernel's memory only, left by a process that was killed, and from here on it counts as durable.
+        _file!.Sync();
     }
 }

@@ -1,0 +1,86 @@
+using KvStore.Core.Replicas;
+using KvStore.Simulator.Clients;
+using KvStore.Simulator.Engine;
+using KvStore.Simulator.Faults;
+using KvStore.Simulator.Nodes;
+using KvStore.Simulator.Scenarios;
+using KvStore.TestKit.Histories;
+using Replication = KvStore.Core.Policy.Replication;
+
+namespace KvStore.Simulator.Checks;
+
+/// <summary>Judges what an open shard has done, when it is over.</summary>
+internal static class OpenVerdict
+{
+    public static bool HasConverged(SimulatedCluster cluster)
+    {
+        ReplicaStatus first = cluster.Nodes[0].Replica!.Describe();
+        foreach (SimulatedNode node in cluster.Nodes)
+        {
+            ReplicaStatus status = node.Replica!.Describe();
+            if (status.Fenced.Length > 0 || status.PeerLag > 0 || status.Clock != first.Clock)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    public static void Check(History history, OpenDumps dumps, ClientContext context, FaultSchedule faults)
+    {
+        ScenarioSettings settings = context.Cluster.Settings;
+        ConvergenceResult converged = ConvergenceChecker.Check(dumps.Contents);
+        if (!converged.Converged)
+        {
+            throw new SimulationFailedException($"The clocks are equal, the data is not: {converged}");
+        }
+
+        // Best-effort writes live in one process until they have spread; a degraded one may have been on the lost disk alone.
+        bool mayLose = (settings.Mode.Replication == Replication.BestEffort && faults.Crashed) || (faults.Wiped && settings.Mode.Replication != Replication.Sync);
+        Judge(history, dumps.Values[0], violation => mayLose && violation.Fault == AcknowledgedWriteFault.Lost);
+        if (settings.Mode.Replication == Replication.Sync && !faults.Wiped)
+        {
+            CheckQuorumReads(history, context.ThinWrites);
+        }
+    }
+
+    /// <summary>A quorum read returns what a majority had confirmed before it began, or what came after it.</summary>
+    private static void CheckQuorumReads(History history, HashSet<long> thinWrites)
+    {
+        foreach (RecordedOperation read in history.Operations)
+        {
+            if (read.Outcome != RecordedOutcome.Done || !read.Client.EndsWith(ClientContext.QuorumMark, StringComparison.Ordinal))
+            {
+                continue;
+            }
+
+            var end = new ReplicaDump("the quorum");
+            foreach (string value in read.Values)
+            {
+                end.Add(read.Key, value);
+            }
+
+            IEnumerable<RecordedOperation> before = history.Operations.Where(operation => operation.Key == read.Key && operation.InvokeOrder < read.ReturnOrder);
+            Judge(
+                new History(before),
+                end,
+                violation => violation.Fault != AcknowledgedWriteFault.Lost
+                    || violation.Operation!.ReturnOrder >= read.InvokeOrder
+                    || thinWrites.Contains(violation.Operation.InvokeOrder));
+        }
+    }
+
+    private static void Judge(History history, ReplicaDump end, Func<AcknowledgedWriteViolation, bool> isAllowed)
+    {
+        foreach (AcknowledgedWriteViolation violation in AcknowledgedWriteChecker.Check(history, end))
+        {
+            if (!isAllowed(violation))
+            {
+                throw new SimulationFailedException(
+                    $"{violation}{Environment.NewLine}In the end: {string.Join(", ", end.ValuesOf(violation.Key))}{Environment.NewLine}"
+                    + string.Join(Environment.NewLine, history.Operations.Where(operation => operation.Key == violation.Key)));
+            }
+        }
+    }
+}
