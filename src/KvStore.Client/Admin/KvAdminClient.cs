@@ -142,7 +142,8 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         Refusal? refusal = RefusalOf(failure);
         KvCode code = refusal is not null ? (KvCode)refusal.Code : failure.StatusCode switch
         {
-            StatusCode.InvalidArgument or StatusCode.AlreadyExists or StatusCode.FailedPrecondition or StatusCode.Unimplemented => KvCode.InvalidArgument,
+            StatusCode.InvalidArgument or StatusCode.AlreadyExists or StatusCode.FailedPrecondition => KvCode.InvalidArgument,
+            StatusCode.Unimplemented => KvCode.Unsupported,
             StatusCode.NotFound => KvCode.UnknownKeyspace,
             StatusCode.DeadlineExceeded => KvCode.DeadlineExceeded,
             StatusCode.ResourceExhausted => KvCode.Overloaded,
@@ -153,8 +154,11 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
         bool open = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected);
         bool unknown = what is CreateKeyspace or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
-        string reason = refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
-        string advice = unknown ? " It may have happened: repeat it, which is harmless." : unreached ? " Check the endpoints and that the nodes run." : "";
+        string reason = code == KvCode.Unsupported
+            ? "what answers does not speak this interface: it is no KvStore node, or one of another protocol version"
+            : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
+        string advice = unknown ? " It may have happened: repeat it, which is harmless." : unreached ? " Check the endpoints and that the nodes run."
+            : code == KvCode.Unsupported ? " Check the endpoints and the nodes' version." : "";
         return new KvException($"{what}: {reason.TrimEnd('.')} ({code}).{advice}", code, unreached ? KvPhase.Connecting : KvPhase.Server, unknown, node, attempts, failure);
     }
 

@@ -238,7 +238,8 @@ internal sealed class OpenEngine
         {
             try
             {
-                context = ObjectVersion.Decode(operation.Version).Context;
+                // No version is the context of who has seen nothing: the value joins whatever is there.
+                context = operation.Version.IsEmpty ? VersionVector.Empty : ObjectVersion.Decode(operation.Version).Context;
             }
             catch (MalformedRecordException)
             {

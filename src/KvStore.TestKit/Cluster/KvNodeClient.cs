@@ -166,6 +166,11 @@ public sealed class KvNodeClient : IDisposable
                 return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Took = took };
             }
 
+            if (refused.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })
+            {
+                return new KvNodeAnswer { Outcome = Outcome.NotDone, Code = Code.ShuttingDown, Reason = "No connection, so nothing was sent.", Took = took };
+            }
+
             // Without a trailer nobody knows whether the node got it.
             return new KvNodeAnswer { Outcome = Outcome.Unknown, Code = Code.DeadlineExceeded, Reason = refused.Status.Detail, Took = took };
         }

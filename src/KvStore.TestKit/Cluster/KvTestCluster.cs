@@ -46,7 +46,7 @@ public sealed class KvTestCluster : IAsyncDisposable
     public static Task<KvTestCluster> StartAsync(int nodes = 3, CancellationToken cancellationToken = default) =>
         StartAsync(new KvTestClusterOptions { Nodes = nodes }, cancellationToken);
 
-    /// <summary>Starts a cluster and waits until it has elected a leader for its system shard.</summary>
+    /// <summary>Starts a cluster and waits until all nodes hear one another and know the leader of the system shard.</summary>
     /// <exception cref="TimeoutException">No leader within <see cref="KvTestClusterOptions.Deadline"/>.</exception>
     public static async Task<KvTestCluster> StartAsync(KvTestClusterOptions options, CancellationToken cancellationToken = default)
     {
@@ -72,7 +72,7 @@ public sealed class KvTestCluster : IAsyncDisposable
             }
 
             cluster.Client = KvClient.Create(client);
-            await cluster.WaitUntilAsync("the system shard has a leader", async () => (await cluster.StatusAsync(1)).SystemLeader != 0, cancellationToken);
+            await cluster.WaitUntilWholeAsync(cancellationToken);
             return cluster;
         }
         catch
@@ -170,28 +170,44 @@ public sealed class KvTestCluster : IAsyncDisposable
 
     /// <summary>Waits for a condition by looking again and again, up to <see cref="KvTestClusterOptions.Deadline"/>.</summary>
     /// <exception cref="TimeoutException">It did not come true; the message describes every node.</exception>
-    public async Task WaitUntilAsync(string condition, Func<Task<bool>> holds, CancellationToken cancellationToken = default)
-    {
-        using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
-        long begin = TimeProvider.System.GetTimestamp();
-        Exception? last = null;
-        do
-        {
-            try
-            {
-                if (await holds())
-                {
-                    return;
-                }
-            }
-            catch (KvException notYet)
-            {
-                last = notYet;
-            }
-        }
-        while (TimeProvider.System.GetElapsedTime(begin) < _options.Deadline && await look.WaitForNextTickAsync(cancellationToken));
+    public Task WaitUntilAsync(string condition, Func<Task<bool>> holds, CancellationToken cancellationToken = default) =>
+        Waiting.UntilAsync(condition, holds, _options.Deadline, () => ClusterReport.DescribeAsync(this), cancellationToken);
 
-        throw new TimeoutException($"Not within {_options.Deadline.TotalSeconds:0} s: {condition}.{Environment.NewLine}{await ClusterReport.DescribeAsync(this)}", last);
+    /// <summary>Waits until all running nodes hear one another and know the leader of the system shard: what a heal or a restart leads to, a moment later.</summary>
+    public Task WaitUntilWholeAsync(CancellationToken cancellationToken = default) =>
+        WaitUntilAsync("all running nodes hear one another and know the leader of the system shard", IsWholeAsync, cancellationToken);
+
+    /// <summary>Waits until all running replicas of a cp keyspace have applied the same, with no write under way. Returns how long that took.</summary>
+    public async Task<TimeSpan> WaitUntilCaughtUpAsync(string keyspace, CancellationToken cancellationToken = default)
+    {
+        long begin = TimeProvider.System.GetTimestamp();
+        await WaitUntilAsync(
+            $"the replicas of '{keyspace}' have applied the same",
+            async () =>
+            {
+                IReadOnlyList<ReplicaStatus> replicas = await ReplicasAsync(keyspace, cancellationToken);
+                return replicas.Count > 0 && replicas.GroupBy(replica => replica.Shard).All(shard =>
+                    shard.All(replica => replica.Leader != 0 && replica.Fenced.Length == 0 && replica.Applied == replica.LastIndex)
+                    && shard.Select(replica => replica.Applied).Distinct().Count() == 1);
+            },
+            cancellationToken);
+        return TimeProvider.System.GetElapsedTime(begin);
+    }
+
+    /// <summary>The node that leads a shard of a cp keyspace and is known as its leader to all running replicas. Waits until there is one.</summary>
+    public async Task<uint> LeaderOfAsync(string keyspace, uint shard = 0, CancellationToken cancellationToken = default)
+    {
+        uint leader = 0;
+        await WaitUntilAsync(
+            $"the replicas of shard {shard} of '{keyspace}' agree on a leader",
+            async () =>
+            {
+                uint[] leaders = [.. (await ReplicasAsync(keyspace, cancellationToken)).Where(replica => replica.Shard == shard).Select(replica => replica.Leader).Distinct()];
+                leader = leaders is [var agreed] ? agreed : 0;
+                return leader != 0;
+            },
+            cancellationToken);
+        return leader;
     }
 
     /// <summary>Waits until all running replicas of an ap keyspace have equal clocks and equal data. Returns how long that took.</summary>
@@ -260,6 +276,21 @@ public sealed class KvTestCluster : IAsyncDisposable
         LowSpaceBytes = 64L << 20,
         Loggers = new LineLoggerFactory(member.Node.Value, options.Log),
     };
+
+    private async Task<bool> IsWholeAsync()
+    {
+        uint[] running = [.. _nodes.Values.Where(node => node.IsRunning).Select(node => node.Id)];
+        foreach (uint id in running)
+        {
+            NodeStatusResponse status = await StatusAsync(id);
+            if (status.SystemLeader == 0 || status.Peers.Where(peer => running.Contains(peer.Node)).Any(peer => peer.Reachability != Reachability.Up || !peer.HearsUs))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     private IEnumerable<uint> PeersOf(uint id) => _nodes.Keys.Where(peer => peer != id);
 

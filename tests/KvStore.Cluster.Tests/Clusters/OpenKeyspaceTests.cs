@@ -11,17 +11,9 @@ public sealed class OpenKeyspaceTests(ThreeNodes nodes, ITestOutputHelper output
 {
     private readonly KvTestCluster _cluster = nodes.Cluster;
 
-    public async ValueTask InitializeAsync() => await _cluster.HealAsync();
+    public async ValueTask InitializeAsync() => await nodes.HealAsync();
 
-    public ValueTask DisposeAsync()
-    {
-        if (TestContext.Current.TestState?.Result == TestResult.Failed)
-        {
-            output.WriteLine(nodes.Log.ToString());
-        }
-
-        return ValueTask.CompletedTask;
-    }
+    public ValueTask DisposeAsync() => nodes.TellIfFailed(output);
 
     [Theory]
     [InlineData(Replication.Sync)]

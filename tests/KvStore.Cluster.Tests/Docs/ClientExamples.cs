@@ -15,7 +15,7 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
 {
     private readonly KvTestCluster _cluster = nodes.Cluster;
 
-    public async ValueTask InitializeAsync() => await _cluster.HealAsync();
+    public async ValueTask InitializeAsync() => await nodes.HealAsync();
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
