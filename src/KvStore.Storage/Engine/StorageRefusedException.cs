@@ -12,4 +12,7 @@ public sealed class StorageRefusedException : Exception
         : base(message, cause)
     {
     }
+
+    /// <summary>It may pass by itself, and trying again later makes sense: another process still holds the directory.</summary>
+    public bool IsTemporary { get; init; }
 }
