@@ -1,1 +1,4 @@
-return 0;
+using BenchmarkDotNet.Running;
+
+// dotnet run -c Release --project tests/KvStore.Benchmarks -- --filter '*'
+BenchmarkSwitcher.FromAssembly(typeof(KvStore.Benchmarks.RaftRound).Assembly).Run(args);

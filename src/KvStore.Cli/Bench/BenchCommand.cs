@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using KvStore.Cli.Bench.Load;
+using KvStore.Cli.Keyspaces;
 using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
@@ -34,7 +35,7 @@ internal static class BenchCommand
     {
         if (options.NewKeyspace(context) is { } wanted)
         {
-            await context.Client.Admin.CreateKeyspaceAsync(wanted, context.Stop);
+            await KeyspaceCreation.RunAsync(context, wanted);
         }
 
         var load = new KvLoad(context.Keyspace(settings.Keyspace), settings.Keys, settings.ValueSize, settings.Level);

@@ -44,8 +44,8 @@ internal static class KeyspaceCommands
         return host.Add(command, CreateExamples, async context =>
         {
             var wanted = settings.Read(context, context.Value(name)!);
-            var keyspace = await context.Client.Admin.CreateKeyspaceAsync(wanted, context.Stop);
-            KeyspaceOutput.Show(context, context.Value(format), [keyspace]);
+            var keyspace = await KeyspaceCreation.RunAsync(context, wanted);
+            KeyspaceOutput.ShowOne(context, context.Value(format), keyspace);
             return ExitCode.Ok;
         });
     }

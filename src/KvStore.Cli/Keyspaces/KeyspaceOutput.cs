@@ -53,6 +53,19 @@ internal static class KeyspaceOutput
         }
     }
 
+    /// <summary>A single keyspace: in JSON one object, otherwise like a list of one.</summary>
+    public static void ShowOne(CommandContext context, OutputFormat format, Keyspace keyspace)
+    {
+        if (format == OutputFormat.Json)
+        {
+            JsonOutput.Write(context.Terminal.Out, json => WriteJson(json, keyspace));
+        }
+        else
+        {
+            Show(context, format, [keyspace]);
+        }
+    }
+
     public static void ShowDescription(CommandContext context, OutputFormat format, Keyspace keyspace, List<KeyspaceReplica> replicas)
     {
         if (format == OutputFormat.Json)

@@ -10,6 +10,9 @@ namespace KvStore.Client;
 /// <summary>Unary calls of admin.proto, on channels apart from the data streams.</summary>
 internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : IKvAdmin, IDisposable
 {
+    private const string CreateKeyspace = "create keyspace";
+    private const string SetFaults = "set faults";
+    private const string HealFaults = "heal faults";
     private const string RefusalTrailer = "kvstore-refusal-bin";
 
     private readonly ConcurrentDictionary<Uri, GrpcChannel> _channels = new();
@@ -37,7 +40,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
         };
-        return AnyAsync("create keyspace", (channel, call) => new Contracts.V1.Admin.AdminClient(channel).CreateKeyspaceAsync(request, call), cancellationToken);
+        return AnyAsync(CreateKeyspace, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).CreateKeyspaceAsync(request, call), cancellationToken);
     }
 
     public async ValueTask<IReadOnlyList<Keyspace>> ListKeyspacesAsync(CancellationToken cancellationToken = default) =>
@@ -54,11 +57,11 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
     {
         SetFaultsRequest request = new();
         request.Links.AddRange(links);
-        return (await AtAsync("set faults", node, (channel, call) => new Fault.FaultClient(channel).SetAsync(request, call), cancellationToken).ConfigureAwait(false)).Links;
+        return (await AtAsync(SetFaults, node, (channel, call) => new Fault.FaultClient(channel).SetAsync(request, call), cancellationToken).ConfigureAwait(false)).Links;
     }
 
     public async ValueTask<IReadOnlyList<LinkFault>> HealFaultsAsync(uint node, CancellationToken cancellationToken = default) =>
-        (await AtAsync("heal faults", node, (channel, call) => new Fault.FaultClient(channel).HealAsync(new(), call), cancellationToken).ConfigureAwait(false)).Links;
+        (await AtAsync(HealFaults, node, (channel, call) => new Fault.FaultClient(channel).HealAsync(new(), call), cancellationToken).ConfigureAwait(false)).Links;
 
     public async ValueTask<IReadOnlyList<LinkFault>> ListFaultsAsync(uint node, CancellationToken cancellationToken = default) =>
         (await AtAsync("list faults", node, (channel, call) => new Fault.FaultClient(channel).ListAsync(new(), call), cancellationToken).ConfigureAwait(false)).Links;
@@ -139,7 +142,8 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         Refusal? refusal = RefusalOf(failure);
         KvCode code = refusal is not null ? (KvCode)refusal.Code : failure.StatusCode switch
         {
-            StatusCode.InvalidArgument or StatusCode.AlreadyExists or StatusCode.FailedPrecondition or StatusCode.Unimplemented => KvCode.InvalidArgument,
+            StatusCode.InvalidArgument or StatusCode.AlreadyExists or StatusCode.FailedPrecondition => KvCode.InvalidArgument,
+            StatusCode.Unimplemented => KvCode.Unsupported,
             StatusCode.NotFound => KvCode.UnknownKeyspace,
             StatusCode.DeadlineExceeded => KvCode.DeadlineExceeded,
             StatusCode.ResourceExhausted => KvCode.Overloaded,
@@ -147,9 +151,14 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             _ => KvCode.None,
         };
         bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null;
-        bool unknown = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || refusal?.Outcome == Outcome.Unknown;
-        string reason = refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
-        string advice = unreached ? " Check the endpoints and that the nodes run." : unknown ? " It may have happened: repeat it, which is harmless." : "";
+        bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
+        bool open = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected);
+        bool unknown = what is CreateKeyspace or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
+        string reason = code == KvCode.Unsupported
+            ? "what answers does not speak this interface: it is no KvStore node, or one of another protocol version"
+            : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
+        string advice = unknown ? " It may have happened: repeat it, which is harmless." : unreached ? " Check the endpoints and that the nodes run."
+            : code == KvCode.Unsupported ? " Check the endpoints and the nodes' version." : "";
         return new KvException($"{what}: {reason.TrimEnd('.')} ({code}).{advice}", code, unreached ? KvPhase.Connecting : KvPhase.Server, unknown, node, attempts, failure);
     }
 

@@ -34,6 +34,9 @@ internal static class AnswerPolicy
         Code.NoQuorum => Verdict.SeekQuorum,
         Code.StaleEpoch => Verdict.Relearn,
         Code.NoLeader or Code.ShuttingDown or Code.Recovering => Verdict.PauseThenElsewhere,
+
+        // The keyspace is in this client's topology: the node is behind, after a restart or because the keyspace is new.
+        Code.UnknownKeyspace => Verdict.PauseThenElsewhere,
         Code.LeadershipLost => Verdict.Pause,
         Code.ConditionFailed => Verdict.Report,
         _ => answer.Retryable ? Verdict.Pause : Verdict.Report,

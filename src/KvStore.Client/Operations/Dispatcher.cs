@@ -75,6 +75,7 @@ internal sealed class Dispatcher
         operation.StartedTimestamp = Clock.Timestamp;
         operation.WakeAtMs = long.MaxValue;
         operation.GiveUpMs = long.MaxValue;
+        operation.SawMajority = false;
         Sweeper.Enter();
         if (operation.Token.IsCancellationRequested || _closed)
         {
@@ -164,6 +165,13 @@ internal sealed class Dispatcher
         else if (answer.Code == Code.NotLeader)
         {
             operation.Shard!.Forget(from);
+        }
+
+        if (answer.Code is Code.NoLeader or Code.NotLeader or Code.LeadershipLost)
+        {
+            // This replica can reach a majority, which will have a leader again soon: another's "no quorum" is that one's own trouble.
+            operation.SawMajority = true;
+            operation.GiveUpMs = long.MaxValue;
         }
 
         if (answer.Code is Code.WrongNode or Code.StaleEpoch or Code.NoQuorum)
@@ -281,13 +289,14 @@ internal sealed class Dispatcher
     /// <summary>Every node that could be asked has been.</summary>
     private void EndRound(KvOperation operation)
     {
-        if (operation.SawNoQuorum && !operation.RetryNoQuorumUntilDeadline)
+        if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline)
         {
             Report(operation, KvCode.NoQuorum, operation.LastReason);
             return;
         }
 
         operation.Tried.Clear();
+        operation.SawMajority = false;
         Pause(operation);
     }
 
@@ -295,7 +304,7 @@ internal sealed class Dispatcher
     {
         long nowMs = Clock.NowMs;
         operation.Tried.Add(from);
-        if (!operation.RetryNoQuorumUntilDeadline)
+        if (!operation.RetryNoQuorumUntilDeadline && !operation.SawMajority)
         {
             operation.GiveUpMs = Math.Min(operation.GiveUpMs, nowMs + QuorumSearchMs);
             if (nowMs >= operation.GiveUpMs)

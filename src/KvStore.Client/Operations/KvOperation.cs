@@ -64,6 +64,9 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete;
 
+    /// <summary>A replica asked in this round can reach a majority.</summary>
+    public bool SawMajority { get; set; }
+
     public bool SawNoQuorum => GiveUpMs != long.MaxValue;
 
     public string Name => Wire.Kind switch

@@ -71,4 +71,7 @@ public enum KvCode
 
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
+
+    /// <summary>What answers does not speak this interface: no KvStore node, or one of another protocol version. Known to this client only.</summary>
+    Unsupported = 1_001,
 }

@@ -20,6 +20,12 @@ public sealed record RaftOptions
     /// </summary>
     public int ElectionTicksMax { get; init; } = 20;
 
+    /// <summary>
+    /// A commit that no entry follows is told with the next heartbeat instead of a message of its own: a message and an answer less per follower and round, while followers apply up to
+    /// <see cref="HeartbeatTicks"/> later. Nothing that a client waits for depends on it.
+    /// </summary>
+    public bool TellCommitWithHeartbeats { get; init; }
+
     /// <summary>An append message ends with the entry with which it would pass this many bytes; a single larger entry still travels alone.</summary>
     public int MaxAppendBytes { get; init; } = 256 * 1024;
 

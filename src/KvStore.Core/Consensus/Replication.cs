@@ -69,7 +69,7 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
                 break;
         }
 
-        HasWork |= member.Next <= state.Log.LastIndex || member.CommitTold < state.Commit;
+        HasWork |= member.Next <= state.Log.LastIndex || (!state.Options.TellCommitWithHeartbeats && member.CommitTold < state.Commit);
         return advanced;
     }
 
@@ -177,7 +177,7 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         member.AppendWanted = false;
         while (!member.IsPaused)
         {
-            bool tellCommit = member.State == ProgressState.Replicate && member.CommitTold < LogIndex.Min(state.Commit, member.Next.Previous);
+            bool tellCommit = !state.Options.TellCommitWithHeartbeats && member.State == ProgressState.Replicate && member.CommitTold < LogIndex.Min(state.Commit, member.Next.Previous);
             if (member.Next > state.Log.LastIndex && !wanted && !tellCommit)
             {
                 return;

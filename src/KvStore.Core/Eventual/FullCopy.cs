@@ -33,6 +33,7 @@ public sealed class FullCopy
     private readonly ReplicaState _state;
     private ShardClock? _target;
     private ShardClock? _adopt;
+    private ulong _attempt;
 
     internal FullCopy(ReplicaState state) => _state = state;
 
@@ -66,7 +67,7 @@ public sealed class FullCopy
     public void EncodeRequest(IBufferWriter<byte> output)
     {
         Invariant.Assert(IsRunning && !IsCatchingUp);
-        new FullCopyRequest(_state.Self, _state.Copied?.Through ?? ReadOnlyMemory<byte>.Empty).Encode(output);
+        new FullCopyRequest(_state.Self, _attempt, _state.Copied?.Through ?? ReadOnlyMemory<byte>.Empty).Encode(output);
     }
 
     /// <param name="page">Decoded.</param>
@@ -75,8 +76,7 @@ public sealed class FullCopy
     {
         mark = null;
         _state.AssertNotMintedElsewhere(page.Capture.Clock.HighestOf(_state.Self));
-        ReadOnlyMemory<byte> through = _state.Copied?.Through ?? ReadOnlyMemory<byte>.Empty;
-        if (!IsRunning || IsCatchingUp || Waiting is not null || !page.After.Span.SequenceEqual(through.Span))
+        if (!IsRunning || IsCatchingUp || Waiting is not null || !Answers(page.Request))
         {
             return CopyOffer.Ignored;
         }
@@ -177,9 +177,13 @@ public sealed class FullCopy
         return true;
     }
 
+    private bool Answers(in FullCopyRequest request)
+        => request.Asker == _state.Self && request.Attempt == _attempt && request.After.Span.SequenceEqual((_state.Copied?.Through ?? ReadOnlyMemory<byte>.Empty).Span);
+
     private void Clear()
     {
         IsRunning = false;
+        _attempt++;
         _state.Copied = null;
         _target = null;
         _adopt = null;

@@ -6,12 +6,14 @@ namespace KvStore.Core.Eventual;
 
 /// <summary>Asks for the next range of a full copy.</summary>
 /// <param name="Asker">Decides, if two ask one another, who goes first.</param>
+/// <param name="Attempt">Comes back with the page: one that was asked for before the asker gave up and began anew must not be joined (three replicas could each be waiting for the next).</param>
 /// <param name="After">The range begins behind this key; empty: at the first key (and the source forgets what it thought the asker had).</param>
-public readonly record struct FullCopyRequest(ActorId Asker, ReadOnlyMemory<byte> After)
+public readonly record struct FullCopyRequest(ActorId Asker, ulong Attempt, ReadOnlyMemory<byte> After)
 {
     public void Encode(IBufferWriter<byte> output)
     {
         VarInt.Write(output, Asker.Value);
+        VarInt.Write(output, Attempt);
         VarInt.WriteBytes(output, After.Span);
     }
 
@@ -19,9 +21,14 @@ public readonly record struct FullCopyRequest(ActorId Asker, ReadOnlyMemory<byte
     public static FullCopyRequest Decode(ReadOnlyMemory<byte> bytes)
     {
         BinaryCursor input = new(bytes);
-        FullCopyRequest request = new(input.ReadActor(), input.ReadBytes());
+        FullCopyRequest request = Decode(ref input);
         input.ExpectEnd();
         return request;
+    }
+
+    internal static FullCopyRequest Decode(ref BinaryCursor input)
+    {
+        return new FullCopyRequest(input.ReadActor(), input.ReadVarInt(), input.ReadBytes());
     }
 }
 
@@ -37,15 +44,15 @@ public sealed record CopyCapture(ShardClock Clock, ShardClock Unmapped);
 public readonly record struct CopiedKey(Key Key, DottedObject Object);
 
 /// <summary>Every key of a range with its filled object. A key of the range that isn't here is absent at the source: seen, and gone, as far as the clock's base reaches.</summary>
-/// <param name="After">The range begins behind this key; empty: at the first.</param>
+/// <param name="Request">What was asked: the range begins behind its key.</param>
 /// <param name="Through">The range ends with this key.</param>
 /// <param name="Last">The range ends with the last key there can be, whatever <paramref name="Through"/> says.</param>
 /// <param name="Capture">The source's clocks when the range was read.</param>
 /// <param name="Keys">In key order.</param>
-public sealed record FullCopyPage(ReadOnlyMemory<byte> After, ReadOnlyMemory<byte> Through, bool Last, CopyCapture Capture, IReadOnlyList<CopiedKey> Keys)
+public sealed record FullCopyPage(FullCopyRequest Request, ReadOnlyMemory<byte> Through, bool Last, CopyCapture Capture, IReadOnlyList<CopiedKey> Keys)
 {
     public bool Contains(Key key)
-        => key.Span.SequenceCompareTo(After.Span) > 0 && (Last || key.Span.SequenceCompareTo(Through.Span) <= 0);
+        => key.Span.SequenceCompareTo(Request.After.Span) > 0 && (Last || key.Span.SequenceCompareTo(Through.Span) <= 0);
 
     /// <summary>Encodes a page from the records of a scan of the source's view, as they are stored.</summary>
     /// <param name="output">Where the page goes.</param>
@@ -61,7 +68,7 @@ public sealed record FullCopyPage(ReadOnlyMemory<byte> After, ReadOnlyMemory<byt
         bool last)
     {
         Invariant.Assert(last || records.Count > 0);
-        VarInt.WriteBytes(output, request.After.Span);
+        request.Encode(output);
         VarInt.WriteBytes(output, records.Count == 0 ? [] : records[^1].Key.Span);
         VarInt.WriteByte(output, last ? (byte)1 : (byte)0);
         capture.Clock.Encode(output);
@@ -77,7 +84,7 @@ public sealed record FullCopyPage(ReadOnlyMemory<byte> After, ReadOnlyMemory<byt
     public static FullCopyPage Decode(ReadOnlyMemory<byte> bytes)
     {
         BinaryCursor input = new(bytes);
-        ReadOnlyMemory<byte> after = input.ReadBytes();
+        FullCopyRequest request = FullCopyRequest.Decode(ref input);
         ReadOnlyMemory<byte> through = input.ReadBytes();
         bool last = input.ReadBool();
         CopyCapture capture = new(ShardClock.Decode(ref input), ShardClock.Decode(ref input));
@@ -90,14 +97,14 @@ public sealed record FullCopyPage(ReadOnlyMemory<byte> After, ReadOnlyMemory<byt
             keys.Add(new CopiedKey(key, filled));
         }
 
-        FullCopyPage page = new(after, through, last, capture, keys);
+        FullCopyPage page = new(request, through, last, capture, keys);
         page.Check();
         return page;
     }
 
     private void Check()
     {
-        ReadOnlySpan<byte> previous = After.Span;
+        ReadOnlySpan<byte> previous = Request.After.Span;
         foreach (CopiedKey copied in Keys)
         {
             if (copied.Key.Span.SequenceCompareTo(previous) <= 0 || !Contains(copied.Key))

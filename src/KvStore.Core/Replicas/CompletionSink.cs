@@ -1,11 +1,15 @@
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
 /// <summary>Gathers the answers of one replica until the loop takes them, and words its refusals. Every answer carries the shard's epoch and regime.</summary>
 internal sealed class CompletionSink(ShardDescriptor descriptor, Regime regime, PeerReachability peers, ReplicaClock clock, List<Completion> output)
 {
-    public bool MajorityReachable => peers.Reachable >= Policy.PartitionPolicy.Majority(peers.Configured);
+    /// <summary>What the policy says to a request, as things stand.</summary>
+    public PolicyDecision Decide(RequestClass request) => PartitionPolicy.Decide(regime == Regime.Open, peers.Reachable, peers.Configured, request);
+
+    public bool IsReachable(NodeId node) => peers.IsReachable(node);
 
     public void Add(Completion completion)
     {

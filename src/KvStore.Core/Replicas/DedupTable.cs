@@ -38,7 +38,6 @@ internal sealed class DedupTable
 
     private readonly Dictionary<ulong, SessionWindow> _sessions = [];
     private readonly List<SessionWindow> _dirty = [];
-    private readonly HashSet<ulong> _dirtySessions = [];
     private readonly List<ulong> _forgotten = [];
 
     public int Count => _sessions.Count;
@@ -127,7 +126,8 @@ internal sealed class DedupTable
 
         foreach (SessionWindow window in _dirty)
         {
-            if (_sessions.ContainsKey(window.Session))
+            window.IsDirty = false;
+            if (_sessions.GetValueOrDefault(window.Session) == window)
             {
                 storage.Put(RecordSpace.Meta, KeyOf(window.Session), window.Encode());
             }
@@ -135,7 +135,6 @@ internal sealed class DedupTable
 
         _forgotten.Clear();
         _dirty.Clear();
-        _dirtySessions.Clear();
     }
 
     /// <summary>Takes a record of the view back, after a restart or a snapshot.</summary>
@@ -149,14 +148,14 @@ internal sealed class DedupTable
     {
         _sessions.Clear();
         _dirty.Clear();
-        _dirtySessions.Clear();
         _forgotten.Clear();
     }
 
     private void MarkDirty(SessionWindow window)
     {
-        if (_dirtySessions.Add(window.Session))
+        if (!window.IsDirty)
         {
+            window.IsDirty = true;
             _dirty.Add(window);
         }
     }

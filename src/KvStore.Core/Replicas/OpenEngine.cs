@@ -84,7 +84,8 @@ internal sealed class OpenEngine
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion:
+            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion
+                && _completions.Decide(RequestClass.ConditionalWrite) == PolicyDecision.RefuseNotOffered:
                 _completions.Refuse(
                     operation,
                     RefusalCode.LevelNotOffered,
@@ -237,7 +238,8 @@ internal sealed class OpenEngine
         {
             try
             {
-                context = ObjectVersion.Decode(operation.Version).Context;
+                // No version is the context of who has seen nothing: the value joins whatever is there.
+                context = operation.Version.IsEmpty ? VersionVector.Empty : ObjectVersion.Decode(operation.Version).Context;
             }
             catch (MalformedRecordException)
             {

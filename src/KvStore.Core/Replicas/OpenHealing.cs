@@ -46,9 +46,9 @@ internal sealed class OpenHealing(
                 AnswerPull(from, PullMessage.Decode(payload));
                 break;
             case DottedMessageKind.PullPage:
-                if (from == _pullingFrom && !_busy)
+                if (from == _pullingFrom && !_busy && PullPage.Decode(payload) is var page && dotted.AntiEntropy.Accepts(page))
                 {
-                    TakePage(PullPage.Decode(payload));
+                    TakePage(page);
                 }
 
                 break;
@@ -184,6 +184,11 @@ internal sealed class OpenHealing(
                 journal.Persist(change, SyncUrgency.Lazy);
             }
 
+            if (dotted.FullCopy.TryFinish() is { } mark)
+            {
+                journal.Persist(mark);
+            }
+
             Continue(page.Answer);
         });
     }
@@ -199,11 +204,6 @@ internal sealed class OpenHealing(
                 BeginCopy();
                 break;
             default:
-                if (dotted.FullCopy.TryFinish() is { } mark)
-                {
-                    journal.Persist(mark);
-                }
-
                 _pullingFrom = default;
                 break;
         }
@@ -253,7 +253,7 @@ internal sealed class OpenHealing(
         {
             case CopyOffer.Accepted:
                 _busy = true;
-                GatherOwnKeys(page, page.After, []);
+                GatherOwnKeys(page, page.Request.After, []);
                 break;
             case CopyOffer.SourceWentBack:
                 BeginCopy();
@@ -285,20 +285,30 @@ internal sealed class OpenHealing(
             }
             else
             {
-                JoinCopy(own);
+                JoinCopy(page, own);
             }
         });
     }
 
-    private void JoinCopy(List<Key> own)
+    private void JoinCopy(FullCopyPage page, List<Key> own)
     {
+        if (GaveUp(page))
+        {
+            return;
+        }
+
         _resident.Ensure(dotted.FullCopy.KeysToJoin(own), () =>
         {
+            if (GaveUp(page))
+            {
+                return;
+            }
+
             IReadOnlyCollection<Key> keys = dotted.FullCopy.KeysToJoin(own);
             if (keys.Any(key => storage.Find(RecordSpace.Data, key.Span, out _) == RecordLookup.NotResident))
             {
                 // Written meanwhile and not resident: look again.
-                JoinCopy(own);
+                JoinCopy(page, own);
                 return;
             }
 
@@ -316,5 +326,18 @@ internal sealed class OpenHealing(
 
             Ask();
         });
+    }
+
+    /// <summary>While the disk was read, this replica may have given its own copy up to serve another's.</summary>
+    private bool GaveUp(FullCopyPage page)
+    {
+        if (ReferenceEquals(dotted.FullCopy.Waiting, page))
+        {
+            return false;
+        }
+
+        _busy = false;
+        _pullingFrom = default;
+        return true;
     }
 }

@@ -54,7 +54,7 @@ internal sealed class OpenReads(
             ReadLevel.Quorum => RequestClass.QuorumRead,
             _ => RequestClass.StaleRead,
         };
-        switch (PartitionPolicy.Decide(open: true, peers.Reachable, peers.Configured, request))
+        switch (completions.Decide(request))
         {
             case PolicyDecision.RefuseNotOffered:
                 completions.Refuse(operation, RefusalCode.LevelNotOffered, "An ap keyspace offers the levels eventual and quorum; linearizable needs a cp keyspace.");

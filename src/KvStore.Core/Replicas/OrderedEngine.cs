@@ -57,14 +57,8 @@ internal sealed class OrderedEngine(
             return;
         }
 
-        if (!CanLead(operation))
+        if (!MayServe(operation, operation.Condition == WriteCondition.None ? RequestClass.Write : RequestClass.ConditionalWrite))
         {
-            return;
-        }
-
-        if (PendingCount >= options.MaxPending)
-        {
-            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
             return;
         }
 
@@ -80,22 +74,16 @@ internal sealed class OrderedEngine(
         Propose(operation, payload);
     }
 
-    public void Read(in ClientOperation operation, bool linearizable)
+    public void Read(in ClientOperation operation)
     {
-        if (!linearizable)
+        if (operation.Level == ReadLevel.Eventual)
         {
             reader.Serve(operation, stale: true);
             return;
         }
 
-        if (!CanLead(operation))
+        if (!MayServe(operation, operation.Level == ReadLevel.Quorum ? RequestClass.QuorumRead : RequestClass.LinearizableRead))
         {
-            return;
-        }
-
-        if (PendingCount >= options.MaxPending)
-        {
-            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
             return;
         }
 
@@ -191,22 +179,35 @@ internal sealed class OrderedEngine(
         }
     }
 
-    /// <summary>Whether this replica leads and its side has a majority; otherwise the operation is refused at once.</summary>
-    private bool CanLead(in ClientOperation operation)
+    /// <summary>Whether the policy allows it here and now, this replica leads, and there is room; otherwise the operation is refused at once.</summary>
+    private bool MayServe(in ClientOperation operation, RequestClass request)
     {
-        if (_raft.State == RaftRole.Leader && completions.MajorityReachable)
+        PolicyDecision decision = completions.Decide(request);
+        if (decision == PolicyDecision.RefuseNotOffered)
         {
-            return true;
+            completions.Refuse(operation, RefusalCode.LevelNotOffered, "A cp keyspace offers the levels linearizable and eventual; quorum is for ap keyspaces.");
+            return false;
         }
 
-        RefuseToLead(operation, RefusalCode.NoLeader);
-        return false;
+        if (decision == PolicyDecision.RefuseNoQuorum || _raft.State != RaftRole.Leader)
+        {
+            RefuseToLead(operation, RefusalCode.NoLeader);
+            return false;
+        }
+
+        if (PendingCount >= options.MaxPending)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
+            return false;
+        }
+
+        return true;
     }
 
     private void RefuseToLead(in ClientOperation operation, RefusalCode code)
     {
         NodeId leader = _raft.Leader.IsNone || _raft.State == RaftRole.Leader ? default : descriptor.NodeOf(_raft.Leader);
-        if (!completions.MajorityReachable)
+        if (completions.Decide(RequestClass.Write) == PolicyDecision.RefuseNoQuorum)
         {
             completions.RefuseForQuorum(operation);
         }
@@ -214,7 +215,7 @@ internal sealed class OrderedEngine(
         {
             completions.Refuse(operation, code, "Too many reads wait for a confirmation of leadership; slow down and try again.");
         }
-        else if (!leader.IsNone)
+        else if (!leader.IsNone && completions.IsReachable(leader))
         {
             completions.Refuse(operation, RefusalCode.NotLeader, "Another replica leads this shard.", leader);
         }

@@ -23,6 +23,9 @@ internal sealed class SessionWindow(ulong session)
 
     public ulong Session { get; } = session;
 
+    /// <summary>Changed since the last seal.</summary>
+    public bool IsDirty { get; set; }
+
     /// <summary>Requests at or below this are forgotten.</summary>
     public ulong Floor { get; private set; }
 

@@ -334,11 +334,8 @@ public sealed class ShardReplica
     {
         switch (operation.Kind)
         {
-            case OperationKind.Get or OperationKind.Scan when operation.Level == ReadLevel.Quorum:
-                _completions.Refuse(operation, RefusalCode.LevelNotOffered, "A cp keyspace offers the levels linearizable and eventual; quorum is for ap keyspaces.");
-                break;
             case OperationKind.Get or OperationKind.Scan:
-                _ordered.Read(operation, linearizable: operation.Level != ReadLevel.Eventual);
+                _ordered.Read(operation);
                 break;
             case OperationKind.Put or OperationKind.Delete when operation.Condition == WriteCondition.InContext:
                 _completions.Refuse(operation, RefusalCode.LevelNotOffered, "Writes in context are for ap keyspaces; in a cp keyspace use if-version.");

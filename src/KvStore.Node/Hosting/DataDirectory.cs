@@ -25,7 +25,7 @@ internal static class DataDirectory
         }
         catch (StorageRefusedException refused)
         {
-            throw new NodeFailureException(ExitCodes.DataDirectory, refused.Message, refused);
+            throw new NodeFailureException(refused.IsInUse ? ExitCodes.Temporary : ExitCodes.DataDirectory, refused.Message, refused);
         }
         catch (LogCorruptException corrupt)
         {

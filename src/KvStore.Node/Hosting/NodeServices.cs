@@ -167,6 +167,7 @@ public sealed class NodeServices
             Raft = new RaftOptions
             {
                 HeartbeatTicks = 2,
+                TellCommitWithHeartbeats = true,
                 ElectionTicksMin = Math.Max(4, (int)options.ElectionTimeoutMin.TotalMilliseconds / tickMs),
                 ElectionTicksMax = Math.Max(5, (int)options.ElectionTimeoutMax.TotalMilliseconds / tickMs),
             },

@@ -53,7 +53,10 @@ internal static class OperationMapper
     }
 
     /// <summary>Back to the wire, for the node it is forwarded to, with what is left of its time.</summary>
-    public static WireOperation ToWire(in RoutedOperation routed, long nowMs)
+    /// <param name="routed">The operation.</param>
+    /// <param name="isLast">True: that node serves it or refuses. False: it may pass it on, once.</param>
+    /// <param name="nowMs">The loop's time.</param>
+    public static WireOperation ToWire(in RoutedOperation routed, bool isLast, long nowMs)
     {
         ref readonly ClientOperation operation = ref routed.Operation;
         return new WireOperation
@@ -70,7 +73,7 @@ internal static class OperationMapper
             AcknowledgedFloor = operation.Request.AcknowledgedFloor,
             Level = (Contracts.V1.ReadLevel)operation.Level,
             TimeoutMs = (uint)Math.Max(1, operation.DeadlineMs - nowMs),
-            DeclineForwarding = true,
+            DeclineForwarding = isLast,
             Shard = (uint)routed.Shard.Number,
             After = operation.After,
             Limit = (uint)operation.Limit,

@@ -416,6 +416,12 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
             slot.Replica.SetReachable(node, reachable);
             Touch(slot);
         }
+
+        if (!reachable)
+        {
+            // A cut link breaks no stream: without this, what was forwarded would wait for its deadline.
+            Lose(_forwards.TakeLost(node), RefusalCode.LeadershipLost, $"{node}, where the operation was forwarded, can no longer be reached.");
+        }
     }
 
     private void Submit(OperationOrigin origin, ref RoutedOperation routed)
@@ -447,7 +453,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 return;
             }
 
-            Forward(origin, routed, elsewhere);
+            Forward(origin, routed, elsewhere, isLast: true);
             return;
         }
 
@@ -458,7 +464,8 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
             return;
         }
 
-        Forward(origin, routed, node);
+        // Who has no replica does not know the leader either: whoever gets it may pass it on.
+        Forward(origin, routed, node, isLast: false);
     }
 
     /// <summary>Under overload, and when the disk is nearly full, the loop says so before it does any work.</summary>
@@ -480,7 +487,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         return false;
     }
 
-    private void Forward(OperationOrigin origin, in RoutedOperation routed, NodeId node)
+    private void Forward(OperationOrigin origin, in RoutedOperation routed, NodeId node, bool isLast)
     {
         if (_forwards.Count >= ForwardTable.MaxInFlight)
         {
@@ -490,7 +497,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
         bool isWrite = routed.Operation.Kind is OperationKind.Put or OperationKind.Delete;
         ulong id = _forwards.Add(new Forwarded(origin, routed.CallId, node, isWrite, routed.Operation.DeadlineMs));
-        WireOperation wire = OperationMapper.ToWire(routed, Clock.NowMs);
+        WireOperation wire = OperationMapper.ToWire(routed, isLast, Clock.NowMs);
         if (!_outbox.SendOperation(node, id, wire))
         {
             _forwards.TryTake(id, out _);
@@ -516,7 +523,8 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         }
 
         routed.CallId = forwardId;
-        routed.DeclineForwarding = true;
+        // Without a replica here the sender has an old map; passing it on from here could go round in circles.
+        routed.DeclineForwarding |= !_replicas.ContainsKey(routed.Shard);
         if (!_peerOrigins.TryGetValue(from, out PeerOrigin? origin))
         {
             origin = new PeerOrigin(_outbox, from);

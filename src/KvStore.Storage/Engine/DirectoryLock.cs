@@ -16,7 +16,7 @@ internal sealed class DirectoryLock : IDisposable
         }
         catch (IOException error)
         {
-            throw new StorageRefusedException($"The data directory {directory} is in use by another process: stop that one first, or give this node a directory of its own.", error);
+            throw new StorageRefusedException($"The data directory {directory} is in use by another process: stop that one first, or give this node a directory of its own.", error) { IsInUse = true };
         }
     }
 

@@ -51,4 +51,15 @@ public sealed class AdminTests
 
         await FluentActions.Awaiting(async () => await client.Admin.NodeStatusAsync(9)).Should().ThrowAsync<ArgumentException>().WithMessage("*Node 9*");
     }
+
+    [Fact]
+    public async Task A_server_without_the_interface_is_named_as_such()
+    {
+        await using FakeCluster cluster = await FakeCluster.StartAsync(nodes: 1);
+        await using KvClient client = await cluster.ConnectAsync();
+
+        KvException failure = (await FluentActions.Awaiting(async () => await client.Admin.ListKeyspacesAsync()).Should().ThrowAsync<KvException>()).Which;
+        failure.Code.Should().Be(KvCode.Unsupported);
+        failure.Message.Should().Contain("does not speak this interface").And.Contain("protocol version");
+    }
 }

@@ -119,7 +119,7 @@ public sealed class DottedCounterexamples
         environment[3].Wipe();
         PagePlan plan = environment[3].Replica.AntiEntropy.Plan(new PullMessage(environment.DrawActor(), new ShardClock()));
         plan.Answer.Should().Be(PullAnswer.NoSource);
-        environment[3].Replica.CaptureForCopy(new NodeId(2), new FullCopyRequest(environment.DrawActor(), default)).Should().BeNull();
+        environment[3].Replica.CaptureForCopy(new NodeId(2), new FullCopyRequest(environment.DrawActor(), 1, default)).Should().BeNull();
     }
 
     [Fact]

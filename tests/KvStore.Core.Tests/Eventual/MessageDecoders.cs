@@ -73,7 +73,7 @@ public sealed class MessageDecoders
         yield return Encoded(new PullMessage(new ActorId(7), clock).Encode);
         yield return Encoded(new ReadResponse(1, false, filled).Encode);
         yield return Encoded(output => FullCopyPage.Encode(
-            output, new FullCopyRequest(new ActorId(7), default), new CopyCapture(clock, clock), [(SomeKey, Encoded(filled.Encode))], last: true));
+            output, new FullCopyRequest(new ActorId(7), 1, default), new CopyCapture(clock, clock), [(SomeKey, Encoded(filled.Encode))], last: true));
         DottedReplica replica = NewReplica();
         byte[] record = replica.Write(SomeKey, DottedObject.Empty, "v"u8.ToArray(), HybridTimestamp.Zero, 0).Change.LogRecord.ToArray();
         yield return record;

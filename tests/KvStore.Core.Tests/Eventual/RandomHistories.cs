@@ -44,6 +44,11 @@ public sealed class RandomHistories
     [InlineData(1109635436)]
     public void Histories_that_failed_once_pass(int seed) => Run(seed, SmallPages, crashes: true, wipes: false).CheckConverged();
 
+    [Theory]
+    [InlineData(336473488)]
+    public void Histories_with_a_small_index_that_failed_once_pass(int seed)
+        => Run(seed, new DottedOptions { MaxIndexedDots = 5, MaxPageDots = 2 }, crashes: true, wipes: false).CheckConverged();
+
     private static DottedEnvironment Run(int seed, DottedOptions options, bool crashes, bool wipes)
     {
         Random random = new(seed);

@@ -1,0 +1,69 @@
+using KvStore.Node.Hosting;
+using KvStore.Node.Peers;
+
+namespace KvStore.TestKit;
+
+/// <summary>One node of a <see cref="KvTestCluster"/>: the same address and data through kills and restarts.</summary>
+public sealed class KvTestNode : IAsyncDisposable
+{
+    private readonly NodeOptions _options;
+    private KvNode? _running;
+
+    internal KvTestNode(PeerAddress address, NodeOptions options)
+    {
+        _options = options;
+        Id = address.Node.Value;
+        Address = address.Address;
+        Client = new KvNodeClient(Id, $"http://{Address}");
+    }
+
+    /// <summary>1 and up.</summary>
+    public uint Id { get; }
+
+    /// <summary>"host:port".</summary>
+    public string Address { get; }
+
+    /// <summary>Where its data is; empty for in-memory clusters.</summary>
+    public string DataDirectory => _options.DataDirectory;
+
+    /// <summary>Neither stopped nor killed.</summary>
+    public bool IsRunning => _running is not null;
+
+    /// <summary>Talks to this node and no other.</summary>
+    public KvNodeClient Client { get; }
+
+    internal KvNode Running => _running ?? throw new InvalidOperationException($"Node {Id} does not run.");
+
+    /// <summary>Stops it and its client.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        await KillAsync();
+    }
+
+    internal async Task StartAsync(CancellationToken cancellation)
+    {
+        if (_running is null)
+        {
+            _running = await KvNode.StartAsync(_options, cancellation);
+        }
+    }
+
+    internal async Task StopAsync()
+    {
+        if (_running is { } node)
+        {
+            _running = null;
+            await node.StopAsync();
+        }
+    }
+
+    internal async Task KillAsync()
+    {
+        if (_running is { } node)
+        {
+            _running = null;
+            await node.KillAsync();
+        }
+    }
+}

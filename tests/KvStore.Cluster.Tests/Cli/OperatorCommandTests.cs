@@ -1,0 +1,100 @@
+using System.Text.Json;
+using FluentAssertions;
+using KvStore.Cli;
+using KvStore.Cluster.Tests.Clusters;
+using KvStore.TestKit;
+using Xunit;
+
+namespace KvStore.Cluster.Tests.Cli;
+
+[Collection(ClusterCollection.Name)]
+public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper output) : IClassFixture<ThreeNodes>, IAsyncLifetime
+{
+    private readonly KvTestCluster _cluster = nodes.Cluster;
+
+    public async ValueTask InitializeAsync() => await nodes.HealAsync();
+
+    public ValueTask DisposeAsync() => nodes.TellIfFailed(output);
+
+    [Fact]
+    public async Task A_keyspace_is_created_with_its_leaders_and_repeating_it_changes_nothing()
+    {
+        string name = nodes.NewName("made");
+        string[] create = ["keyspace", "create", name, "--policy", "cp", "--replication", "sync", "--shards", "3", "-o", "json"];
+        JsonElement created = (await nodes.MustKvAsync(create)).Json();
+        created.ValueKind.Should().Be(JsonValueKind.Object, "one keyspace was asked for");
+        created.GetProperty("name").GetString().Should().Be(name);
+        created.GetProperty("shards").EnumerateArray().Should().HaveCount(3).And.OnlyContain(shard => shard.GetProperty("leaderHint").GetInt32() > 0);
+        (await nodes.MustKvAsync(create)).Json().GetProperty("id").GetInt32().Should().Be(created.GetProperty("id").GetInt32());
+
+        KvRun other = await nodes.KvAsync("keyspace", "create", name, "--policy", "ap");
+        other.Code.Should().Be(ExitCode.Usage, other.Error);
+        other.Error.Should().Contain("exists with other settings");
+    }
+
+    [Fact]
+    public async Task Keyspaces_are_listed_and_described()
+    {
+        string cp = await nodes.NewKeyspaceAsync("cp");
+        string ap = await nodes.NewKeyspaceAsync("ap");
+        KvRun list = await nodes.MustKvAsync("keyspace", "list", "-o", "raw");
+        list.Out.Should().Contain($"{cp}\tcp\tsync\t2\t3\t1\t2").And.Contain($"{ap}\tap\tsync\t2\t3\t1\t-");
+        (await nodes.MustKvAsync("keyspace", "list", "-o", "json")).Json().EnumerateArray().Select(keyspace => keyspace.GetProperty("name").GetString()).Should().Contain([cp, ap]);
+
+        JsonElement description = (await nodes.MustKvAsync("keyspace", "describe", cp, "-o", "json")).Json();
+        description.GetProperty("keyspace").GetProperty("name").GetString().Should().Be(cp);
+        description.GetProperty("replicas").EnumerateArray().Should().HaveCount(6, "two shards on three nodes");
+        (await nodes.MustKvAsync("keyspace", "describe", cp)).Out.Should().Contain("leader").And.Contain("follower").And.Contain("serves");
+        KvRun unknown = await nodes.KvAsync("keyspace", "describe", "nowhere");
+        unknown.Code.Should().Be(ExitCode.NotFound, unknown.Error);
+    }
+
+    [Fact]
+    public async Task The_status_shows_every_node_and_on_request_every_replica()
+    {
+        string name = await nodes.NewKeyspaceAsync("cp");
+        (await nodes.MustKvAsync("cluster", "status")).Out.Should().Contain("up").And.NotContain("down");
+        JsonElement status = (await nodes.MustKvAsync("cluster", "status", "-o", "json")).Json();
+        status.EnumerateArray().Should().HaveCount(3).And.OnlyContain(node => node.GetProperty("answers").GetBoolean());
+        (await nodes.MustKvAsync("cluster", "status", "--replicas")).Out.Should().Contain(name);
+        JsonElement replicas = (await nodes.MustKvAsync("cluster", "status", "--replicas", "-o", "json")).Json();
+        replicas.EnumerateArray().Sum(node => node.GetProperty("status").GetProperty("replicas").EnumerateArray().Count(replica => replica.GetProperty("keyspace").GetString() == name)).Should().Be(6);
+        (await nodes.MustKvAsync("endpoint", "health")).Out.Should().Contain("serving");
+    }
+
+    [Fact]
+    public async Task Faults_are_set_listed_and_healed()
+    {
+        (await nodes.MustKvAsync("fault", "list")).Out.Should().Contain("No faults");
+        (await nodes.MustKvAsync("fault", "cut", "1", "2")).Out.Should().Contain("kv fault heal");
+        (await nodes.MustKvAsync("fault", "one-way", "1", "3")).Out.Should().Contain("1 -> 3");
+        JsonElement faults = (await nodes.MustKvAsync("fault", "list", "-o", "json")).Json();
+        faults.EnumerateArray().Select(fault => (fault.GetProperty("node").GetInt32(), fault.GetProperty("fault").GetProperty("peer").GetInt32())).Should().Contain([(1, 2), (2, 1)]);
+
+        await nodes.MustKvAsync("fault", "isolate", "3");
+        string name = nodes.NewName("cut");
+        await nodes.MustKvAsync("fault", "heal");
+        (await nodes.MustKvAsync("fault", "list")).Out.Should().Contain("No faults");
+        await nodes.MustKvAsync("keyspace", "create", name, "--policy", "cp");
+        (await nodes.KvAsync("fault", "isolate", "9")).Code.Should().Be(ExitCode.Usage);
+    }
+
+    [Theory]
+    [InlineData("put", "cp")]
+    [InlineData("get", "cp")]
+    [InlineData("mixed", "ap")]
+    public async Task A_benchmark_measures_prints_and_writes_its_files(string kind, string policy)
+    {
+        string directory = Directory.CreateTempSubdirectory("kv-bench-").FullName;
+        string csv = Path.Combine(directory, "runs.csv");
+        string hdr = Path.Combine(directory, "run.hgrm");
+        string[] bench = ["bench", kind, "-k", nodes.NewName("bench"), "--create", "--policy", policy, "--operations", "300", "--rate", "2000", "--keys", "50", "--warm-up", "0ms", "--csv", csv, "--hdr", hdr];
+        KvRun run = await nodes.MustKvAsync(bench);
+        output.WriteLine(run.Out);
+        run.Out.Should().Contain("throughput").And.Contain("p99.9").And.MatchRegex(@"not done +0").And.MatchRegex(@"unknown +0");
+        await nodes.MustKvAsync(bench);
+        File.ReadAllLines(csv).Should().HaveCount(3, "a header and two runs");
+        File.ReadAllText(hdr).Should().Contain("Percentile");
+        Directory.Delete(directory, recursive: true);
+    }
+}

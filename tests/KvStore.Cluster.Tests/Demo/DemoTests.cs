@@ -1,0 +1,30 @@
+using FluentAssertions;
+using KvStore.Cli;
+using KvStore.Cluster.Tests.Cli;
+using KvStore.Cluster.Tests.Clusters;
+using Xunit;
+
+namespace KvStore.Cluster.Tests.Demo;
+
+[Collection(ClusterCollection.Name)]
+public sealed class DemoTests(ITestOutputHelper output)
+{
+    [Fact]
+    public async Task The_split_brain_demo_holds_and_leaves_a_history_that_can_be_checked_again()
+    {
+        string file = Path.GetTempFileName();
+        long begin = TimeProvider.System.GetTimestamp();
+        KvRun run = await KvRun.Of("demo", "--scenario", "split-brain", "--no-tui", "--history", file);
+        output.WriteLine($"{TimeProvider.System.GetElapsedTime(begin).TotalSeconds:0.0} s{Environment.NewLine}{run.Out}{run.Error}");
+
+        run.Code.Should().Be(ExitCode.Ok, run.Out + run.Error);
+        string[] lines = run.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        lines[^2].Should().MatchRegex(@"^linearizable: yes \(\d+ operations\)$");
+        lines[^1].Should().MatchRegex(@"^converged: yes \(\d+ ms\)$");
+        run.Out.Should().MatchRegex(@"refused .* after the cut").And.Contain("acknowledged writes lost: none");
+
+        KvRun again = await KvRun.Of("history", "check", file);
+        again.Out.Should().Be($"{file}\tlinearizable\n");
+        File.Delete(file);
+    }
+}

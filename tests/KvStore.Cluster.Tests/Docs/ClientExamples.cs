@@ -1,0 +1,196 @@
+using System.Text.Json.Serialization;
+using FluentAssertions;
+using KvStore.Client;
+using KvStore.Cluster.Tests.Clusters;
+using KvStore.Contracts.V1;
+using KvStore.TestKit;
+using Microsoft.Extensions.DependencyInjection;
+using Xunit;
+
+namespace KvStore.Cluster.Tests.Docs;
+
+/// <summary>The examples of docs/client.md and of the README, against a real cluster. Who changes one changes the page too.</summary>
+[Collection(ClusterCollection.Name)]
+public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>, IAsyncLifetime
+{
+    private readonly KvTestCluster _cluster = nodes.Cluster;
+
+    public async ValueTask InitializeAsync() => await nodes.HealAsync();
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    [Fact]
+    public async Task Connect_create_a_keyspace_put_and_get()
+    {
+        string endpoint = _cluster.Endpoints.First();
+
+        await using IKvClient client = KvClient.Create(endpoint);
+        await client.Admin.CreateKeyspaceAsync(new KvKeyspaceSettings { Name = "orders", Policy = PartitionPolicy.Cp, Replication = Replication.Sync });
+
+        IKvKeyspace orders = client.Keyspace("orders");
+        await orders.PutAsync("order/17", "paid");
+        KvEntry<string>? order = await orders.GetAsync<string>("order/17");
+
+        order!.Value.Should().Be("paid");
+        (await orders.GetAsync<string>("order/18")).Should().BeNull();
+    }
+
+    [Fact]
+    public async Task A_host_registers_one_client()
+    {
+        var services = new ServiceCollection();
+        services.AddKvStore(options =>
+        {
+            options.Endpoints.Add(_cluster.Endpoints.First());
+            options.DefaultTimeout = TimeSpan.FromSeconds(5);
+        });
+
+        await using ServiceProvider provider = services.BuildServiceProvider();
+        IKvClient client = provider.GetRequiredService<IKvClient>();
+
+        (await client.GetTopologyAsync()).Members.Should().HaveCount(3);
+    }
+
+    [Fact]
+    public async Task Add_to_a_number_with_compare_and_set()
+    {
+        IKvKeyspace accounts = await OrderedAsync("accounts");
+        KvWriteResult written;
+        do
+        {
+            KvEntry<long>? balance = await accounts.GetAsync<long>("alice");
+            written = await accounts.TryPutAsync("alice", (balance?.Value ?? 0) + 10, balance?.Version ?? KvVersion.Absent);
+        }
+        while (written.Outcome == KvOutcome.NotDone);
+
+        written.Outcome.Should().Be(KvOutcome.Done);
+        (await accounts.GetAsync<long>("alice"))!.Value.Should().Be(10);
+    }
+
+    [Fact]
+    public async Task Scan_a_prefix_and_delete()
+    {
+        IKvKeyspace orders = await OrderedAsync("scanned");
+        await orders.PutAsync("order/1", "paid");
+        await orders.PutAsync("order/2", "open");
+        await orders.PutAsync("user/1", "alice");
+
+        List<string> found = [];
+        await foreach (KvEntry<string> entry in orders.ScanAsync<string>(KvRange.Prefix("order/")))
+        {
+            found.Add($"{entry.Key}={entry.Value}");
+        }
+
+        await orders.DeleteAsync("user/1");
+
+        found.Should().Equal("order/1=paid", "order/2=open");
+        (await orders.GetAsync<string>("user/1")).Should().BeNull();
+    }
+
+    [Fact]
+    public async Task Choose_a_read_level()
+    {
+        IKvKeyspace orders = await OrderedAsync("levels");
+        await orders.PutAsync("order/17", "paid");
+
+        KvEntry<string>? fresh = await orders.GetAsync<string>("order/17", new KvReadOptions { Level = KvReadLevel.Linearizable });
+        KvEntry<string>? maybeOld = await orders.GetAsync<string>("order/17", new KvReadOptions { Level = KvReadLevel.Eventual });
+
+        fresh!.Staleness.Should().Be(TimeSpan.Zero);
+        maybeOld?.Regime.Should().Be(KvRegime.Ordered);
+    }
+
+    [Fact]
+    public async Task Resolve_siblings_in_the_context_of_what_was_read()
+    {
+        string name = nodes.NewName("carts");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Async);
+        IKvKeyspace carts = _cluster.Client.Keyspace(name);
+
+        // Two people write to two sides of a broken network.
+        await _cluster.IsolateAsync(1);
+        await _cluster.ClientOf(1).PutAsync(name, "cart", "tea");
+        await _cluster.ClientOf(2).PutAsync(name, "cart", "milk");
+        await _cluster.HealAsync();
+        await _cluster.WaitUntilConvergedAsync(name);
+
+        KvEntry<string>? cart = await carts.GetAsync<string>("cart");
+        if (cart is { SiblingCount: > 1 })
+        {
+            string merged = string.Join(',', cart.Siblings.Select(sibling => sibling.Value).Order());
+            await carts.PutInContextAsync("cart", merged, cart.Version);
+        }
+
+        KvEntry<string>? resolved = await carts.GetAsync<string>("cart");
+        resolved!.SiblingCount.Should().Be(1);
+        resolved.Value.Should().Be("milk,tea");
+    }
+
+    [Fact]
+    public async Task Tell_the_three_outcomes_apart()
+    {
+        IKvKeyspace orders = await OrderedAsync("outcomes");
+        await _cluster.PartitionAsync([1], [2], [3]);
+
+        string outcome;
+        try
+        {
+            await orders.PutAsync("order/17", "paid", new KvWriteOptions { Timeout = TimeSpan.FromSeconds(5) });
+            outcome = "done";
+        }
+        catch (KvException failure) when (failure.OutcomeUnknown)
+        {
+            outcome = "unknown"; // read the key before deciding anything
+        }
+        catch (KvException)
+        {
+            outcome = "not done"; // it had no effect and never will
+        }
+
+        outcome.Should().NotBe("done", "no side has a majority");
+        await _cluster.HealAsync();
+        await orders.PutAsync("order/17", "paid", new KvWriteOptions { RetryNoQuorumUntilDeadline = true });
+    }
+
+    [Fact]
+    public async Task Store_a_type_of_your_own()
+    {
+        var options = new KvClientOptions { Serializer = new KvSerializer().Add(ShopJson.Default.Order) };
+        options.Endpoints.Add(_cluster.Endpoints.First());
+        string name = nodes.NewName("typed");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Cp, Replication.Sync);
+
+        await using IKvClient client = KvClient.Create(options);
+        await client.Keyspace(name).PutAsync("order/17", new Order("alice", 3));
+        KvEntry<Order>? order = await client.Keyspace(name).GetAsync<Order>("order/17");
+
+        order!.Value.Should().Be(new Order("alice", 3));
+    }
+
+    [Fact]
+    public async Task My_app_survives_the_loss_of_a_node()
+    {
+        await using KvTestCluster cluster = await KvTestCluster.StartAsync(new KvTestClusterOptions { Nodes = 3, InMemory = true });
+        await cluster.CreateKeyspaceAsync("orders", PartitionPolicy.Cp, Replication.Sync);
+        IKvKeyspace orders = cluster.Client.Keyspace("orders");
+
+        await orders.PutAsync("order/17", "paid");
+        await cluster.IsolateAsync(1);
+
+        (await orders.GetAsync<string>("order/17"))!.Value.Should().Be("paid");
+        await orders.PutAsync("order/18", "open");
+        await cluster.HealAsync();
+    }
+
+    private async Task<IKvKeyspace> OrderedAsync(string prefix)
+    {
+        string name = nodes.NewName(prefix);
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Cp, Replication.Sync);
+        return _cluster.Client.Keyspace(name);
+    }
+}
+
+public sealed record Order(string Customer, int Items);
+
+[JsonSerializable(typeof(Order))]
+internal sealed partial class ShopJson : JsonSerializerContext;
