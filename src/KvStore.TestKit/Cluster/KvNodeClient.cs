@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text;
 using Google.Protobuf;
 using Grpc.Core;
@@ -54,6 +55,9 @@ public sealed class KvNodeClient : IDisposable
         Node = node;
         _channel = GrpcChannel.ForAddress(endpoint, new GrpcChannelOptions
         {
+            // Nodes of tests come back soon: the usual pause of a second and more would outlast them.
+            InitialReconnectBackoff = TimeSpan.FromMilliseconds(50),
+            MaxReconnectBackoff = TimeSpan.FromMilliseconds(200),
             HttpHandler = new SocketsHttpHandler { UseProxy = false, ConnectTimeout = TimeSpan.FromSeconds(2), EnableMultipleHttp2Connections = true },
         });
         _kv = new Kv.KvClient(_channel);
@@ -166,7 +170,7 @@ public sealed class KvNodeClient : IDisposable
                 return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Took = took };
             }
 
-            if (refused.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })
+            if (refused.Status.DebugException is SocketException or HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })
             {
                 return new KvNodeAnswer { Outcome = Outcome.NotDone, Code = Code.ShuttingDown, Reason = "No connection, so nothing was sent.", Took = took };
             }

@@ -30,6 +30,7 @@ public sealed class HistoryTests(QuickNodes nodes, ITestOutputHelper output) : I
         await _cluster.WaitUntilCaughtUpAsync(name);
         foreach (KvTestNode node in _cluster.Nodes)
         {
+            await _cluster.WaitUntilAsync($"node {node.Id} serves again", async () => (await node.Client.GetAsync(name, "probe")).IsDone);
             var store = new NodeStore(node.Client, name);
             foreach (string key in load.Keys)
             {
