@@ -116,6 +116,11 @@ internal sealed class OpenEngine
             case DottedMessageKind.ReadResponse:
                 _reads.OnResponse(from, ReadResponse.Decode(payload));
                 break;
+            case DottedMessageKind.ClockAdvertised:
+                ClockAdvertised advertised = ClockAdvertised.Decode(payload);
+                CountAdvertised(from, advertised);
+                _healing.OnAdvertised(from, advertised);
+                break;
             default:
                 _healing.Receive(from, kind, payload);
                 break;
@@ -296,7 +301,7 @@ internal sealed class OpenEngine
         }
 
         ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
-        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Version = version });
+        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version });
         _requests.Remember(operation, pending);
         if (_descriptor.Mode.Replication == Replication.BestEffort)
         {
@@ -370,6 +375,26 @@ internal sealed class OpenEngine
         {
             write.HeldBy |= 1UL << place;
             AnswerIfSatisfied(acknowledged.Operation, ref write);
+        }
+    }
+
+    /// <summary>A push or its acknowledgement may have been lost, and the peer has got the write by pulling: its durable clock says so.</summary>
+    private void CountAdvertised(NodeId from, ClockAdvertised advertised)
+    {
+        int place = PlaceOf(from);
+        if (place < 0 || advertised.Recovering || _descriptor.Mode.Replication != Replication.Sync)
+        {
+            return;
+        }
+
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            ref PendingOpenWrite write = ref _writes.Find(operation);
+            if ((write.HeldBy & (1UL << place)) == 0 && advertised.Clock.Covers(write.Dot))
+            {
+                write.HeldBy |= 1UL << place;
+                AnswerIfSatisfied(operation, ref write);
+            }
         }
     }
 

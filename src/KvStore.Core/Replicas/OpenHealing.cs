@@ -38,10 +38,6 @@ internal sealed class OpenHealing(
     {
         switch (kind)
         {
-            case DottedMessageKind.ClockAdvertised:
-                TakeAdvertised(from, ClockAdvertised.Decode(payload));
-
-                break;
             case DottedMessageKind.Pull:
                 AnswerPull(from, PullMessage.Decode(payload));
                 break;
@@ -109,7 +105,8 @@ internal sealed class OpenHealing(
         }
     }
 
-    private void TakeAdvertised(NodeId from, ClockAdvertised advertised)
+    /// <summary>A peer has told its durable clock.</summary>
+    public void OnAdvertised(NodeId from, ClockAdvertised advertised)
     {
         // A recovering replica asks even if its clock lacks nothing: only the end of a copy makes it whole.
         if (dotted.OnClockAdvertised(from, advertised) || (dotted.IsRecovering && !advertised.Recovering))

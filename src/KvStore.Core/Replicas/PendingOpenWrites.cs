@@ -1,3 +1,5 @@
+using KvStore.Core.Versioning;
+
 namespace KvStore.Core.Replicas;
 
 /// <summary>A write of an open shard that this replica coordinates and has not answered.</summary>
@@ -9,6 +11,9 @@ internal struct PendingOpenWrite
 
     /// <summary>The running number of its log record here.</summary>
     public ulong Number;
+
+    /// <summary>The dot it minted: a peer whose durable clock covers it holds the write, however it got there.</summary>
+    public Dot Dot;
 
     /// <summary>Which peers, by their place among the shard's peers, hold it durably.</summary>
     public ulong HeldBy;

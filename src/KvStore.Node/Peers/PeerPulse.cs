@@ -31,6 +31,9 @@ internal sealed class PeerPulse
         });
     }
 
+    /// <summary>This node has only just begun to listen: silence says nothing yet.</summary>
+    public bool InGrace => !_graceOver;
+
     public Reachability Reachability => _detector.State switch
     {
         Liveness.Up => Reachability.Up,
