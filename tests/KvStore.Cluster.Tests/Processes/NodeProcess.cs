@@ -89,7 +89,7 @@ internal sealed class NodeProcess : IDisposable
     }
 
     /// <summary>It is ready to serve.</summary>
-    public Task ReadyAsync(CancellationToken cancellation) => LoggedAsync("Ready: true", cancellation);
+    public Task ReadyAsync(CancellationToken cancellation) => LoggedAsync("Ready: True", cancellation);
 
     /// <summary>kill -9, and waits for the end.</summary>
     public void Kill()
