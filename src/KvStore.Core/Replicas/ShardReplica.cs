@@ -65,7 +65,7 @@ public sealed class ShardReplica
         var reader = new ViewReader(options, storage, _loader, _completions, EstimateStalenessMs);
         _ordered = new OrderedEngine(descriptor, options, clock, _consensus, _stateMachine, _view, _loader, reader, _completions);
         _snapshotSender = new SnapshotSender(descriptor, options, _raft, storage, transport);
-        _snapshotReceiver = new SnapshotReceiver(descriptor, _raft, storage, transport);
+        _snapshotReceiver = new SnapshotReceiver(descriptor, _raft, storage, transport, _view);
         if (open)
         {
             _open = new OpenEngine(descriptor, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
@@ -206,7 +206,7 @@ public sealed class ShardReplica
         }
 
         _snapshotReceiver.OnPage(page);
-        _view.IsReplacing = _snapshotReceiver.IsCommitting;
+        _view.IsReplacing = _open is null && _snapshotReceiver.IsCommitting;
     }
 
     /// <summary>Everything this replica's loop appended up to a position is durable.</summary>
@@ -270,6 +270,12 @@ public sealed class ShardReplica
         _open?.OnTick();
         _snapshotSender.OnTick();
         _view.OnTick();
+        if (_snapshotReceiver.HasSkipped)
+        {
+            _ordered.OnSnapshotInstalled();
+            _snapshotReceiver.OnInstalled();
+        }
+
         ReleaseLog();
     }
 

@@ -1,21 +1,23 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// Takes a snapshot page by page into a view beside the current one, and switches over when the last page is in. Pages come in order or not at all: one that is missing ends the attempt, and
-/// the leader begins anew.
+/// the leader begins anew. In an open shard a snapshot only moves the position of the group's log: the view stays, since no entry ever told what is in it.
 /// </summary>
-internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
+internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft, IReplicaStorage storage, IPeerTransport transport, ViewState view)
 {
+    private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
     private ReplicaId _from;
     private ulong _attempt;
     private Term _term;
     private int _nextPage;
     private ViewPosition _position;
 
-    /// <summary>All pages are in, and the switch is not durable yet: nothing may be applied, sealed or scanned.</summary>
+    /// <summary>All pages are in, and the switch is not durable yet: nothing may be applied, nor in an ordered shard sealed or scanned.</summary>
     public bool IsCommitting { get; private set; }
 
     public void OnPage(in SnapshotPage page)
@@ -36,6 +38,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
             return;
         }
 
+        Invariant.Assert(_orders || page.Records.Count == 0, "the snapshot of an open shard holds no record");
         foreach (ScannedRecord record in page.Records)
         {
             storage.Install(record.Space, record.Key.Span, record.Record.Span);
@@ -46,9 +49,20 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
         if (page.Last && raft.BeginSnapshotInstall(_from, _term, _position.Applied, _position.AppliedTerm))
         {
             IsCommitting = true;
-            storage.CommitInstall(_position);
+            if (_orders)
+            {
+                storage.CommitInstall(_position);
+            }
+            else
+            {
+                view.SkipTo(_position.Applied, _position.AppliedTerm);
+                view.Seal();
+            }
         }
     }
+
+    /// <summary>Whether the position of an open shard's snapshot has just become durable: the caller finishes as for an installed view.</summary>
+    public bool HasSkipped => IsCommitting && !_orders && storage.DurablePosition.Applied >= _position.Applied;
 
     /// <summary>The switch is durable.</summary>
     public void OnInstalled()
@@ -76,7 +90,11 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
         _term = page.Term;
         _position = page.Position;
         _nextPage = 0;
-        storage.BeginInstall();
+        if (_orders)
+        {
+            storage.BeginInstall();
+        }
+
         return true;
     }
 

@@ -1,14 +1,17 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// Sends the view to followers whose missing entries are compacted away: one follower at a time, page by page, the next page when the last one was answered. So a snapshot
 /// costs one page of memory and never floods a slow link.
+/// The group of an open shard orders no data: its snapshot is one page that holds a position and no record, because the follower's data is its own and healed otherwise.
 /// </summary>
 internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions options, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
 {
+    private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
     private readonly Queue<ReplicaId> _waiting = new();
     private ReplicaId _to;
     private ulong _attempt;
@@ -40,8 +43,15 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
         _page = 0;
         _last = default;
         _lastPageSent = false;
-        _view = storage.PinView();
-        Scan();
+        if (_orders)
+        {
+            _view = storage.PinView();
+            Scan();
+        }
+        else
+        {
+            SendPage([], last: true);
+        }
     }
 
     public void OnTick()
@@ -60,24 +70,12 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
             return false;
         }
 
-        _lastPageSent = !page.More;
         if (page.Records.Count > 0)
         {
             _last = page.Records[^1];
         }
 
-        transport.Send(descriptor.Shard, descriptor.NodeOf(_to), new SnapshotPage
-        {
-            From = descriptor.Self.Replica,
-            To = _to,
-            Term = raft.Term,
-            SnapshotId = _attempt,
-            Number = _page,
-            Last = _lastPageSent,
-            Position = _position,
-            Records = page.Records,
-        });
-        _ticksLeft = options.SnapshotPageTicks;
+        SendPage(page.Records, !page.More);
         return true;
     }
 
@@ -105,7 +103,7 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
         _waiting.Clear();
         if (!_to.IsNone)
         {
-            storage.ReleaseView(_view);
+            ReleaseView();
             _to = default;
         }
     }
@@ -127,9 +125,34 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
         });
     }
 
+    private void SendPage(IReadOnlyList<ScannedRecord> records, bool last)
+    {
+        _lastPageSent = last;
+        transport.Send(descriptor.Shard, descriptor.NodeOf(_to), new SnapshotPage
+        {
+            From = descriptor.Self.Replica,
+            To = _to,
+            Term = raft.Term,
+            SnapshotId = _attempt,
+            Number = _page,
+            Last = _lastPageSent,
+            Position = _position,
+            Records = records,
+        });
+        _ticksLeft = options.SnapshotPageTicks;
+    }
+
+    private void ReleaseView()
+    {
+        if (_orders)
+        {
+            storage.ReleaseView(_view);
+        }
+    }
+
     private void Finish(bool sent)
     {
-        storage.ReleaseView(_view);
+        ReleaseView();
         ReplicaId to = _to;
         _to = default;
         if (sent)

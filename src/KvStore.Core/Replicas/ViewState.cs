@@ -39,6 +39,14 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
         Dotted = number;
     }
 
+    /// <summary>The entries up to the index need not be applied: none of them says anything about the view of an open shard.</summary>
+    public void SkipTo(LogIndex index, Term term)
+    {
+        Invariant.Assert(index > Applied, "a snapshot is newer than what was applied");
+        Applied = index;
+        AppliedTerm = term;
+    }
+
     /// <summary>After a restart or an installed snapshot.</summary>
     public void Reset(in ViewPosition position)
     {
