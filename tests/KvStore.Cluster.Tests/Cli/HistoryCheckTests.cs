@@ -31,15 +31,6 @@ public sealed class HistoryCheckTests : IDisposable
     }
 
     [Fact]
-    public async Task No_time_gives_unknown_and_5()
-    {
-        var run = await KvRun.Of("history", "check", "--timeout", "1ms", Vector("kv/c10-ok.txt"));
-
-        run.Code.Should().Be(ExitCode.Unknown);
-        run.Out.Should().EndWith("\tunknown\n");
-    }
-
-    [Fact]
     public async Task A_file_that_is_missing_ends_with_66_and_the_others_are_still_judged()
     {
         var good = Recorded(stale: false);

@@ -63,7 +63,14 @@ internal sealed class FakeNode(uint id) : IAsyncDisposable
     {
         foreach (ServerCallContext call in _calls.Keys)
         {
-            call.GetHttpContext().Abort();
+            try
+            {
+                call.GetHttpContext().Abort();
+            }
+            catch (ObjectDisposedException)
+            {
+                // It has just ended by itself.
+            }
         }
     }
 
