@@ -14,6 +14,11 @@ internal static class OpenVerdict
 {
     public static bool HasConverged(SimulatedCluster cluster)
     {
+        if (cluster.Nodes.Any(node => !node.IsUp))
+        {
+            return false;
+        }
+
         ReplicaStatus first = cluster.Nodes[0].Replica!.Describe();
         foreach (SimulatedNode node in cluster.Nodes)
         {

@@ -142,14 +142,26 @@ internal sealed class Simulation
         var last = new OpenClient(context, clients.Count, _seeds.Next(), 0);
         for (int key = 0; key < _settings.Keys; key++)
         {
-            last.QuorumGetNow(key);
-            Demand($"a quorum read of k{key} is done", () => last.IsIdle && last.LastWasDone, 5_000_000);
+            int wanted = key;
+            last.QuorumGetNow(wanted);
+            Demand($"a quorum read of k{key} is done", () => IsDoneOrAskedAgain(last, wanted), 5_000_000);
         }
 
         var dumps = new OpenDumps(_cluster);
         Demand("every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         Demand("nothing is pending", () => _cluster.Nodes.All(node => node.Replica!.PendingCount == 0), 10_000_000);
         OpenVerdict.Check(_recorder.ToHistory(), dumps, context, _faults);
+    }
+
+    /// <summary>A refusal right after the heal is right while the detector still calls the others down: who asks again gets an answer.</summary>
+    private static bool IsDoneOrAskedAgain(OpenClient client, int key)
+    {
+        if (client.IsIdle && !client.LastWasDone)
+        {
+            client.QuorumGetNow(key);
+        }
+
+        return client.IsIdle && client.LastWasDone;
     }
 
     private void Demand(string what, Func<bool> condition, long withinUs)
