@@ -158,6 +158,7 @@ internal sealed class OpenEngine
             if (write.DeadlineMs <= _clock.NowMs)
             {
                 _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "Too few replicas confirmed the write in time; it is here and will spread.");
+                _requests.NoteUnresolved(operation);
                 _writes.Remove(operation);
             }
         }
@@ -314,6 +315,12 @@ internal sealed class OpenEngine
         ref PendingOpenWrite write = ref _writes.Find(earlier);
         if (System.Runtime.CompilerServices.Unsafe.IsNullRef(ref write))
         {
+            if (_requests.IsUnresolved(earlier))
+            {
+                _completions.Unknown(operation.Handle, RefusalCode.DeadlineExceeded, "The first attempt ran out of time before enough replicas had confirmed it; it is here and will spread.");
+                return;
+            }
+
             _completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1 });
             return;
         }

@@ -12,6 +12,20 @@ internal sealed class OpenRequests
     private readonly Dictionary<(ulong Session, ulong Sequence), ulong> _operations = [];
     private readonly Queue<(ulong Session, ulong Sequence)> _order = new();
 
+    /// <summary>Remembered writes whose deadline passed before enough replicas had confirmed them.</summary>
+    private readonly HashSet<ulong> _unresolved = [];
+
+    /// <summary>The write was answered "unknown": a retry must not claim more.</summary>
+    public void NoteUnresolved(ulong pending)
+    {
+        if (_operations.ContainsValue(pending))
+        {
+            _unresolved.Add(pending);
+        }
+    }
+
+    public bool IsUnresolved(ulong pending) => _unresolved.Contains(pending);
+
     public bool TryRepeat(in ClientOperation operation, out ulong pending)
     {
         pending = 0;
@@ -27,7 +41,10 @@ internal sealed class OpenRequests
 
         if (_order.Count == Capacity)
         {
-            _operations.Remove(_order.Dequeue());
+            if (_operations.Remove(_order.Dequeue(), out ulong forgotten))
+            {
+                _unresolved.Remove(forgotten);
+            }
         }
 
         (ulong, ulong) id = (operation.Request.Session, operation.Request.Sequence);
