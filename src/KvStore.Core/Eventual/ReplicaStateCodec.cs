@@ -78,6 +78,7 @@ internal static class ReplicaStateCodec
             state.Peers.Set(new NodeId((uint)node), ShardClock.Decode(ref input));
         }
 
-        state.Peers.Everywhere = state.Peers.ComputeEverywhere();
+        // What all peers have is not computed here: an entry that is restored after this, though the clocks read here cover it, would never be fresh again and so never be forgotten.
+        state.Peers.Everywhere = new ShardClock();
     }
 }

@@ -42,6 +42,7 @@ public sealed class RandomHistories
 
     [Theory]
     [InlineData(1109635436)]
+    [InlineData(1083896016)]
     public void Histories_that_failed_once_pass(int seed) => Run(seed, SmallPages, crashes: true, wipes: false).CheckConverged();
 
     [Theory]
