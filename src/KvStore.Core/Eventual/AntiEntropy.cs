@@ -23,6 +23,10 @@ public sealed class PagePlan
 
     public IReadOnlyList<Key> Keys { get; }
 
+    /// <summary>The plan for its first keys only, when not all records fit into memory at one time: the asker pulls the rest next.</summary>
+    public PagePlan FirstKeys(int count)
+        => count >= Keys.Count ? this : new PagePlan(PullAnswer.More, Asker, Instant, [.. Keys.Take(count)], [.. Dots.Take(count)]);
+
     internal IReadOnlyList<Dot[]> Dots { get; }
 
     internal ActorId Asker { get; }

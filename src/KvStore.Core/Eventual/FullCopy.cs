@@ -63,6 +63,17 @@ public sealed class FullCopy
         IsRunning = true;
     }
 
+    /// <summary>
+    /// No answer came. A whole replica forgets that it wanted a copy, so that it serves one to others again: whom it had asked may itself be recovering now, and wait for this one. The next pull finds out anew.
+    /// </summary>
+    public void GiveUpHope()
+    {
+        if (!_state.Recovering)
+        {
+            Clear();
+        }
+    }
+
     /// <summary>Asks for the next range. To be repeated when no answer comes.</summary>
     public void EncodeRequest(IBufferWriter<byte> output)
     {

@@ -11,6 +11,9 @@ internal sealed class DottedJournal(IReplicaStorage storage, ViewState view)
 {
     private readonly Queue<(LogPosition Position, ulong Number)> _appended = new();
 
+    /// <summary>Told of every change of a record, in the turn in which it is made.</summary>
+    public Action<DottedChange>? Changed { get; set; }
+
     /// <summary>The running number up to which everything is durable.</summary>
     public ulong Durable { get; private set; }
 
@@ -20,6 +23,7 @@ internal sealed class DottedJournal(IReplicaStorage storage, ViewState view)
     {
         Append(change.Number, change.LogRecord, urgency);
         PutIntoView(change);
+        Changed?.Invoke(change);
     }
 
     public void Persist(in DottedMark mark) => Append(mark.Number, mark.LogRecord, SyncUrgency.Now);

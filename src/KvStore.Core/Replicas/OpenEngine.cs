@@ -57,6 +57,7 @@ internal sealed class OpenEngine
         _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), [.. descriptor.Peers.Select(place => place.Node)], DottedOptions.Default);
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, options, _dotted, _journal, storage, transport, loader);
+        _journal.Changed = _healing.OnChanged;
         _reads = new OpenReads(descriptor, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
@@ -18,12 +19,21 @@ internal sealed class OpenHealing(
 {
     private const int CopyPageRecords = 2_000;
 
+    /// <summary>Records that the answer to a pull loads from disk together.</summary>
+    private const int RecordsLoadedAtOnce = 64;
+
     /// <summary>
     /// A clock is told again after so many rounds without news: the last telling may have been lost, and who missed it would keep dot keys for this replica for ever.
     /// </summary>
     private const int QuietRounds = 20;
 
     private readonly ResidentKeys _resident = new(storage, loader);
+
+    /// <summary>The own records of the range that waits to be joined, as they were read.</summary>
+    private readonly SortedDictionary<Key, ReadOnlyMemory<byte>> _ownRecords = [];
+
+    /// <summary>What was written there since the page came; it is newer. Empty: removed.</summary>
+    private readonly Dictionary<Key, ReadOnlyMemory<byte>> _written = [];
     private readonly ArrayBufferWriter<byte> _message = new(4_096);
     private NodeId _pullingFrom;
     private int _pullTicks;
@@ -39,7 +49,7 @@ internal sealed class OpenHealing(
         switch (kind)
         {
             case DottedMessageKind.Pull:
-                AnswerPull(from, PullMessage.Decode(payload));
+                AnswerPull(from, PullMessage.Decode(payload), RecordsLoadedAtOnce);
                 break;
             case DottedMessageKind.PullPage:
                 if (from == _pullingFrom && !_busy && PullPage.Decode(payload) is var page && dotted.AntiEntropy.Accepts(page))
@@ -81,6 +91,15 @@ internal sealed class OpenHealing(
         }
     }
 
+    /// <summary>The replica has changed a record.</summary>
+    public void OnChanged(DottedChange change)
+    {
+        if (dotted.FullCopy.Waiting is { } page && page.Contains(change.Key))
+        {
+            _written[Key.CopyOf(change.Key.Span)] = change.Removes ? default : change.StoredRecord;
+        }
+    }
+
     public void OnReachabilityChanged() => _advertiseTicks = 0;
 
     public void OnTick()
@@ -89,6 +108,7 @@ internal sealed class OpenHealing(
         {
             // No answer: whoever advertises next is asked instead. A running copy goes on with the same source or begins anew with another.
             _pullingFrom = default;
+            dotted.FullCopy.GiveUpHope();
         }
 
         if (--_advertiseTicks > 0)
@@ -143,51 +163,57 @@ internal sealed class OpenHealing(
         transport.Send(descriptor.Shard, _pullingFrom, copying ? DottedMessageKind.FullCopyRequest : DottedMessageKind.Pull, _message.WrittenSpan);
     }
 
-    private void AnswerPull(NodeId from, PullMessage pull)
+    /// <param name="from">Who asked.</param>
+    /// <param name="pull">The question.</param>
+    /// <param name="toLoad">At most so many records are loaded before the page is built. Each further attempt loads fewer, because in a small table the later ones evict the first.</param>
+    private void AnswerPull(NodeId from, PullMessage pull, int toLoad)
     {
         PagePlan plan = dotted.AntiEntropy.Plan(pull);
-        bool resident = true;
-        foreach (Key key in plan.Keys)
-        {
-            resident &= storage.Find(RecordSpace.Data, key.Span, out _) != RecordLookup.NotResident;
-        }
-
-        if (!resident)
+        int resident = _resident.CountLeading(plan.Keys);
+        if (resident == 0 && plan.Keys.Count > 0)
         {
             // Plan anew when the records are there: a plan is valid only for the instant at which it was made.
-            _resident.Ensure(plan.Keys, () => AnswerPull(from, pull));
+            _resident.Load([.. plan.Keys.Take(toLoad)], () => AnswerPull(from, pull, Math.Max(1, toLoad / 4)));
             return;
         }
 
         _message.ResetWrittenCount();
-        dotted.AntiEntropy.Build(plan, journal.FindResident, _message);
+        dotted.AntiEntropy.Build(plan.FirstKeys(resident), journal.FindResident, _message);
         transport.Send(descriptor.Shard, from, DottedMessageKind.PullPage, _message.WrittenSpan);
     }
 
     private void TakePage(PullPage page)
     {
-        if (!dotted.AntiEntropy.Accepts(page))
-        {
-            // A late answer to an earlier incarnation of this node.
-            return;
-        }
-
         _busy = true;
-        _resident.Ensure([.. page.Keys.Select(pulled => pulled.Key)], () =>
+        TakeKeys(page, 0);
+    }
+
+    /// <summary>Joins the page key by key, each with all its dots, so that one record in memory at a time is enough.</summary>
+    private void TakeKeys(PullPage page, int next)
+    {
+        for (; next < page.Keys.Count; next++)
         {
-            _busy = false;
-            foreach (DottedChange change in dotted.AntiEntropy.Apply(page, journal.FindResident))
+            PulledKey pulled = page.Keys[next];
+            if (!journal.TryFind(pulled.Key.Span, out _))
+            {
+                int waiting = next;
+                loader.Load(RecordSpace.Data, pulled.Key.Span, () => TakeKeys(page, waiting));
+                return;
+            }
+
+            foreach (DottedChange change in dotted.AntiEntropy.Apply(page with { Keys = [pulled] }, journal.FindResident))
             {
                 journal.Persist(change, SyncUrgency.Lazy);
             }
+        }
 
-            if (dotted.FullCopy.TryFinish() is { } mark)
-            {
-                journal.Persist(mark);
-            }
+        _busy = false;
+        if (dotted.FullCopy.TryFinish() is { } mark)
+        {
+            journal.Persist(mark);
+        }
 
-            Continue(page.Answer);
-        });
+        Continue(page.Answer);
     }
 
     private void Continue(PullAnswer answer)
@@ -250,7 +276,8 @@ internal sealed class OpenHealing(
         {
             case CopyOffer.Accepted:
                 _busy = true;
-                GatherOwnKeys(page, page.Request.After, []);
+                Forget();
+                GatherOwnRecords(page, page.Request.After);
                 break;
             case CopyOffer.SourceWentBack:
                 BeginCopy();
@@ -260,8 +287,8 @@ internal sealed class OpenHealing(
         }
     }
 
-    /// <summary>Reads the own keys of the page's range, then joins the page.</summary>
-    private void GatherOwnKeys(FullCopyPage page, ReadOnlyMemory<byte> after, List<Key> own)
+    /// <summary>Reads the own records of the page's range, then joins the page. They are kept as they were read, so that a small table need not hold the whole range at one time.</summary>
+    private void GatherOwnRecords(FullCopyPage page, ReadOnlyMemory<byte> after)
     {
         loader.Scan(RecordSpace.Data, default, after, CopyPageRecords, options.ScanPageBytes, scanned =>
         {
@@ -272,57 +299,58 @@ internal sealed class OpenHealing(
                 beyond |= !page.Contains(key);
                 if (!beyond)
                 {
-                    own.Add(key);
+                    _ownRecords[key] = record.Record;
                 }
             }
 
             if (scanned.More && !beyond)
             {
-                GatherOwnKeys(page, scanned.Records[^1].Key, own);
+                GatherOwnRecords(page, scanned.Records[^1].Key);
             }
             else
             {
-                JoinCopy(page, own);
+                JoinCopy(page);
             }
         });
     }
 
-    private void JoinCopy(FullCopyPage page, List<Key> own)
+    private void JoinCopy(FullCopyPage page)
     {
         if (GaveUp(page))
         {
             return;
         }
 
-        _resident.Ensure(dotted.FullCopy.KeysToJoin(own), () =>
+        _busy = false;
+        (List<DottedChange> changes, DottedMark? mark) = dotted.FullCopy.Join(dotted.FullCopy.KeysToJoin(_ownRecords.Keys), FindOwn);
+        Forget();
+        foreach (DottedChange change in changes)
         {
-            if (GaveUp(page))
-            {
-                return;
-            }
+            journal.Persist(change, SyncUrgency.Lazy);
+        }
 
-            IReadOnlyCollection<Key> keys = dotted.FullCopy.KeysToJoin(own);
-            if (keys.Any(key => storage.Find(RecordSpace.Data, key.Span, out _) == RecordLookup.NotResident))
-            {
-                // Written meanwhile and not resident: look again.
-                JoinCopy(page, own);
-                return;
-            }
+        if (mark is { } adopted)
+        {
+            journal.Persist(adopted);
+        }
 
-            _busy = false;
-            (List<DottedChange> changes, DottedMark? mark) = dotted.FullCopy.Join(keys, journal.FindResident);
-            foreach (DottedChange change in changes)
-            {
-                journal.Persist(change, SyncUrgency.Lazy);
-            }
+        Ask();
+    }
 
-            if (mark is { } adopted)
-            {
-                journal.Persist(adopted);
-            }
+    private DottedObject FindOwn(Key key)
+    {
+        if (!_written.TryGetValue(key, out ReadOnlyMemory<byte> record) && !_ownRecords.TryGetValue(key, out record))
+        {
+            return DottedObject.Empty;
+        }
 
-            Ask();
-        });
+        return record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
+    }
+
+    private void Forget()
+    {
+        _ownRecords.Clear();
+        _written.Clear();
     }
 
     /// <summary>While the disk was read, this replica may have given its own copy up to serve another's.</summary>
@@ -333,6 +361,7 @@ internal sealed class OpenHealing(
             return false;
         }
 
+        Forget();
         _busy = false;
         _pullingFrom = default;
         return true;

@@ -2,42 +2,34 @@ using KvStore.Core.Identity;
 
 namespace KvStore.Core.Replicas;
 
-/// <summary>Brings a set of records into memory before a step that needs all of them at one instant.</summary>
+/// <summary>Brings records of several keys into memory. In a small table the later ones may evict the first, so whoever asked looks again and takes what is there.</summary>
 internal sealed class ResidentKeys(IReplicaStorage storage, RecordLoader loader)
 {
-    /// <summary>Runs <paramref name="then"/> in a turn in which every key is resident: at once, or after the disk has answered.</summary>
-    public void Ensure(IReadOnlyCollection<Key> keys, Action then)
+    /// <summary>How many of the first keys are resident now.</summary>
+    public int CountLeading(IReadOnlyList<Key> keys)
     {
-        int missing = 0;
-        foreach (Key key in keys)
+        int resident = 0;
+        while (resident < keys.Count && storage.Find(RecordSpace.Data, keys[resident].Span, out _) != RecordLookup.NotResident)
         {
-            if (storage.Find(RecordSpace.Data, key.Span, out _) == RecordLookup.NotResident)
-            {
-                missing++;
-            }
+            resident++;
         }
 
-        if (missing == 0)
-        {
-            then();
-            return;
-        }
+        return resident;
+    }
 
-        void OnOne()
+    /// <summary>Loads them, at least one, the first one last; then runs <paramref name="then"/>.</summary>
+    public void Load(IReadOnlyList<Key> keys, Action then)
+    {
+        int missing = keys.Count;
+        for (int i = keys.Count - 1; i >= 0; i--)
         {
-            if (--missing == 0)
+            loader.Load(RecordSpace.Data, keys[i].Span, () =>
             {
-                // Another record may have been evicted meanwhile: look again at all.
-                Ensure(keys, then);
-            }
-        }
-
-        foreach (Key key in keys)
-        {
-            if (storage.Find(RecordSpace.Data, key.Span, out _) == RecordLookup.NotResident)
-            {
-                loader.Load(RecordSpace.Data, key.Span, OnOne);
-            }
+                if (--missing == 0)
+                {
+                    then();
+                }
+            });
         }
     }
 }

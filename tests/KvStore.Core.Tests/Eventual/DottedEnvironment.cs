@@ -101,6 +101,11 @@ internal sealed class DottedEnvironment
         {
             foreach (DottedNode node in Nodes)
             {
+                node.Replica.FullCopy.GiveUpHope();
+            }
+
+            foreach (DottedNode node in Nodes)
+            {
                 if (node.Replica.IsRecovering)
                 {
                     ContinueCopy(node);

@@ -47,6 +47,7 @@ public sealed class RandomHistories
 
     [Theory]
     [InlineData(336473488)]
+    [InlineData(58328243)]
     public void Histories_with_a_small_index_that_failed_once_pass(int seed)
         => Run(seed, new DottedOptions { MaxIndexedDots = 5, MaxPageDots = 2 }, crashes: true, wipes: false).CheckConverged();
 

@@ -46,9 +46,7 @@ internal sealed record ScenarioSettings
         bool tight = random.Next(2) == 0;
         int keys = random.Next(2, 7);
         int maxValueBytes = random.Next(4) == 0 ? 4_000 : 200;
-
-        // Healing needs the keys of one page in memory at one time: below that it would wait for ever.
-        int tableBytes = open ? keys * ((4 * maxValueBytes) + 500) : random.Next(0, 4_000);
+        int tableBytes = random.Next(0, 4_000);
         bool hurried = random.Next(2) == 0;
         return new ScenarioSettings
         {
