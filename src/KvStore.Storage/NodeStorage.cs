@@ -33,6 +33,7 @@ public sealed class NodeStorage : IDisposable
         _options = options;
         _directory = directory;
         _lock = directoryLock;
+        DirectoryId = stamp.DirectoryId;
         Incarnation = stamp.Incarnation;
         WasCleanShutdown = wasClosed;
         _records = recovered.Records;
@@ -56,6 +57,14 @@ public sealed class NodeStorage : IDisposable
         Log.Writer.WantsViewFlush = Flusher.Request;
         Log.Writer.MadeDurable = Writer.WakeIfWaiting;
     }
+
+    /// <summary>Drawn at random when the data directory was made: another directory of the same node has another one. Never zero.</summary>
+    public ulong DirectoryId { get; }
+
+    /// <summary>
+    /// How many batches of the log are durable, over the whole life of the data directory. It never goes back, unless an older copy of the directory takes its place. From any thread.
+    /// </summary>
+    public ulong DurableBatch => Log.Writer.DurableBatch;
 
     /// <summary>How often this data directory was opened, this time included.</summary>
     public ulong Incarnation { get; }
@@ -157,6 +166,13 @@ public sealed class NodeStorage : IDisposable
         return loop;
     }
 
+    /// <summary>Reads a small file beside the log; null if there is none.</summary>
+    public byte[]? ReadNote(string name, int maxBytes) => SmallFile.Read(_directory, name, maxBytes);
+
+    /// <summary>Replaces a small file beside the log in one step; it is durable on return. Blocks: not for a shard loop.</summary>
+    /// <exception cref="IOException">The disk refused it; the old file is still there.</exception>
+    public void WriteNote(string name, ReadOnlySpan<byte> bytes) => SmallFile.Replace(_directory, name, bytes);
+
     /// <summary>Asks for a flush of the view, after which <see cref="IReplicaStorage.DurablePosition"/> has advanced.</summary>
     public void RequestFlush() => Flusher.Request();
 
@@ -228,7 +244,7 @@ public sealed class NodeStorage : IDisposable
         }
         else
         {
-            stamp = new DataStamp(options.ClusterId, options.NodeId, 0, false, 0, 0);
+            stamp = new DataStamp(options.ClusterId, options.NodeId, (ulong)Random.Shared.NextInt64(1, long.MaxValue), 0, false, 0, 0);
         }
 
         var wasClosed = stamp.WasClosed;

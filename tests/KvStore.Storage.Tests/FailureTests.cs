@@ -85,7 +85,7 @@ public sealed class FailureTests
         var bytes = File.ReadAllBytes(stamp);
         bytes[8]++;
         File.WriteAllBytes(stamp, bytes);
-        Opening(bench.Options).Should().Throw<StorageRefusedException>().WithMessage("*format version 2, and this program knows version 1*");
+        Opening(bench.Options).Should().Throw<StorageRefusedException>().WithMessage("*format version 3, and this program knows version 2*");
         bytes[8]--;
         File.WriteAllBytes(stamp, bytes);
         bench.Open();

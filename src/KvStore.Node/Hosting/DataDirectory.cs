@@ -1,17 +1,19 @@
 using KvStore.Core.Identity;
+using KvStore.Node.Peers;
 using KvStore.Storage;
 using KvStore.Storage.Log;
 
 namespace KvStore.Node.Hosting;
 
-/// <summary>Opens the node's storage, and turns what can be wrong with it into one sentence and an exit code.</summary>
+/// <summary>Opens the node's storage and what it knows of its peers, and turns what can be wrong with it into one sentence and an exit code.</summary>
 internal static class DataDirectory
 {
-    public static NodeStorage Open(NodeOptions options)
+    public static NodeStorage Open(NodeOptions options, out KnownDirectories known)
     {
+        NodeStorage? storage = null;
         try
         {
-            return NodeStorage.Open(new StorageOptions
+            storage = NodeStorage.Open(new StorageOptions
             {
                 Directory = options.Engine == StorageEngine.Memory ? null : options.DataDirectory,
                 ClusterId = options.ClusterId,
@@ -22,9 +24,12 @@ internal static class DataDirectory
                 TableBytes = options.TableBytes,
                 LowSpaceBytes = options.LowSpaceBytes,
             });
+            known = new KnownDirectories(storage);
+            return storage;
         }
         catch (StorageRefusedException refused)
         {
+            storage?.Abandon();
             throw new NodeFailureException(refused.IsInUse ? ExitCodes.Temporary : ExitCodes.DataDirectory, refused.Message, refused);
         }
         catch (LogCorruptException corrupt)

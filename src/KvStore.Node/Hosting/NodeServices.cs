@@ -36,13 +36,18 @@ public sealed class NodeServices
     private readonly KeyspaceAdmin _keyspaces;
     private readonly OperationExecutor _executor;
 
-    private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, NodeStorage storage)
+    private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, NodeStorage storage, KnownDirectories known)
     {
         _options = options;
         _lifetime = lifetime;
         _storage = storage;
         var self = new NodeId(options.NodeId);
-        Identity = new PeerIdentity(options.ClusterId, self, storage.Incarnation);
+        Identity = new PeerIdentity(options.ClusterId, self, storage.Incarnation)
+        {
+            Directory = storage.DirectoryId,
+            DurableBatch = () => storage.DurableBatch,
+            Known = known,
+        };
         Faults = new LinkFaults(options.FaultSeed);
         PeerMeshOptions connection = new();
         Mesh = new PeerMesh(Identity, OnFrame, Faults, connection, options.Time, loggers.CreateLogger<PeerMesh>());
@@ -82,7 +87,8 @@ public sealed class NodeServices
     public static Task<NodeServices> OpenAsync(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
-        return Task.FromResult(new NodeServices(options, lifetime, loggers, DataDirectory.Open(options)));
+        NodeStorage storage = DataDirectory.Open(options, out KnownDirectories known);
+        return Task.FromResult(new NodeServices(options, lifetime, loggers, storage, known));
     }
 
     public void Register(IServiceCollection services)

@@ -16,6 +16,9 @@ internal static class Handshake
         ProtocolVersion = KvLimits.ProtocolVersion,
         Lane = lane,
         ToNode = to.Value,
+        Directory = self.Directory,
+        Boot = self.Boot,
+        DurableBatch = self.DurableBatch(),
     };
 
     /// <summary>The node that says hello, when it may come in.</summary>
@@ -27,7 +30,8 @@ internal static class Handshake
             throw new RpcException(new Status(StatusCode.FailedPrecondition, sentence));
         }
 
-        return new NodeId(hello!.Node);
+        var node = new NodeId(hello!.Node);
+        return self.Known.Refusal(node, hello) is { } stranger ? throw new RpcException(new Status(StatusCode.FailedPrecondition, stranger)) : node;
     }
 
     private static string? Refusal(Hello? hello, PeerIdentity self, Func<NodeId, bool> isMember) => hello switch

@@ -79,6 +79,7 @@ internal sealed class HeartbeatPeer
                 return;
             }
 
+            _context.Identity.Known.Heard(Peer.Node, beat.DurableBatch);
             _heardSequence = beat.Sequence;
             _heardMs = now;
             _pulse.Beat(now);
@@ -154,6 +155,7 @@ internal sealed class HeartbeatPeer
                 Sequence = _sequence,
                 EchoSequence = _heardSequence,
                 EchoAgeUs = _heardSequence == 0 ? 0 : (ulong)(Math.Max(0, now - _heardMs) * 1_000),
+                DurableBatch = _context.Identity.DurableBatch(),
                 WallMs = (ulong)_context.Time.GetUtcNow().ToUnixTimeMilliseconds(),
             };
             beat.Hears.AddRange(hears);

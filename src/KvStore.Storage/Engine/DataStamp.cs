@@ -8,32 +8,17 @@ namespace KvStore.Storage.Engine;
 /// <summary>
 /// The small file that says whose data directory this is, how often it was opened, and which segments of the log must exist. It is replaced in one step, never written in place.
 /// </summary>
-internal sealed record DataStamp(string Cluster, NodeId Node, ulong Incarnation, bool WasClosed, ulong FirstSegment, ulong LastSegment)
+/// <param name="DirectoryId">Drawn at random when the directory was made: tells it from another one of the same node.</param>
+internal sealed record DataStamp(string Cluster, NodeId Node, ulong DirectoryId, ulong Incarnation, bool WasClosed, ulong FirstSegment, ulong LastSegment)
 {
     public const string FileName = "node.stamp";
-    public const int FormatVersion = 1;
+    public const int FormatVersion = 2;
     public const int MaxClusterBytes = 256;
 
-    private const string TemporaryName = "node.stamp.new";
     private const ulong Magic = 0x504D_4154_5353_564B;
-    private const int FixedBytes = 48;
+    private const int FixedBytes = 56;
 
-    public void Save(ILogDirectory directory)
-    {
-        var bytes = Encode();
-        if (directory.List().Contains(TemporaryName))
-        {
-            directory.Delete(TemporaryName);
-        }
-
-        using (var file = directory.Create(TemporaryName, bytes.Length))
-        {
-            file.Write(0, bytes);
-            file.Sync();
-        }
-
-        directory.Rename(TemporaryName, FileName);
-    }
+    public void Save(ILogDirectory directory) => SmallFile.Replace(directory, FileName, Encode());
 
     /// <summary>Reads the stamp of a directory that has one.</summary>
     /// <exception cref="StorageRefusedException">It is damaged, or of another format, cluster or node.</exception>
@@ -70,6 +55,7 @@ internal sealed record DataStamp(string Cluster, NodeId Node, ulong Incarnation,
         BinaryPrimitives.WriteUInt64LittleEndian(span[32..], LastSegment);
         BinaryPrimitives.WriteInt32LittleEndian(span[40..], WasClosed ? 1 : 0);
         BinaryPrimitives.WriteInt32LittleEndian(span[44..], name.Length);
+        BinaryPrimitives.WriteUInt64LittleEndian(span[48..], DirectoryId);
         name.CopyTo(span[FixedBytes..]);
         BinaryPrimitives.WriteUInt32LittleEndian(span[^4..], Crc32C.Of(0, span[..^4]));
         return bytes;
@@ -99,6 +85,7 @@ internal sealed record DataStamp(string Cluster, NodeId Node, ulong Incarnation,
         return new DataStamp(
             Encoding.UTF8.GetString(bytes[FixedBytes..^4]),
             new NodeId(BinaryPrimitives.ReadUInt32LittleEndian(bytes[12..])),
+            BinaryPrimitives.ReadUInt64LittleEndian(bytes[48..]),
             BinaryPrimitives.ReadUInt64LittleEndian(bytes[16..]),
             BinaryPrimitives.ReadInt32LittleEndian(bytes[40..]) != 0,
             BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]),

@@ -26,6 +26,7 @@ internal sealed class LogWriter : ScheduledWork
     private byte[] _staging = new byte[64 * 1024];
     private int _staged;
     private ulong _batch;
+    private ulong _durableBatch;
     private bool _markWritten;
     private bool _carriedWritten;
     private bool _unsynced;
@@ -47,9 +48,13 @@ internal sealed class LogWriter : ScheduledWork
         _time = scheduler.Time;
         _retainedBytes = setup.RetainedBytes;
         _batch = setup.Recovered.LastBatch;
+        _durableBatch = _batch;
     }
 
     public long Syncs => Interlocked.Read(ref _syncs);
+
+    /// <summary>The number of the last batch that is known to be durable.</summary>
+    public ulong DurableBatch => Volatile.Read(ref _durableBatch);
 
     public long BytesWritten => Interlocked.Read(ref _bytes);
 
@@ -112,6 +117,7 @@ internal sealed class LogWriter : ScheduledWork
 
         Sync();
         EndBatch();
+        Volatile.Write(ref _durableBatch, _batch);
         Report();
         if (_segments.RetainedBytes > _retainedBytes)
         {

@@ -126,7 +126,7 @@ public sealed class RestartTests(SmallTables nodes, ITestOutputHelper output) : 
     }
 
     [Fact]
-    public async Task A_node_whose_data_was_wiped_serves_nothing_wrong_and_the_others_go_on()
+    public async Task Scenario_32_a_node_whose_data_was_wiped_is_let_in_by_nobody_serves_nothing_wrong_and_the_others_go_on()
     {
         const uint Wiped = 3;
 
@@ -143,6 +143,9 @@ public sealed class RestartTests(SmallTables nodes, ITestOutputHelper output) : 
         await cluster.KillAsync(Wiped);
         Directory.Delete(cluster.Node(Wiped).DataDirectory, recursive: true);
         await cluster.RestartAsync(Wiped);
+        await cluster.WaitUntilAsync(
+            "the wiped node is refused",
+            () => Task.FromResult(nodes.Log.ToString().Contains($"Node {Wiped} is known with the data directory", StringComparison.Ordinal)));
         foreach (string name in (string[])["ordered", "open"])
         {
             (await cluster.Client.Keyspace(name).GetAsync<string>("k"))!.Value.Should().Be("kept");

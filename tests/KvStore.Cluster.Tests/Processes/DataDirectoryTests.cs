@@ -72,10 +72,10 @@ public sealed class DataDirectoryTests : IDisposable
         string stamp = Path.Combine(_directory, "log", "node.stamp");
         byte[] ours = await File.ReadAllBytesAsync(stamp, Cancellation);
         byte[] newer = [.. ours];
-        BinaryPrimitives.WriteInt32LittleEndian(newer.AsSpan(8), 2);
+        BinaryPrimitives.WriteInt32LittleEndian(newer.AsSpan(8), 3);
         await File.WriteAllBytesAsync(stamp, newer, Cancellation);
 
-        await RefusedAsync(NodeProcess.Flags(_directory, _port), ExitCodes.DataDirectory, $"The data directory {_directory} has format version 2, and this program knows version 1: *");
+        await RefusedAsync(NodeProcess.Flags(_directory, _port), ExitCodes.DataDirectory, $"The data directory {_directory} has format version 3, and this program knows version 2: *");
 
         await File.WriteAllBytesAsync(stamp, ours, Cancellation);
         await EverythingIsThereAsync();
