@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Numerics;
-using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 
