@@ -15,21 +15,8 @@ internal sealed class Election(RaftState state)
     /// <summary>Why a replica must not campaign now, even if it hears no leader.</summary>
     public bool MayCampaign => state.Members.IsVoter(state.Self) && state.Installing is null && !HasUnappliedConfiguration;
 
-    private bool HasUnappliedConfiguration
-    {
-        get
-        {
-            foreach (ref readonly Entry entry in state.Log.Slice(LogIndex.Max(state.Applied.Next, state.Log.FirstIndex), state.Commit).Span)
-            {
-                if (entry.Kind == EntryKind.Configuration)
-                {
-                    return true;
-                }
-            }
-
-            return false;
-        }
-    }
+    /// <summary>A replica that is to apply a configuration doesn't know yet who decides an election.</summary>
+    private bool HasUnappliedConfiguration => state.LastConfigurationIn(state.Applied.Next, state.Commit) > LogIndex.Zero;
 
     public IEnumerable<ReplicaId> Granted => _answers.Where(answer => answer.Value).Select(answer => answer.Key);
 

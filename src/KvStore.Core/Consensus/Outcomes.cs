@@ -20,6 +20,15 @@ public enum ProposeResult : byte
 
     /// <summary>Nothing was done: too many uncommitted bytes, or leadership is being handed over. Worth trying again here soon.</summary>
     Overloaded = 3,
+
+    /// <summary>Nothing was done: an earlier change isn't applied yet, the group is joint, or a new leader has committed nothing of its own term yet. Worth trying again here soon.</summary>
+    ChangePending = 4,
+
+    /// <summary>Nothing was done: the target is what is there already, is joint, or makes a voter of a replica that isn't even a learner.</summary>
+    InvalidTarget = 5,
+
+    /// <summary>Nothing was done: a learner that shall become a voter is silent or lacks too much. Worth trying again later.</summary>
+    LearnerBehind = 6,
 }
 
 public enum ReadResult : byte

@@ -18,13 +18,13 @@ public enum ProgressState : byte
 /// <summary>
 /// What the leader knows of one member. Invariants: 1. Match &lt; Next; 2. Match never decreases within a leadership; 3. in flight only in Replicate.
 /// </summary>
-internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoingVoter, RaftOptions options)
+internal sealed class Progress(ReplicaId id, RaftOptions options)
 {
     public ReplicaId Id { get; } = id;
 
-    public bool IsIncomingVoter { get; } = isIncomingVoter;
+    public bool IsIncomingVoter { get; private set; }
 
-    public bool IsOutgoingVoter { get; } = isOutgoingVoter;
+    public bool IsOutgoingVoter { get; private set; }
 
     public bool IsVoter => IsIncomingVoter || IsOutgoingVoter;
 
@@ -49,6 +49,9 @@ internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoi
     /// <summary>The tick at which the last message of this term came. Zero: none yet.</summary>
     public ulong HeardAtTick { get; set; }
 
+    /// <summary>The tick at which it became a voter: a leader gives it time to be heard before it misses it.</summary>
+    public ulong VoterSinceTick { get; private set; }
+
     /// <summary>The newest read round the member has confirmed.</summary>
     public ulong ConfirmedRound { get; set; }
 
@@ -66,6 +69,18 @@ internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoi
         ProgressState.Replicate => Inflights.IsFull,
         _ => true,
     };
+
+    /// <summary>Its part in the configuration in force.</summary>
+    public void TakePart(bool incomingVoter, bool outgoingVoter, ulong tick)
+    {
+        if (!IsVoter && (incomingVoter || outgoingVoter))
+        {
+            VoterSinceTick = tick;
+        }
+
+        IsIncomingVoter = incomingVoter;
+        IsOutgoingVoter = outgoingVoter;
+    }
 
     /// <summary>A new leadership begins: nothing is known of the member.</summary>
     public void Reset(LogIndex match, LogIndex next)

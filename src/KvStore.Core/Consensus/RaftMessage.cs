@@ -19,6 +19,9 @@ public enum RaftMessageKind : byte
     TimeoutNow = 11,
     ReadIndex = 12,
     ReadIndexResponse = 13,
+
+    /// <summary>The receiver was removed from the group for good. For the host, never for <see cref="RaftNode.Step"/>.</summary>
+    Removed = 14,
 }
 
 /// <summary>

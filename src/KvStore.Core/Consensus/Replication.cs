@@ -116,19 +116,29 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         member.ProbeOut = true;
     }
 
+    /// <summary>
+    /// A configuration is in force: whoever it doesn't name is told a last time what is committed, so that it can learn of its removal, and no snapshot is sent to it.
+    /// </summary>
+    public void Dismiss()
+    {
+        foreach (Progress member in progress.Members)
+        {
+            if (member.Id != state.Self && !state.Members.IsMember(member.Id))
+            {
+                SendHeartbeat(member, round: 0);
+                state.Out.Snapshots.Remove(member.Id);
+            }
+        }
+    }
+
     public void SendHeartbeats(ulong round)
     {
         foreach (Progress member in progress.Members)
         {
-            if (member.Id == state.Self)
+            if (member.Id != state.Self)
             {
-                continue;
+                SendHeartbeat(member, round);
             }
-
-            // Never above what the follower is known to have: it may hold something else there.
-            ref RaftMessage message = ref state.SendNow(RaftMessageKind.Heartbeat, member.Id);
-            message.Commit = LogIndex.Min(state.Commit, member.Match);
-            message.Round = round;
         }
     }
 
@@ -147,6 +157,14 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
                 FlushTo(member);
             }
         }
+    }
+
+    private void SendHeartbeat(Progress member, ulong round)
+    {
+        // Never above what the follower is known to have: it may hold something else there.
+        ref RaftMessage message = ref state.SendNow(RaftMessageKind.Heartbeat, member.Id);
+        message.Commit = LogIndex.Min(state.Commit, member.Match);
+        message.Round = round;
     }
 
     private Progress? Heard(ReplicaId from)

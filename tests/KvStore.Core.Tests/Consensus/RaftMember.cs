@@ -119,7 +119,7 @@ internal sealed class RaftMember
             _durableBoundaryTerm = content.Term;
             _durableView = [.. content.Applied];
             Applied = [.. content.Applied];
-            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term);
+            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term, Node.Members);
             return true;
         }
 

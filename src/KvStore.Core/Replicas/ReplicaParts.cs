@@ -1,0 +1,14 @@
+namespace KvStore.Core.Replicas;
+
+/// <summary>What the parts of one replica share, from its construction to its end.</summary>
+internal readonly record struct ReplicaParts(
+    ShardDescriptor Descriptor,
+    ReplicaPlaces Places,
+    ReplicaOptions Options,
+    ReplicaClock Clock,
+    IReplicaStorage Storage,
+    IPeerTransport Transport,
+    KvStateMachine StateMachine,
+    ViewState View,
+    RecordLoader Loader,
+    CompletionSink Completions);
