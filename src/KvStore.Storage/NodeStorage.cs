@@ -231,7 +231,7 @@ public sealed class NodeStorage : IDisposable
         var recovered = new RecoveredLog();
         if (files.Contains(DataStamp.FileName))
         {
-            stamp = DataStamp.Read(directory, options.ClusterId, options.NodeId, place);
+            stamp = DataStamp.Read(directory, options.ClusterId, options.NodeId, options.Generation, place);
             if (stamp.LastSegment > 0)
             {
                 recovered = LogRecovery.Read(directory, identity, stamp);
@@ -244,7 +244,7 @@ public sealed class NodeStorage : IDisposable
         }
         else
         {
-            stamp = new DataStamp(options.ClusterId, options.NodeId, (ulong)Random.Shared.NextInt64(1, long.MaxValue), 0, false, 0, 0);
+            stamp = new DataStamp(options.ClusterId, options.NodeId, (ulong)Random.Shared.NextInt64(1, long.MaxValue), options.Generation, 0, false, 0, 0);
         }
 
         var wasClosed = stamp.WasClosed;

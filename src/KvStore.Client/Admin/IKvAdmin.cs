@@ -27,6 +27,14 @@ public interface IKvAdmin
     /// <param name="cancellationToken">Stops the waiting.</param>
     ValueTask<NodeStatusResponse> NodeStatusAsync(uint node, bool replicas = false, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// A node's data is lost: another one shall take its place under the same id, with an empty data directory and the generation that is returned ("--generation"). Refused while the node is up. The shards
+    /// take the newcomer in by themselves; what only the lost node had is gone.
+    /// </summary>
+    /// <param name="node">The node whose data is lost.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    ValueTask<ReplaceNodeResponse> ReplaceNodeAsync(uint node, CancellationToken cancellationToken = default);
+
     /// <summary>Replaces the faults on the links between a node and the given peers. Only on nodes that run with fault injection enabled.</summary>
     ValueTask<IReadOnlyList<LinkFault>> SetFaultsAsync(uint node, IEnumerable<LinkFault> links, CancellationToken cancellationToken = default);
 

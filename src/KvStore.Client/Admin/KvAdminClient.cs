@@ -11,6 +11,7 @@ namespace KvStore.Client;
 internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : IKvAdmin, IDisposable
 {
     private const string CreateKeyspace = "create keyspace";
+    private const string ReplaceNode = "replace node";
     private const string SetFaults = "set faults";
     private const string HealFaults = "heal faults";
     private const string RefusalTrailer = "kvstore-refusal-bin";
@@ -53,6 +54,14 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
     public ValueTask<NodeStatusResponse> NodeStatusAsync(uint node, bool replicas = false, CancellationToken cancellationToken = default) =>
         AtAsync("node status", node, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).NodeStatusAsync(new() { Replicas = replicas }, call), cancellationToken);
 
+    public async ValueTask<ReplaceNodeResponse> ReplaceNodeAsync(uint node, CancellationToken cancellationToken = default)
+    {
+        KvTopology topology = await client.GetTopologyAsync(cancellationToken).ConfigureAwait(false);
+        KvMember member = MemberOf(topology, node);
+        ReplaceNodeRequest request = new() { Node = node, Generation = member.Generation + 1 };
+        return await AnyAsync(ReplaceNode, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).ReplaceNodeAsync(request, call), cancellationToken).ConfigureAwait(false);
+    }
+
     public async ValueTask<IReadOnlyList<LinkFault>> SetFaultsAsync(uint node, IEnumerable<LinkFault> links, CancellationToken cancellationToken = default)
     {
         SetFaultsRequest request = new();
@@ -84,8 +93,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         }
 
         KvTopology topology = await client.GetTopologyAsync(cancellationToken).ConfigureAwait(false);
-        KvMember member = topology.Members.FirstOrDefault(m => m.Node == node)
-            ?? throw new ArgumentException($"Node {node} is not a member of the cluster; members are {string.Join(", ", topology.Members.Select(m => m.Node))}.", nameof(node));
+        KvMember member = MemberOf(topology, node);
         try
         {
             return await CallAsync(AddressOf(member), call, cancellationToken).ConfigureAwait(false);
@@ -130,6 +138,10 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         return await call(channel, callOptions).ResponseAsync.ConfigureAwait(false);
     }
 
+    private static KvMember MemberOf(KvTopology topology, uint node) =>
+        topology.Members.FirstOrDefault(member => member.Node == node)
+            ?? throw new ArgumentException($"Node {node} is not a member of the cluster; members are {string.Join(", ", topology.Members.Select(member => member.Node))}.", nameof(node));
+
     private Uri AddressOf(KvMember member) => new($"{new Uri(options.Endpoints[0]).Scheme}://{member.Address}");
 
     private static Exception Translate(string what, uint node, int attempts, RpcException failure, CancellationToken cancellationToken)
@@ -153,7 +165,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null;
         bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
         bool open = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected);
-        bool unknown = what is CreateKeyspace or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
+        bool unknown = what is CreateKeyspace or ReplaceNode or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
         string reason = code == KvCode.Unsupported
             ? "what answers does not speak this interface: it is no KvStore node, or one of another protocol version"
             : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;

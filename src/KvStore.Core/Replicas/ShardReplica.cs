@@ -82,6 +82,9 @@ public sealed class ShardReplica
     /// <summary>This replica was removed from the shard for good, as far as it knows: it serves nothing, and what it has on the disk can go.</summary>
     public bool IsRemoved => _places.IsRemoved;
 
+    /// <summary>The members as of the applied index.</summary>
+    public ShardMembers Members => _places.Members;
+
     /// <summary>The node that leads, as far as this replica knows.</summary>
     public NodeId LeaderNode => _group?.LeaderNode ?? default;
 

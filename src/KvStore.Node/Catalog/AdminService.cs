@@ -61,6 +61,18 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         return response;
     }
 
+    public override async Task<ReplaceNodeResponse> ReplaceNode(ReplaceNodeRequest request, ServerCallContext context)
+    {
+        var node = new NodeId(request.Node);
+        if (node == loops.Self || heartbeats.View.Of(node) == Reachability.Up)
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"Node {request.Node} is up, as node {loops.Self.Value} hears it: only a node whose data is lost is replaced. Stop it first."));
+        }
+
+        (uint generation, int shards) = await keyspaces.ReplaceNodeAsync(node, request.Generation, context.CancellationToken);
+        return new ReplaceNodeResponse { Generation = generation, Shards = (uint)shards };
+    }
+
     private static PeerStatus Describe(PeerLiveness peer) => new()
     {
         Node = peer.Node.Value,
@@ -83,7 +95,22 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         return [.. all.OrderBy(replica => replica.KeyspaceId).ThenBy(replica => replica.Shard)];
     }
 
-    private ReplicaStatus ToWire(CoreStatus status) => new()
+    private ReplicaStatus ToWire(CoreStatus status)
+    {
+        ReplicaStatus wire = FactsOf(status);
+        wire.Members.AddRange(status.Members.Select(member => new ShardMember
+        {
+            Node = member.Place.Node.Value,
+            ReplicaId = member.Place.Replica.Value,
+            Voter = member.IsVoter,
+            Learner = member.IsLearner,
+            Outgoing = member.IsOutgoingVoter,
+            Match = member.Match.Value,
+        }));
+        return wire;
+    }
+
+    private ReplicaStatus FactsOf(CoreStatus status) => new()
     {
         KeyspaceId = status.Descriptor.Shard.Keyspace,
         Keyspace = loops.Router.TryFind(status.Descriptor.Shard.Keyspace, out KeyspaceRoute route) ? route.Name : "",
@@ -106,6 +133,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Clock = status.Clock,
         PeerLag = status.PeerLag,
         Fenced = status.Fenced,
+        Removed = status.Removed,
     };
 }
 

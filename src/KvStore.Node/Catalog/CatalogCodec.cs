@@ -40,7 +40,7 @@ internal static class CatalogCodec
             Revision = record.Revision,
             NextKeyspaceId = record.NextKeyspaceId,
             NextReplicaId = record.NextReplicaId,
-            Members = [.. record.Members.Select(member => new CatalogMember(new NodeId(member.Node), member.Address, member.Weight))],
+            Members = [.. record.Members.Select(member => new CatalogMember(new NodeId(member.Node), member.Address, member.Weight, member.Generation))],
             Keyspaces = [.. record.Keyspaces.Select(FromWire)],
         };
     }
@@ -66,7 +66,12 @@ internal static class CatalogCodec
         for (int number = 0; number < keyspace.Shards.Length; number++)
         {
             var shard = new Shard { LeaderHint = leaderOf?.Invoke(new ShardId(keyspace.Id, number)).Value ?? 0 };
-            shard.Replicas.AddRange(keyspace.Shards[number].Select(replica => new Replica { Node = replica.Node.Value, ReplicaId = replica.Replica.Value }));
+            shard.Replicas.AddRange(keyspace.Shards[number].Select(ToWire));
+            if (!keyspace.Founders[number].SequenceEqual(keyspace.Shards[number]))
+            {
+                shard.Founders.AddRange(keyspace.Founders[number].Select(ToWire));
+            }
+
             wire.Shards.Add(shard);
         }
 
@@ -78,7 +83,13 @@ internal static class CatalogCodec
         wire.Name,
         new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication),
         new Epoch(wire.Epoch),
-        [.. wire.Shards.Select(shard => shard.Replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId))).ToImmutableArray())]);
+        [.. wire.Shards.Select(shard => FromWire(shard.Replicas))],
+        [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))]);
 
-    private static Member ToWire(CatalogMember member) => new() { Node = member.Node.Value, Address = member.Address, Weight = member.Weight };
+    private static ImmutableArray<CatalogReplica> FromWire(IEnumerable<Replica> replicas) =>
+        [.. replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId)))];
+
+    private static Replica ToWire(CatalogReplica replica) => new() { Node = replica.Node.Value, ReplicaId = replica.Replica.Value };
+
+    private static Member ToWire(CatalogMember member) => new() { Node = member.Node.Value, Address = member.Address, Weight = member.Weight, Generation = member.Generation };
 }

@@ -8,7 +8,7 @@ namespace KvStore.Node.Catalog;
 /// Follows the catalog record in this node's own replica of the system shard, and opens the replicas that it places here. Looks once per tick, on the loop of the system shard: the record changes rarely,
 /// and a look is one table lookup.
 /// </summary>
-internal sealed class CatalogFollower(ClusterCatalog initial, LoopSet loops, TopologyFeed topology, Func<int> seed, ILogger<CatalogFollower> log)
+internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, LoopSet loops, TopologyFeed topology, Action<ClusterCatalog> adopted, Func<int> seed, ILogger<CatalogFollower> log)
 {
     private LogIndex _seen;
 
@@ -17,7 +17,7 @@ internal sealed class CatalogFollower(ClusterCatalog initial, LoopSet loops, Top
     {
         loops.Router.Publish(initial);
         loops.Ticked += OnTick;
-        Open(initial);
+        Open(initial.Keyspaces[0], 0, new CatalogReplica(loops.Self, ClusterCatalog.SystemReplica(loops.Self, generation)));
     }
 
     private void OnTick(ShardLoop loop)
@@ -31,25 +31,30 @@ internal sealed class CatalogFollower(ClusterCatalog initial, LoopSet loops, Top
         ClusterCatalog catalog = CatalogCodec.Decode(record.Span);
         CatalogLog.Changed(log, catalog.Revision, catalog.Keyspaces.Length, catalog.Members.Length);
         loops.Router.Publish(catalog);
+        adopted(catalog);
         topology.OnChanged();
-        Open(catalog);
+        OpenAll(catalog);
     }
 
-    private void Open(ClusterCatalog catalog)
+    private void OpenAll(ClusterCatalog catalog)
     {
         foreach (CatalogKeyspace keyspace in catalog.Keyspaces)
         {
             for (int number = 0; number < keyspace.Shards.Length; number++)
             {
-                if (!keyspace.Shards[number].Any(replica => replica.Node == loops.Self))
+                CatalogReplica own = keyspace.Shards[number].FirstOrDefault(replica => replica.Node == loops.Self);
+                if (!own.Node.IsNone)
                 {
-                    continue;
+                    Open(keyspace, number, own);
                 }
-
-                ShardDescriptor descriptor = keyspace.Describe(number, loops.Self);
-                var random = new Random(seed());
-                loops.LoopOf(descriptor.Shard).Post(on => on.Open(descriptor, random));
             }
         }
+    }
+
+    private void Open(CatalogKeyspace keyspace, int number, CatalogReplica own)
+    {
+        ShardDescriptor descriptor = keyspace.Describe(number, own);
+        var random = new Random(seed());
+        loops.LoopOf(descriptor.Shard).Post(on => on.Open(descriptor, random));
     }
 }

@@ -1,3 +1,5 @@
+using KvStore.Core.Identity;
+
 namespace KvStore.Node.Catalog;
 
 internal static partial class CatalogLog
@@ -7,4 +9,7 @@ internal static partial class CatalogLog
 
     [LoggerMessage(EventId = 4002, Level = LogLevel.Information, Message = "Keyspace {Name} created: {Mode}, {Shards} shards of {Replicas} replicas")]
     public static partial void KeyspaceCreated(ILogger logger, string name, string mode, int shards, int replicas);
+
+    [LoggerMessage(EventId = 4003, Level = LogLevel.Warning, Message = "{Node} is replaced by generation {Generation}: {Shards} shards get a new replica there")]
+    public static partial void NodeReplaced(ILogger logger, NodeId node, uint generation, int shards);
 }

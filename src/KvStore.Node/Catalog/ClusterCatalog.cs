@@ -5,14 +5,28 @@ using KvStore.Core.Replicas;
 
 namespace KvStore.Node.Catalog;
 
-internal sealed record CatalogMember(NodeId Node, string Address, double Weight);
+/// <param name="Generation">How often the node under this id was replaced.</param>
+internal sealed record CatalogMember(NodeId Node, string Address, double Weight, uint Generation = 0);
 
-internal readonly record struct CatalogReplica(NodeId Node, ReplicaId Replica);
-
-internal sealed record CatalogKeyspace(uint Id, string Name, KeyspaceMode Mode, Epoch Epoch, ImmutableArray<ImmutableArray<CatalogReplica>> Shards)
+internal readonly record struct CatalogReplica(NodeId Node, ReplicaId Replica)
 {
-    public ShardDescriptor Describe(int shard, NodeId self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Shards[shard].Select(replica => new ReplicaPlace(replica.Node, replica.Replica))], self);
+    public ReplicaPlace ToPlace() => new(Node, Replica);
+}
+
+/// <param name="Shards">Where the replicas of each shard shall live. The leaders bring the shards' members to it.</param>
+/// <param name="Founders">The replicas with which each shard was created: what its configuration log begins with, for good.</param>
+internal sealed record CatalogKeyspace(
+    uint Id, string Name, KeyspaceMode Mode, Epoch Epoch, ImmutableArray<ImmutableArray<CatalogReplica>> Shards, ImmutableArray<ImmutableArray<CatalogReplica>> Founders)
+{
+    /// <summary>A keyspace as it is created.</summary>
+    public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
+        : this(id, name, mode, epoch, shards, shards)
+    {
+    }
+
+    /// <summary>The shard as this replica of it must know it.</summary>
+    public ShardDescriptor Describe(int shard, CatalogReplica self) =>
+        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace());
 }
 
 /// <summary>
@@ -39,8 +53,41 @@ internal sealed record ClusterCatalog
 
     public uint NextKeyspaceId { get; init; } = 1;
 
-    /// <summary>Replica ids are handed out once. Those of the system shard are the node ids; these begin above them.</summary>
+    /// <summary>Replica ids are handed out once. Those of the system shard follow from the node (<see cref="SystemReplica"/>); these begin above the node ids.</summary>
     public ulong NextReplicaId { get; init; } = NodeId.Max + 1;
+
+    /// <summary>The replica of the system shard on a node: a node must know its own before it can read any catalog. A replaced node has another one, since ids are never used twice.</summary>
+    public static ReplicaId SystemReplica(NodeId node, uint generation) => new(((ulong)generation << 16) | node.Value);
+
+    /// <summary>The catalog with another node in the place of this one, under its id: a new generation with new replica ids.</summary>
+    public ClusterCatalog WithReplaced(NodeId node, out int shards)
+    {
+        CatalogMember member = Members.First(each => each.Node == node);
+        uint generation = member.Generation + 1;
+        ulong next = NextReplicaId;
+        int replaced = 0;
+        CatalogReplica Successor(CatalogKeyspace keyspace, CatalogReplica replica)
+        {
+            if (replica.Node != node)
+            {
+                return replica;
+            }
+
+            replaced++;
+            return new CatalogReplica(node, keyspace.Name == SystemKeyspaceName ? SystemReplica(node, generation) : new ReplicaId(next++));
+        }
+
+        ImmutableArray<CatalogKeyspace> keyspaces =
+            [.. Keyspaces.Select(keyspace => keyspace with { Shards = [.. keyspace.Shards.Select(shard => shard.Select(replica => Successor(keyspace, replica)).ToImmutableArray())] })];
+        shards = replaced;
+        return this with
+        {
+            Revision = Revision + 1,
+            Members = Members.Replace(member, member with { Generation = generation }),
+            Keyspaces = keyspaces,
+            NextReplicaId = next,
+        };
+    }
 
     /// <summary>The catalog before anything was created: the configured members and the system keyspace over all of them.</summary>
     public static ClusterCatalog Initial(string clusterId, IEnumerable<CatalogMember> members)
@@ -57,7 +104,7 @@ internal sealed record ClusterCatalog
                     SystemKeyspaceName,
                     new KeyspaceMode(PartitionChoice.Cp, Replication.Sync),
                     new Epoch(1),
-                    [[.. sorted.Select(member => new CatalogReplica(member.Node, new ReplicaId(member.Node.Value)))]]),
+                    [[.. sorted.Select(member => new CatalogReplica(member.Node, SystemReplica(member.Node, 0)))]]),
             ],
         };
     }

@@ -56,6 +56,42 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         throw Refused(StatusCode.Aborted, "The catalog kept changing meanwhile; try again.");
     }
 
+    /// <summary>Puts another node in the place of one whose data is lost.</summary>
+    /// <param name="wanted">The generation to make. Nothing is done if it is there already.</param>
+    /// <returns>The generation that the new one must be started with, and how many shards get a new replica there.</returns>
+    public async Task<(uint Generation, int Shards)> ReplaceNodeAsync(NodeId node, uint wanted, CancellationToken cancellation)
+    {
+        for (int attempt = 1; attempt <= MaxAttempts; attempt++)
+        {
+            (ClusterCatalog catalog, ByteString version) = await ReadAsync(cancellation);
+            CatalogMember? member = catalog.Members.FirstOrDefault(each => each.Node == node);
+            if (member is null)
+            {
+                throw Refused(StatusCode.NotFound, $"Node {node.Value} is no member of this cluster; members are {string.Join(", ", catalog.Members.Select(each => each.Node.Value))}.");
+            }
+
+            if (member.Generation == wanted && wanted > 0)
+            {
+                return (wanted, catalog.Keyspaces.Sum(keyspace => keyspace.Shards.Count(shard => shard.Any(replica => replica.Node == node))));
+            }
+
+            if (wanted != member.Generation + 1 || wanted > ushort.MaxValue)
+            {
+                throw Refused(StatusCode.InvalidArgument, $"Node {node.Value} is at generation {member.Generation} of at most {ushort.MaxValue}: the next one is {member.Generation + 1}, not {wanted}.");
+            }
+
+            ClusterCatalog next = catalog.WithReplaced(node, out int shards);
+            if (await TryWriteAsync(next, version, cancellation))
+            {
+                CatalogLog.NodeReplaced(log, node, wanted, shards);
+                await topology.WaitForRevisionAsync(next.Revision, cancellation);
+                return (wanted, shards);
+            }
+        }
+
+        throw Refused(StatusCode.Aborted, "The catalog kept changing meanwhile; try again.");
+    }
+
     private static KeyspaceMode Check(CreateKeyspaceRequest request)
     {
         if (!IsName(request.Name))

@@ -18,6 +18,7 @@ internal static class DataDirectory
                 Directory = options.Engine == StorageEngine.Memory ? null : options.DataDirectory,
                 ClusterId = options.ClusterId,
                 NodeId = new NodeId(options.NodeId),
+                Generation = options.Generation,
                 Engine = options.Engine == StorageEngine.Memory ? Storage.StorageEngine.Memory : Storage.StorageEngine.RocksDb,
                 SegmentBytes = options.SegmentBytes,
                 RetainedLogBytes = options.RetainedLogBytes,

@@ -18,6 +18,7 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
     public static IReadOnlyList<NodeFlag> All { get; } =
     [
         new("node-id", "N", "This node, 1 to 65535. Never reuse an id for another data directory.", (o, v) => o with { NodeId = (uint)Number(v, 0, uint.MaxValue) }),
+        new("generation", "N", "Which successor under its id this node is (0); 'kv cluster replace-node' says which.", (o, v) => o with { Generation = (uint)Number(v, 0, ushort.MaxValue) }),
         new("cluster", "NAME", "The cluster's name, the same on all its nodes.", (o, v) => o with { ClusterId = v }),
         new("listen", "HOST:PORT", "Where to listen (127.0.0.1:7001). HOST may be * for all addresses, PORT 0 for any.", Listen),
         new("advertise", "HOST:PORT", "Where clients and peers reach this node (as among the members).", (o, v) => o with { AdvertisedAddress = v }),

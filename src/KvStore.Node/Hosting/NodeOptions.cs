@@ -28,6 +28,9 @@ public sealed record NodeOptions
     /// <summary>1 to 65,535, unique in the cluster, never reused for another data directory.</summary>
     public uint NodeId { get; init; }
 
+    /// <summary>0 for the first node under its id, one more each time it was replaced ("kv cluster replace-node" says which): it then begins with an empty data directory.</summary>
+    public uint Generation { get; init; }
+
     /// <summary>The address to listen on: an IP address, "localhost", or "*" for all.</summary>
     public string ListenHost { get; init; } = "127.0.0.1";
 

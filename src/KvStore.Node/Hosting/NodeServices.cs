@@ -33,6 +33,7 @@ public sealed class NodeServices
     private readonly NodePulse _pulse;
     private readonly TopologyFeed _topology;
     private readonly CatalogFollower _catalog;
+    private readonly PlacementKeeper _placement;
     private readonly KeyspaceAdmin _keyspaces;
     private readonly OperationExecutor _executor;
 
@@ -45,6 +46,7 @@ public sealed class NodeServices
         Identity = new PeerIdentity(options.ClusterId, self, storage.Incarnation)
         {
             Directory = storage.DirectoryId,
+            Generation = options.Generation,
             DurableBatch = () => storage.DurableBatch,
             Known = known,
         };
@@ -66,7 +68,8 @@ public sealed class NodeServices
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
-        _catalog = new CatalogFollower(initial, _loops, _topology, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
+        _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
+        _placement = new PlacementKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
@@ -122,6 +125,7 @@ public sealed class NodeServices
         UpdateMembers(_options.Members.Count > 0 ? _options.Members : [new PeerAddress(Identity.Node, address)]);
         _catalog.Start();
         _loops.Start();
+        _placement.Start();
         Mesh.Start();
         Heartbeats.Start();
 
@@ -140,6 +144,7 @@ public sealed class NodeServices
     public async Task StopAsync(CancellationToken cancellation)
     {
         _lifetime.SetReady(false);
+        _placement.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
         await Task.WhenAll(Heartbeats.StopAsync(), Mesh.StopAsync()).WaitAsync(cancellation);
         _loops.Dispose();
@@ -148,6 +153,7 @@ public sealed class NodeServices
 
     public void Kill()
     {
+        _placement.Dispose();
         Heartbeats.Abort();
         Mesh.Abort();
         _loops.Halt();
@@ -178,6 +184,18 @@ public sealed class NodeServices
                 ElectionTicksMax = Math.Max(5, (int)options.ElectionTimeoutMax.TotalMilliseconds / tickMs),
             },
         };
+    }
+
+    /// <summary>On a loop. Whoever was replaced is sent away.</summary>
+    private void OnCatalog(ClusterCatalog catalog)
+    {
+        foreach (CatalogMember member in catalog.Members)
+        {
+            if (Identity.Known.SetGeneration(member.Node, member.Generation))
+            {
+                Mesh.DropInbound(member.Node);
+            }
+        }
     }
 
     /// <summary>A frame of a peer, on the task of its stream: goes into the inboxes of the loops.</summary>

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using KvStore.Core;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -75,6 +76,27 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             Fence(slot, broken.Message);
             return false;
         }
+    }
+
+    /// <summary>Asks the replica, if it leads, for other members. What becomes of it is seen in its members.</summary>
+    public void ChangeMembers(ShardId shard, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs)
+    {
+        if (Find(shard) is not { } slot)
+        {
+            return;
+        }
+
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        try
+        {
+            slot.Replica.ChangeMembers(handle: 0, voters, learners, deadlineMs);
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
     }
 
     /// <summary>Hands over the message at which the reader stands.</summary>

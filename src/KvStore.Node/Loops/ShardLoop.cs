@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Node.Peers;
@@ -103,6 +104,10 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     /// <summary>On the loop: opens this node's replica of a shard.</summary>
     public void Open(ShardDescriptor descriptor, Random random) => _replicas.Open(descriptor, random);
+
+    /// <summary>On the loop: asks its replica of the shard, if it leads, for other members.</summary>
+    public void ChangeMembers(ShardId shard, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs) =>
+        _replicas.ChangeMembers(shard, voters, learners, deadlineMs);
 
     /// <summary>On the loop.</summary>
     public ShardReplica? Find(ShardId shard) => _replicas.Find(shard)?.Replica;

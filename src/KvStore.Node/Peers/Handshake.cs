@@ -18,6 +18,7 @@ internal static class Handshake
         ToNode = to.Value,
         Directory = self.Directory,
         Boot = self.Boot,
+        Generation = self.Generation,
         DurableBatch = self.DurableBatch(),
     };
 

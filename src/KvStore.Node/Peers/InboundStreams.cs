@@ -36,6 +36,18 @@ internal sealed class InboundStreams(
         strangers.ForEach(End);
     }
 
+    /// <summary>Ends the streams of one node: it must introduce itself anew.</summary>
+    public void Drop(NodeId peer)
+    {
+        List<CancellationTokenSource> streams;
+        lock (_gate)
+        {
+            streams = [.. _streams.Where(stream => stream.Key.Peer == peer).Select(stream => stream.Value)];
+        }
+
+        streams.ForEach(End);
+    }
+
     public async Task AcceptAsync(IAsyncStreamReader<RawFrame> requests, IServerStreamWriter<PeerWelcome> responses, CancellationToken cancellation)
     {
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _stop.Token);

@@ -22,6 +22,7 @@ public sealed class KnownDirectories
     private readonly NodeStorage? _storage;
     private readonly Lock _gate = new();
     private readonly SortedDictionary<uint, Known> _known = [];
+    private readonly Dictionary<uint, uint> _generations = [];
 
     /// <param name="storage">Where it is kept; null to remember nothing beyond this process.</param>
     /// <exception cref="StorageRefusedException">The file is damaged.</exception>
@@ -44,17 +45,29 @@ public sealed class KnownDirectories
 
         lock (_gate)
         {
-            var comes = new Known(hello.Directory, hello.Incarnation, hello.Boot) { Batch = hello.DurableBatch };
-            if (!_known.TryGetValue(peer.Value, out Known? known))
+            var comes = new Known(hello.Generation, hello.Directory, hello.Incarnation, hello.Boot) { Batch = hello.DurableBatch };
+            Known? known = _known.GetValueOrDefault(peer.Value);
+            uint generation = Math.Max(known?.Generation ?? 0, _generations.GetValueOrDefault(peer.Value));
+            if (comes.Generation < generation)
             {
-                Keep(peer, comes, null);
+                return $"Node {peer.Value} was replaced: generation {generation} has its place, and this is generation {comes.Generation}. Don't start it again.";
+            }
+
+            if (comes.Generation > generation)
+            {
+                return $"Node {peer.Value} comes as generation {comes.Generation}, and this node knows of generation {generation}: ask 'kv cluster replace-node {peer.Value}' first, or wait until this node has heard of it.";
+            }
+
+            if (known is null || known.Generation < generation)
+            {
+                Keep(peer, comes, known);
                 return null;
             }
 
             if (known.Directory != comes.Directory)
             {
                 return $"Node {peer.Value} is known with the data directory {known.Directory:x16} and comes with {comes.Directory:x16}: it lost its data, or runs on another directory. "
-                    + "Under its old id it could break promises that it no longer remembers; give it back its directory.";
+                    + $"Under its old id it could break promises that it no longer remembers; give it back its directory, or replace it: 'kv cluster replace-node {peer.Value}'.";
             }
 
             if (known.Incarnation == comes.Incarnation && known.Boot == comes.Boot)
@@ -66,7 +79,7 @@ public sealed class KnownDirectories
             if (comes.Incarnation <= known.Incarnation || comes.Batch < known.Batch)
             {
                 return $"Node {peer.Value} runs on an older copy of its data directory (start {comes.Incarnation} with {comes.Batch} durable batches; "
-                    + $"known are start {known.Incarnation} with {known.Batch}): it has forgotten what it promised since; give it back its directory.";
+                    + $"known are start {known.Incarnation} with {known.Batch}): it has forgotten what it promised since; give it back its directory, or replace it: 'kv cluster replace-node {peer.Value}'.";
             }
 
             Keep(peer, comes, known);
@@ -74,15 +87,19 @@ public sealed class KnownDirectories
         }
     }
 
-    /// <summary>The peer loses its old directory for good: the next one that it comes with is the new one.</summary>
-    public void Forget(NodeId peer)
+    /// <summary>The catalog says which generation of a node has its place. Older ones are refused from now on; the first one of this generation is welcome with any directory.</summary>
+    /// <returns>Whether that is news.</returns>
+    public bool SetGeneration(NodeId peer, uint generation)
     {
         lock (_gate)
         {
-            if (_known.Remove(peer.Value))
+            bool news = generation > Math.Max(_known.GetValueOrDefault(peer.Value)?.Generation ?? 0, _generations.GetValueOrDefault(peer.Value));
+            if (news)
             {
-                Save();
+                _generations[peer.Value] = generation;
             }
+
+            return news;
         }
     }
 
@@ -128,7 +145,7 @@ public sealed class KnownDirectories
         var text = new StringBuilder(Header).Append('\n');
         foreach ((uint node, Known known) in _known)
         {
-            text.Append(CultureInfo.InvariantCulture, $"{node} {known.Directory:x16} {known.Incarnation} {known.Boot:x16} {known.Batch}\n");
+            text.Append(CultureInfo.InvariantCulture, $"{node} {known.Generation} {known.Directory:x16} {known.Incarnation} {known.Boot:x16} {known.Batch}\n");
         }
 
         _storage.WriteNote(FileName, Encoding.UTF8.GetBytes(text.ToString()));
@@ -145,25 +162,26 @@ public sealed class KnownDirectories
         foreach (string line in lines.AsSpan(1))
         {
             string[] fields = line.Split(' ');
-            bool readable = fields.Length == 5
+            bool readable = fields.Length == 6
                 & uint.TryParse(fields[0], CultureInfo.InvariantCulture, out uint node)
-                & ulong.TryParse(fields.ElementAtOrDefault(1), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong directory)
-                & ulong.TryParse(fields.ElementAtOrDefault(2), CultureInfo.InvariantCulture, out ulong incarnation)
-                & ulong.TryParse(fields.ElementAtOrDefault(3), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong boot)
-                & ulong.TryParse(fields.ElementAtOrDefault(4), CultureInfo.InvariantCulture, out ulong batch);
+                & uint.TryParse(fields.ElementAtOrDefault(1), CultureInfo.InvariantCulture, out uint generation)
+                & ulong.TryParse(fields.ElementAtOrDefault(2), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong directory)
+                & ulong.TryParse(fields.ElementAtOrDefault(3), CultureInfo.InvariantCulture, out ulong incarnation)
+                & ulong.TryParse(fields.ElementAtOrDefault(4), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong boot)
+                & ulong.TryParse(fields.ElementAtOrDefault(5), CultureInfo.InvariantCulture, out ulong batch);
             if (!readable)
             {
                 throw Damaged();
             }
 
-            _known[node] = new Known(directory, incarnation, boot) { Batch = batch };
+            _known[node] = new Known(generation, directory, incarnation, boot) { Batch = batch };
         }
     }
 
     private static StorageRefusedException Damaged() =>
         new($"The file {FileName} in the data directory is damaged: restore it, or remove this node from the cluster and add it again with an empty data directory.");
 
-    private sealed record Known(ulong Directory, ulong Incarnation, ulong Boot)
+    private sealed record Known(uint Generation, ulong Directory, ulong Incarnation, ulong Boot)
     {
         public ulong Batch { get; set; }
     }

@@ -17,6 +17,9 @@ public sealed record PeerIdentity(string ClusterId, NodeId Node, ulong Incarnati
     /// <summary>The data directory: peers see by it that a node came back without what it had. Zero: not said, and not checked.</summary>
     public ulong Directory { get; init; }
 
+    /// <summary>Which successor of the node under this id it is.</summary>
+    public uint Generation { get; init; }
+
     /// <summary>This process: a copy of the directory may have been started as often.</summary>
     public ulong Boot { get; init; } = (ulong)Random.Shared.NextInt64();
 

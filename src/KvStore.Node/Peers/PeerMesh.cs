@@ -108,6 +108,9 @@ public sealed class PeerMesh : IPeerLaneDirectory, IAsyncDisposable
         _inbound.DropStrangers();
     }
 
+    /// <summary>Ends the streams that a peer opened to this node: it must introduce itself anew, and may be refused.</summary>
+    public void DropInbound(NodeId peer) => _inbound.Drop(peer);
+
     /// <summary>Whether frames to this peer have a stream to leave on.</summary>
     public bool IsConnected(NodeId peer) => _links.Find(peer)?.Frames.IsOpen ?? false;
 

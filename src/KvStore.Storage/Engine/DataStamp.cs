@@ -8,21 +8,22 @@ namespace KvStore.Storage.Engine;
 /// <summary>
 /// The small file that says whose data directory this is, how often it was opened, and which segments of the log must exist. It is replaced in one step, never written in place.
 /// </summary>
+/// <param name="Generation">Which successor of the node under this id it belongs to; counted up when a node is replaced.</param>
 /// <param name="DirectoryId">Drawn at random when the directory was made: tells it from another one of the same node.</param>
-internal sealed record DataStamp(string Cluster, NodeId Node, ulong DirectoryId, ulong Incarnation, bool WasClosed, ulong FirstSegment, ulong LastSegment)
+internal sealed record DataStamp(string Cluster, NodeId Node, ulong DirectoryId, uint Generation, ulong Incarnation, bool WasClosed, ulong FirstSegment, ulong LastSegment)
 {
     public const string FileName = "node.stamp";
     public const int FormatVersion = 2;
     public const int MaxClusterBytes = 256;
 
     private const ulong Magic = 0x504D_4154_5353_564B;
-    private const int FixedBytes = 56;
+    private const int FixedBytes = 60;
 
     public void Save(ILogDirectory directory) => SmallFile.Replace(directory, FileName, Encode());
 
     /// <summary>Reads the stamp of a directory that has one.</summary>
     /// <exception cref="StorageRefusedException">It is damaged, or of another format, cluster or node.</exception>
-    public static DataStamp Read(ILogDirectory directory, string cluster, NodeId node, string place)
+    public static DataStamp Read(ILogDirectory directory, string cluster, NodeId node, uint generation, string place)
     {
         using var file = directory.Open(FileName);
         var bytes = new byte[Math.Min(file.Length, FixedBytes + MaxClusterBytes + 4)];
@@ -37,6 +38,12 @@ internal sealed record DataStamp(string Cluster, NodeId Node, ulong DirectoryId,
         if (stamp.Node != node)
         {
             throw new StorageRefusedException($"The data directory {place} belongs to node {stamp.Node}, not to {node}: start the node with its own directory, or with the right node id.");
+        }
+
+        if (stamp.Generation != generation)
+        {
+            throw new StorageRefusedException(
+                $"The data directory {place} belongs to generation {stamp.Generation} of node {stamp.Node}, not to generation {generation}: a node that takes another's place begins with an empty directory.");
         }
 
         return stamp;
@@ -56,6 +63,7 @@ internal sealed record DataStamp(string Cluster, NodeId Node, ulong DirectoryId,
         BinaryPrimitives.WriteInt32LittleEndian(span[40..], WasClosed ? 1 : 0);
         BinaryPrimitives.WriteInt32LittleEndian(span[44..], name.Length);
         BinaryPrimitives.WriteUInt64LittleEndian(span[48..], DirectoryId);
+        BinaryPrimitives.WriteUInt32LittleEndian(span[56..], Generation);
         name.CopyTo(span[FixedBytes..]);
         BinaryPrimitives.WriteUInt32LittleEndian(span[^4..], Crc32C.Of(0, span[..^4]));
         return bytes;
@@ -86,6 +94,7 @@ internal sealed record DataStamp(string Cluster, NodeId Node, ulong DirectoryId,
             Encoding.UTF8.GetString(bytes[FixedBytes..^4]),
             new NodeId(BinaryPrimitives.ReadUInt32LittleEndian(bytes[12..])),
             BinaryPrimitives.ReadUInt64LittleEndian(bytes[48..]),
+            BinaryPrimitives.ReadUInt32LittleEndian(bytes[56..]),
             BinaryPrimitives.ReadUInt64LittleEndian(bytes[16..]),
             BinaryPrimitives.ReadInt32LittleEndian(bytes[40..]) != 0,
             BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]),

@@ -22,6 +22,9 @@ public sealed record StorageOptions
 
     public required NodeId NodeId { get; init; }
 
+    /// <summary>Which successor of the node under this id it is: 0 for the first one, one more each time the node was replaced.</summary>
+    public uint Generation { get; init; }
+
     public StorageEngine Engine { get; init; } = StorageEngine.RocksDb;
 
     /// <summary>The disk of the in-memory engine; null for a fresh one. A disk that was used before is opened as it is.</summary>

@@ -151,6 +151,16 @@ public sealed class KvTestCluster : IAsyncDisposable
     /// <summary>Starts a killed or stopped node again, on its old address and data.</summary>
     public Task RestartAsync(uint id, CancellationToken cancellationToken = default) => Node(id).StartAsync(cancellationToken);
 
+    /// <summary>
+    /// Puts a new node in the place of one that was killed or stopped and whose data is lost: under the same id and address, with an empty data directory. Its shards take it in by themselves; wait for
+    /// <see cref="WaitUntilCaughtUpAsync"/> or <see cref="WaitUntilConvergedAsync"/>.
+    /// </summary>
+    public async Task ReplaceAsync(uint id, CancellationToken cancellationToken = default)
+    {
+        ReplaceNodeResponse next = await Client.Admin.ReplaceNodeAsync(id, cancellationToken);
+        await Node(id).StartAnewAsync(next.Generation, cancellationToken);
+    }
+
     /// <summary>What a node says of itself.</summary>
     public async Task<NodeStatusResponse> StatusAsync(uint id, bool replicas = false, CancellationToken cancellationToken = default) =>
         await Client.Admin.NodeStatusAsync(id, replicas, cancellationToken);

@@ -6,7 +6,7 @@ namespace KvStore.TestKit;
 /// <summary>One node of a <see cref="KvTestCluster"/>: the same address and data through kills and restarts.</summary>
 public sealed class KvTestNode : IAsyncDisposable
 {
-    private readonly NodeOptions _options;
+    private NodeOptions _options;
     private KvNode? _running;
 
     internal KvTestNode(PeerAddress address, NodeOptions options)
@@ -47,6 +47,23 @@ public sealed class KvTestNode : IAsyncDisposable
         {
             _running = await KvNode.StartAsync(_options, cancellation);
         }
+    }
+
+    /// <summary>Starts the node's successor, with nothing of what it had.</summary>
+    internal Task StartAnewAsync(uint generation, CancellationToken cancellation)
+    {
+        if (IsRunning)
+        {
+            throw new InvalidOperationException($"Node {Id} runs: kill or stop it before another one takes its place.");
+        }
+
+        if (DataDirectory.Length > 0 && Directory.Exists(DataDirectory))
+        {
+            Directory.Delete(DataDirectory, recursive: true);
+        }
+
+        _options = _options with { Generation = generation };
+        return StartAsync(cancellation);
     }
 
     internal async Task StopAsync()

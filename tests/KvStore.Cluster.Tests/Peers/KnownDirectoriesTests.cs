@@ -73,29 +73,33 @@ public sealed class KnownDirectoriesTests
     }
 
     [Fact]
-    public void A_forgotten_peer_is_known_by_the_directory_that_it_comes_with_next()
+    public void A_replaced_peer_is_welcome_with_its_new_generation_only()
     {
         using NodeStorage storage = Open();
         var known = new KnownDirectories(storage);
         known.Refusal(Peer, Hello(directory: 7)).Should().BeNull();
+        known.Refusal(Peer, Hello(directory: 8, generation: 1)).Should().Contain("comes as generation 1, and this node knows of generation 0");
 
-        known.Forget(Peer);
+        known.SetGeneration(Peer, 1).Should().BeTrue();
+        known.SetGeneration(Peer, 1).Should().BeFalse("that is no news");
 
-        known.Refusal(Peer, Hello(directory: 8)).Should().BeNull();
-        new KnownDirectories(storage).Refusal(Peer, Hello(directory: 7)).Should().NotBeNull();
+        known.Refusal(Peer, Hello(directory: 7)).Should().Contain("was replaced: generation 1 has its place, and this is generation 0");
+        known.Refusal(Peer, Hello(directory: 8, generation: 1)).Should().BeNull();
+        known.Refusal(Peer, Hello(directory: 9, generation: 1)).Should().NotBeNull("the new generation has a directory now");
+        new KnownDirectories(storage).Refusal(Peer, Hello(directory: 7)).Should().Contain("was replaced", "it is remembered");
     }
 
     [Fact]
     public void A_damaged_file_is_refused_with_a_sentence()
     {
         using NodeStorage storage = Open();
-        storage.WriteNote("peers.known", "kvstore peers 1\n2 seven\n"u8);
+        storage.WriteNote("peers.known", "kvstore peers 1\n2 0 seven\n"u8);
 
         storage.Invoking(damaged => new KnownDirectories(damaged)).Should().Throw<StorageRefusedException>().WithMessage("The file peers.known in the data directory is damaged*");
     }
 
-    private static Hello Hello(ulong directory = 7, ulong incarnation = 1, ulong boot = 1, ulong batch = 0) =>
-        new() { Node = Peer.Value, Directory = directory, Incarnation = incarnation, Boot = boot, DurableBatch = batch };
+    private static Hello Hello(ulong directory = 7, ulong incarnation = 1, ulong boot = 1, ulong batch = 0, uint generation = 0) =>
+        new() { Node = Peer.Value, Directory = directory, Incarnation = incarnation, Boot = boot, DurableBatch = batch, Generation = generation };
 
     private NodeStorage Open() => NodeStorage.Open(new StorageOptions { ClusterId = "test", NodeId = new NodeId(1), Engine = StorageEngine.Memory, Disk = _disk });
 }
