@@ -3,7 +3,7 @@ using KvStore.Simulator.Scenarios;
 
 return SimulatorCommand.Run(args, Console.Out);
 
-/// <summary>The command line: <c>--scenario cp|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace]</c>.</summary>
+/// <summary>The command line: <c>--scenario cp|ap|wipe|members|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace]</c>.</summary>
 internal static class SimulatorCommand
 {
     private const int MaxFailures = 5;
@@ -12,9 +12,9 @@ internal static class SimulatorCommand
     {
         string scenario = Option(arguments, "--scenario") ?? "all";
         string[] scenarios = scenario == "all" ? ["cp", "ap"] : [scenario];
-        if (!scenarios.All(name => name is "cp" or "ap" or "wipe"))
+        if (!scenarios.All(name => name is "cp" or "ap" or "wipe" or "members"))
         {
-            output.WriteLine($"There is no scenario '{scenario}': choose cp, ap, wipe or all (cp and ap).");
+            output.WriteLine($"There is no scenario '{scenario}': choose cp, ap, wipe, members or all (cp and ap).");
             return 2;
         }
 

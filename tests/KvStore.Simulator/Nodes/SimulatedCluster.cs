@@ -52,6 +52,17 @@ internal sealed class SimulatedCluster
         });
     }
 
+    /// <summary>Asks a node's replica for something else than an operation of a client; the node's own time comes along.</summary>
+    public void Ask(SimulatedNode node, string what, Action<ShardReplica, ulong, long> ask, Action<SimulatedNode, Completion> then)
+    {
+        ulong handle = ++_lastHandle;
+        node.Post(what, replica =>
+        {
+            _calls.Add(handle, (node, then));
+            ask(replica, handle, Timeline.NowMs);
+        });
+    }
+
     public void Complete(SimulatedNode node, in Completion completion)
     {
         Trace.Add("answer " + completion.Outcome + " " + completion.Code, node.Index, completion.Handle, completion.OrderedVersion.Value);

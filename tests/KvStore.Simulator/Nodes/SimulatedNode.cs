@@ -41,12 +41,18 @@ internal sealed class SimulatedNode
         _random = random;
         Index = index;
         Id = new NodeId((uint)index + 1);
+        ReplicaId = index < cluster.Settings.Founders ? new ReplicaId(Id.Value) : default;
         _transport = new NodeTransport(this, cluster.Network, id => cluster.Nodes[(int)id.Value - 1], cluster.Trace);
     }
 
     public int Index { get; }
 
     public NodeId Id { get; }
+
+    /// <summary>Under which id this node's replica runs; none: it has no replica, and its process is down. Changed only while it is down.</summary>
+    public ReplicaId ReplicaId { get; set; }
+
+    public ReplicaPlace Place => new(Id, ReplicaId);
 
     public bool IsUp => Replica is not null;
 
@@ -67,6 +73,11 @@ internal sealed class SimulatedNode
     public void Start()
     {
         Invariant.Assert(!IsUp);
+        if (ReplicaId.IsNone)
+        {
+            return;
+        }
+
         Incarnation++;
         _inbox.Clear();
         _completions.Clear();
@@ -89,8 +100,8 @@ internal sealed class SimulatedNode
         });
         _loop = _storage.CreateLoop(new IncarnationSink(this, Incarnation));
         View = _loop.OpenReplica(Shard, out RecoveredReplica recovered);
-        var places = _cluster.Nodes.Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
-        var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, places, Id);
+        var founders = _cluster.Nodes.Take(_cluster.Settings.Founders).Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
+        var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, founders, Place);
         Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, View, _transport, recovered, _clock, new Random(_random.Next()), _completions);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
         _cluster.Trace.Add("start", Index, recovered.Position.Applied.Value, (ulong)recovered.Records.Count);

@@ -1,4 +1,3 @@
-using KvStore.Core.Replicas;
 using KvStore.Simulator.Checks;
 using KvStore.Simulator.Clients;
 using KvStore.Simulator.Engine;

@@ -12,6 +12,9 @@ internal sealed record ScenarioSettings
 
     public required int Nodes { get; init; }
 
+    /// <summary>Nodes whose replicas the shard begins with; the others are spares.</summary>
+    public required int Founders { get; init; }
+
     public required ReplicaOptions Replica { get; init; }
 
     public required long TableBytes { get; init; }
@@ -39,7 +42,7 @@ internal sealed record ScenarioSettings
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random)
     {
-        bool open = kind != ScenarioKind.Cp;
+        bool open = kind is ScenarioKind.Ap or ScenarioKind.Wipe;
         int dice = random.Next(10);
         Replication replication = dice switch { < 6 => Replication.Sync, < 8 => Replication.Async, _ => Replication.BestEffort };
         int keep = open ? 8_192 : random.Next(3) switch { 0 => 4, 1 => 32, _ => 8_192 };
@@ -50,10 +53,12 @@ internal sealed record ScenarioSettings
         // Healing needs the keys of one page in memory at one time: below that it would wait for ever.
         int tableBytes = open ? keys * ((4 * maxValueBytes) + 500) : random.Next(0, 4_000);
         bool hurried = random.Next(2) == 0;
-        return new ScenarioSettings
+        int nodes = open ? 3 : random.Next(3) == 0 ? 5 : 3;
+        var drawn = new ScenarioSettings
         {
             Mode = new KeyspaceMode(open ? PartitionChoice.Ap : PartitionChoice.Cp, replication),
-            Nodes = open ? 3 : random.Next(3) == 0 ? 5 : 3,
+            Nodes = nodes,
+            Founders = nodes,
             TableBytes = tight ? tableBytes : 1 << 20,
             PreloadBytes = random.Next(2) == 0 ? 0 : 1 << 20,
             Keys = keys,
@@ -84,6 +89,7 @@ internal sealed record ScenarioSettings
                 PullTicks = random.Next(2) == 0 ? 8 : 80,
             },
         };
+        return kind == ScenarioKind.Members ? MembersScenario.Adapt(drawn, random) : drawn;
     }
 
     // Drawn in every scenario, so that a seed means the same load and faults in all of them.
@@ -104,4 +110,7 @@ internal enum ScenarioKind
 
     /// <summary>An open shard of which one replica loses its disk and comes back under its old ids.</summary>
     Wipe,
+
+    /// <summary>An ordered shard whose members change.</summary>
+    Members,
 }

@@ -76,7 +76,11 @@ internal sealed class Simulation
             node.Start();
         }
 
-        if (_kind == ScenarioKind.Cp)
+        if (_kind == ScenarioKind.Members)
+        {
+            new MembersScenario(_cluster, _settings, _faults, _recorder, _seeds, Demand).Play();
+        }
+        else if (_kind == ScenarioKind.Cp)
         {
             PlayOrdered();
         }
@@ -178,11 +182,12 @@ internal sealed class Simulation
     {
         if (node.Replica is not { } replica)
         {
-            return $"{node.Id} is down";
+            return node.ReplicaId.IsNone ? $"{node.Id} has no replica" : $"{node.Id} is down";
         }
 
         var status = replica.Describe();
         return $"{node.Id} {status.Role} term {status.Term.Value} leader {status.Leader} commit {status.Commit.Value} applied {status.Applied.Value} last {status.LastIndex.Value} "
+            + $"members {string.Join(' ', status.Members.Select(member => $"{member.Place}{(member.IsVoter ? "" : member.IsLearner ? " learns" : " leaves")}"))} "
             + $"pending {replica.PendingCount} clock {status.Clock} lag {status.PeerLag} {status.Fenced}";
     }
 }
