@@ -20,6 +20,7 @@ internal sealed class MembershipFaults
     private readonly MembershipRecord _record;
     private ulong _lastId = 100;
     private long _busyUntilUs;
+    private bool _mayBeInLog;
     private bool _settling;
 
     public MembershipFaults(SimulatedCluster cluster, Random random)
@@ -83,7 +84,7 @@ internal sealed class MembershipFaults
         }
 
         // Now and then a second change is asked for before the first is done: it must be refused.
-        Choose(leader, shard, mayLoseDisk: !busy);
+        Choose(leader, shard, mayLoseDisk: !_mayBeInLog);
     }
 
     private void Choose(SimulatedNode leader, Membership shard, bool mayLoseDisk)
@@ -228,7 +229,7 @@ internal sealed class MembershipFaults
         }
         else if (!shard.Has(node.ReplicaId))
         {
-            Ask("replace: add learner", leader, shard.Voters, shard.Learners.Add(node.Place));
+            Ask("replace: add learner", leader, shard.Voters, shard.Learners.Remove(Lost).Add(node.Place));
         }
         else if (shard.Voters.Contains(Lost))
         {
@@ -244,6 +245,8 @@ internal sealed class MembershipFaults
     {
         Trace.Fault("members: " + what, leader.Index);
         _busyUntilUs = Timeline.NowUs + (AnswerMs * 1_000L);
+        bool mayBeInLog = _mayBeInLog;
+        _mayBeInLog = true;
         _record.Asked(voters, learners);
         _cluster.Ask(
             leader,
@@ -252,6 +255,9 @@ internal sealed class MembershipFaults
             (node, answer) =>
             {
                 _busyUntilUs = Timeline.NowUs;
+
+                // One that ended as unknown may yet commit, until a later one is done.
+                _mayBeInLog = answer.Outcome == Outcome.Done ? false : answer.Outcome != Outcome.NotDone || mayBeInLog;
                 Trace.Count($"members: {answer.Outcome} {answer.Code}");
                 _record.Answered(node, answer, voters, learners);
             });
