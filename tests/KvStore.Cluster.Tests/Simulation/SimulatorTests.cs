@@ -9,9 +9,9 @@ public class SimulatorTests(ITestOutputHelper output)
 {
     /// <summary>Every seed that ever failed, and stayed what it was.</summary>
     [Theory]
-    [InlineData("cp", 20)]
-    [InlineData("cp", 24)]
-    [InlineData("cp", 44)]
+    [InlineData("consensus", 20)]
+    [InlineData("consensus", 24)]
+    [InlineData("consensus", 44)]
     [InlineData("ap", 1)]
     [InlineData("ap", 4)]
     [InlineData("ap", 5)]
@@ -36,7 +36,7 @@ public class SimulatorTests(ITestOutputHelper output)
     }
 
     [Theory]
-    [InlineData("cp")]
+    [InlineData("consensus")]
     [InlineData("ap")]
     public void Fresh_seeds_hold(string scenario)
     {
