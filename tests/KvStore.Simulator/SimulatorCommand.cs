@@ -1,10 +1,12 @@
 using System.Globalization;
+using KvStore.Simulator.Engine;
 using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator;
 
 /// <summary>
-/// The command line: <c>--scenario consensus|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace] [--keep 3,17] [--load 25] [--no-rare]</c>.
+/// The command line: <c>--scenario consensus|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace] [--keep 3,17] [--load 25] [--no-rare]</c>;
+/// <c>--named all|PART [--seeds A..B]</c> plays the named scenarios.
 /// </summary>
 internal static class SimulatorCommand
 {
@@ -12,6 +14,11 @@ internal static class SimulatorCommand
 
     public static int Run(string[] arguments, TextWriter output)
     {
+        if (Option(arguments, "--named") is { } named)
+        {
+            return PlayNamed(named, Range(Option(arguments, "--seeds") ?? "1..5"), output);
+        }
+
         string scenario = Option(arguments, "--scenario") ?? "all";
         string[] scenarios = scenario == "all" ? ["consensus", "ap"] : [scenario];
         if (!scenarios.All(ScenarioKinds.ByName.ContainsKey))
@@ -66,6 +73,31 @@ internal static class SimulatorCommand
         }
 
         return code;
+    }
+
+    /// <summary>Plays the named scenarios whose name contains the text; <c>all</c> for each of them.</summary>
+    private static int PlayNamed(string part, IEnumerable<ulong> seeds, TextWriter output)
+    {
+        int failures = 0;
+        foreach ((string name, Action<ulong> play) in NamedScenarios.ByName.Where(scenario => part == "all" || scenario.Key.Contains(part, StringComparison.OrdinalIgnoreCase)))
+        {
+            foreach (ulong seed in seeds)
+            {
+                try
+                {
+                    play(seed);
+                }
+                catch (Exception found) when (found is not OutOfMemoryException)
+                {
+                    failures++;
+                    output.WriteLine($"{name}, seed {seed}: {(found is SimulationFailedException ? found.Message : found)}");
+                }
+            }
+
+            output.WriteLine($"{name} played.");
+        }
+
+        return failures == 0 ? 0 : 1;
     }
 
     private static SimulationOptions OptionsOf(string[] arguments, TextWriter output) => new()

@@ -11,6 +11,9 @@ internal static class OrderedSettings
 {
     private const double TightShare = 0.15;
 
+    // Snapshots are made of it.
+    private const double CompactionShare = 0.4;
+
     public static ScenarioSettings Draw(Random random)
     {
         int dice = random.Next(20);
@@ -20,7 +23,7 @@ internal static class OrderedSettings
         HashSet<RareBranch> tight = [];
         for (RareBranch bound = 0; bound <= RareBranch.TinyRetainedLog; bound++)
         {
-            if (random.NextDouble() < TightShare)
+            if (random.NextDouble() < (bound == RareBranch.ForcedCompaction ? CompactionShare : TightShare))
             {
                 tight.Add(bound);
             }
@@ -35,7 +38,7 @@ internal static class OrderedSettings
             RetainedLogBytes = tight.Contains(RareBranch.TinyRetainedLog) ? 64 * 1024 : 256 * 1024,
             Keys = random.Next(2, 7),
             Clients = random.Next(3, 8),
-            OperationsPerClient = random.Next(20, 80),
+            OperationsPerClient = random.Next(20, 120),
             MaxValueBytes = random.Next(4) == 0 ? 4_000 : 200,
             MaxThinkUs = isLong ? 4_000_000 : random.Next(3) switch { 0 => 20_000, 1 => 300_000, _ => 1_000_000 },
             WorkUs = isLong ? 150_000_000 : 30_000_000,
