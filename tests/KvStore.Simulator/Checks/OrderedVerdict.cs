@@ -32,12 +32,10 @@ internal static class OrderedVerdict
     }
 
     /// <summary>Replicas at the same position hold the same records: the data and the dedup table.</summary>
-    public static void CheckEqualViews(SimulatedCluster cluster) => CheckEqualViews(cluster, cluster.Nodes);
-
-    /// <summary>The same of some of the nodes.</summary>
-    public static void CheckEqualViews(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
+    public static void CheckEqualViews(SimulatedCluster cluster)
     {
         var dumps = new Dictionary<NodeId, IReadOnlyList<ScannedRecord>>();
+        IReadOnlyList<SimulatedNode> nodes = cluster.Usable;
         foreach (SimulatedNode node in nodes)
         {
             if (node.View!.UnsealedBytes != 0)
