@@ -21,6 +21,7 @@ internal sealed class ProgressTracker(RaftOptions options)
             {
                 member = new Progress(id, options);
                 member.Reset(LogIndex.Zero, last.Next);
+                member.AppendWanted = true;
             }
 
             member.TakePart(config.Voters.Contains(id), config.OutgoingVoters.Contains(id), tick);

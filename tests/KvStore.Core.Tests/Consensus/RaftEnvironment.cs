@@ -65,6 +65,12 @@ internal sealed class RaftEnvironment
             case "propose":
                 Propose(Member(args[0]), args[1..]);
                 break;
+            case "members":
+                Change(Member(args[0]), args[1..]);
+                break;
+            case "add":
+                Join(args);
+                break;
             case "read":
                 Say($"{Member(args[0]).Node.ReadIndex(ulong.Parse(args[1], CultureInfo.InvariantCulture))}");
                 break;
@@ -172,7 +178,7 @@ internal sealed class RaftEnvironment
             Add(id, default, []);
         }
 
-        _safety = new RaftSafety([.. _members.Values.Where(member => _config.IsVoter(member.Id))]);
+        WatchSafety();
     }
 
     /// <summary>boot id term run run ...: a replica that comes up with this log on its disk.</summary>
@@ -189,11 +195,33 @@ internal sealed class RaftEnvironment
         }
 
         Add(new ReplicaId(Id(args[0])), new HardState(new Term(ulong.Parse(args[1], CultureInfo.InvariantCulture)), default, default), log);
-        _safety = new RaftSafety([.. _members.Values.Where(member => _config.IsVoter(member.Id))]);
+        WatchSafety();
     }
 
     private void Add(ReplicaId id, HardState hardState, IEnumerable<Entry> log) =>
         _members[id.Value] = new RaftMember(id, _options, _config, new Random((int)id.Value), _network.Add, hardState, log) { Log = Say };
+
+    /// <summary>add id [voter ...]: a replica with an empty disk, which was told of a group of these voters (by default of the group at the start).</summary>
+    private void Join(string[] args)
+    {
+        MembershipConfig config = args.Length > 1 ? new MembershipConfig(args[1..].Select(Word)) : _config;
+        ReplicaId id = new(Id(args[0]));
+        _members[id.Value] = new RaftMember(id, _options, config, new Random((int)id.Value), _network.Add) { Log = Say };
+        WatchSafety();
+    }
+
+    /// <summary>members at voter ... [| learner ...]: the configuration that is wanted.</summary>
+    private void Change(RaftMember member, string[] words)
+    {
+        int bar = Array.IndexOf(words, "|");
+        string[] voters = bar < 0 ? words : words[..bar];
+        string[] learners = bar < 0 ? [] : words[(bar + 1)..];
+        var target = new MembershipConfig(voters.Select(Word), learners.Select(Word));
+        ProposeResult result = member.Node.ProposeMembership(target, "context"u8.ToArray(), out Term term, out LogIndex index);
+        Say(result == ProposeResult.Accepted ? $"{result} {index.Value}@{term.Value}" : $"{result}");
+    }
+
+    private void WatchSafety() => _safety = new RaftSafety(_members.Values);
 
     private void Propose(RaftMember member, string[] payloads)
     {
@@ -280,6 +308,11 @@ internal sealed class RaftEnvironment
         foreach (RaftMember member in args.Length == 0 ? _members.Values : args.Select(Member))
         {
             Say(member.ToString(), always: true);
+            if (member.Up && !member.Node.Members.Equals(_config))
+            {
+                Say($"  members {member.Node.Members}", always: true);
+            }
+
             if (args.Length == 0)
             {
                 continue;
@@ -325,6 +358,8 @@ internal sealed class RaftEnvironment
         (args[0] == "*" || envelope.Message.From.Value == Id(args[0])) && (args.Length < 2 || args[1] == "*" || envelope.Message.To.Value == Id(args[1]));
 
     private static IEnumerable<ReplicaId> Ids(int first, int count) => Enumerable.Range(first, count).Select(id => new ReplicaId((ulong)id));
+
+    private static ReplicaId Word(string word) => new(Id(word));
 
     private static ulong Id(string word) => ulong.Parse(word, CultureInfo.InvariantCulture);
 

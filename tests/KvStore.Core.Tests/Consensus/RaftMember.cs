@@ -7,7 +7,7 @@ namespace KvStore.Core.Tests.Consensus;
 /// <summary>What travels: a message, or a whole snapshot in place of its pages.</summary>
 internal sealed record Envelope(RaftMessage Message, SnapshotContent? Snapshot);
 
-internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<Entry> Applied);
+internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<Entry> Applied, MembershipConfig Members);
 
 /// <summary>
 /// One replica with a disk that works in order, and loses what it has not finished when the process dies. The host side of the contract in <see cref="Ready"/>.
@@ -15,7 +15,7 @@ internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<
 internal sealed class RaftMember
 {
     private readonly RaftOptions _options;
-    private readonly MembershipConfig _members;
+    private readonly MembershipConfig _firstMembers;
     private readonly Queue<DiskWrite> _disk = new();
     private readonly Action<Envelope> _send;
 
@@ -29,7 +29,7 @@ internal sealed class RaftMember
     {
         Id = id;
         _options = options;
-        _members = members;
+        _firstMembers = members;
         _send = send;
         _durableHardState = hardState;
         _durableLog = [.. log ?? []];
@@ -119,7 +119,7 @@ internal sealed class RaftMember
             _durableBoundaryTerm = content.Term;
             _durableView = [.. content.Applied];
             Applied = [.. content.Applied];
-            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term, Node.Members);
+            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term, content.Members);
             return true;
         }
 
@@ -159,6 +159,12 @@ internal sealed class RaftMember
         }
 
         Applied.Add(entry);
+        if (entry.Kind == EntryKind.Configuration)
+        {
+            Node.ApplyMembership(entry);
+            Log($"{Id} applies {Node.Members}");
+        }
+
         Node.OnApplied(entry.Index);
         return true;
     }
@@ -245,7 +251,7 @@ internal sealed class RaftMember
     private RaftNode Start(Random random) => new(
         _options,
         Id,
-        _members,
+        MembersIn(_durableView),
         new RaftRecoveredState
         {
             HardState = _durableHardState,
@@ -255,6 +261,13 @@ internal sealed class RaftMember
             Applied = new LogIndex((ulong)_durableView.Count),
         },
         random);
+
+    /// <summary>The configuration is part of the view, like all that entries have changed.</summary>
+    private MembershipConfig MembersIn(List<Entry> view)
+    {
+        int last = view.FindLastIndex(entry => entry.Kind == EntryKind.Configuration);
+        return last < 0 ? _firstMembers : MembershipEntry.Decode(view[last].Payload).Config;
+    }
 
     private void Send(RaftMessage message)
     {
@@ -266,7 +279,7 @@ internal sealed class RaftMember
     {
         LogIndex index = new((ulong)Applied.Count);
         var message = new RaftMessage { Kind = RaftMessageKind.Snapshot, From = Id, To = to, Term = Node.Term };
-        _send(new Envelope(message, new SnapshotContent(index, Applied[^1].Term, [.. Applied])));
+        _send(new Envelope(message, new SnapshotContent(index, Applied[^1].Term, [.. Applied], MembersIn(Applied))));
         Node.ReportSnapshotSent(to, index);
     }
 
@@ -310,7 +323,11 @@ internal sealed class RaftMember
         foreach (Entry entry in entries)
         {
             text.Append(text.Length > 0 ? " " : "").Append($"{entry.Index.Value}@{entry.Term.Value}");
-            if (entry.Payload.Length > 0)
+            if (entry.Kind == EntryKind.Configuration)
+            {
+                text.Append($"={MembershipEntry.Decode(entry.Payload).Config}");
+            }
+            else if (entry.Payload.Length > 0)
             {
                 text.Append($"={Encoding.UTF8.GetString(entry.Payload.Span)}");
             }
