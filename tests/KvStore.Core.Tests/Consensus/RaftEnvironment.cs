@@ -17,6 +17,7 @@ internal sealed class RaftEnvironment
     private readonly List<Envelope> _network = [];
     private readonly HashSet<(ulong From, ulong To)> _cut = [];
     private readonly StringBuilder _text = new();
+    private readonly Dictionary<ulong, string> _names = [];
     private RaftSafety? _safety;
     private MembershipConfig _config = new([new ReplicaId(1)]);
     private RaftOptions _options = RaftOptions.Default;
@@ -98,6 +99,10 @@ internal sealed class RaftEnvironment
                 break;
             case "restart":
                 Member(args[0]).Restart(new Random(7));
+                Say(Member(args[0]).ToString());
+                break;
+            case "damage":
+                Member(args[0]).DamageAndRestart(int.Parse(args[1], CultureInfo.InvariantCulture), new Random(7));
                 Say(Member(args[0]).ToString());
                 break;
             case "log-level":
@@ -336,9 +341,10 @@ internal sealed class RaftEnvironment
         }
     }
 
-    private static string Show(Envelope envelope)
+    private string Show(Envelope envelope)
     {
         RaftMessage m = envelope.Message;
+        string round = ShowRound(m.Round);
         var text = new StringBuilder($"{m.From}->{m.To} {m.Kind} {m.Term}");
         text.Append(m.Kind switch
         {
@@ -347,11 +353,30 @@ internal sealed class RaftEnvironment
             RaftMessageKind.AppendResponse => $" has {m.Index}",
             RaftMessageKind.PreVote or RaftMessageKind.Vote => $" last {m.Index.Value}@{m.LogTerm.Value}",
             RaftMessageKind.PreVoteResponse or RaftMessageKind.VoteResponse => m.Reject ? " no" : " yes",
+            RaftMessageKind.ReadIndexResponse => m.Reject ? " refused" : $" at {m.Index} commit {m.Commit}",
+            RaftMessageKind.Damaged => m.Reject ? " log void" : " log short",
             RaftMessageKind.Heartbeat => $" commit {m.Commit}",
             RaftMessageKind.Snapshot => $" at {envelope.Snapshot!.Index.Value}@{envelope.Snapshot.Term.Value}",
             _ => "",
         });
-        return m.Round != 0 ? $"{text} round {m.Round}" : text.ToString();
+        return text.Append(round).ToString();
+    }
+
+    /// <summary>Numbers that replicas draw at random are named in the order in which they are seen.</summary>
+    private string ShowRound(ulong round)
+    {
+        if (round < 1_000_000)
+        {
+            return round == 0 ? "" : $" round {round}";
+        }
+
+        if (!_names.TryGetValue(round, out string? name))
+        {
+            name = $"#{_names.Count + 1}";
+            _names.Add(round, name);
+        }
+
+        return $" {name}";
     }
 
     private static bool Matches(Envelope envelope, string[] args) =>

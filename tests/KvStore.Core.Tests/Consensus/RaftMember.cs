@@ -24,6 +24,8 @@ internal sealed class RaftMember
     private Term _durableBoundaryTerm;
     private List<Entry> _durableLog = [];
     private List<Entry> _durableView = [];
+    private List<Entry> _lost = [];
+    private bool _markedDamaged;
 
     public RaftMember(ReplicaId id, RaftOptions options, MembershipConfig members, Random random, Action<Envelope> send, HardState hardState = default, IEnumerable<Entry>? log = null)
     {
@@ -55,8 +57,14 @@ internal sealed class RaftMember
 
     public Action<string> Log { get; set; } = _ => { };
 
+    /// <summary>Whether the entry is durable here, or was before damage: the group may count on it until it hears of that, and the replica gives no vote until it has it again.</summary>
     public bool HoldsDurably(Entry entry)
     {
+        if (entry.Index.Value <= (ulong)_lost.Count && _lost[(int)entry.Index.Value - 1].Term == entry.Term)
+        {
+            return true;
+        }
+
         if (entry.Index <= new LogIndex((ulong)_durableView.Count))
         {
             return _durableView[(int)entry.Index.Value - 1].Term == entry.Term;
@@ -109,6 +117,13 @@ internal sealed class RaftMember
         if (!Up || !_disk.TryDequeue(out DiskWrite? write))
         {
             return false;
+        }
+
+        if (_markedDamaged && !Node.IsQuarantined)
+        {
+            // The mark goes with the first write after the repair.
+            _markedDamaged = false;
+            _lost = [];
         }
 
         if (write.Install is { } envelope)
@@ -222,6 +237,25 @@ internal sealed class RaftMember
         }
     }
 
+    /// <summary>The disk loses all but a first part of what it had, and says so when the replica restarts. Term and vote survive.</summary>
+    public void DamageAndRestart(int keep, Random random)
+    {
+        Crash();
+        if (!_markedDamaged)
+        {
+            // The view first, then what of the log lies above it.
+            int below = (int)_durableBoundary.Value;
+            _lost = [.. _durableView.Take(below), .. _durableLog];
+        }
+
+        _durableView = [.. _durableView.Take(keep)];
+        _durableLog = [];
+        _durableBoundary = new LogIndex((ulong)_durableView.Count);
+        _durableBoundaryTerm = _durableView.Count == 0 ? default : _durableView[^1].Term;
+        _markedDamaged = true;
+        Restart(random);
+    }
+
     public void Crash()
     {
         Up = false;
@@ -243,10 +277,14 @@ internal sealed class RaftMember
 
         Applied = [.. _durableView];
         Node = Start(random);
+        if (_markedDamaged)
+        {
+            Node.Quarantine();
+        }
     }
 
     public override string ToString() =>
-        $"{Id} {(Up ? Node.State : "down")} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}";
+        $"{Id} {(!Up ? "down" : Node.IsQuarantined ? "Quarantined" : Node.State)} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}";
 
     private RaftNode Start(Random random) => new(
         _options,
