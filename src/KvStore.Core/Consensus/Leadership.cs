@@ -81,7 +81,10 @@ internal sealed class Leadership
         _transferee = default;
         _heartbeatDue = false;
         _replication.Stop();
-        _reads.AbortAll(_state.Out.Reads);
+        while (_reads.TryTakeAny(out WaitingRead read))
+        {
+            Answer(read, default, aborted: true);
+        }
     }
 
     /// <summary>Returns false when the leader has lost its quorum and must step down.</summary>
@@ -170,7 +173,17 @@ internal sealed class Leadership
         _state.SendNow(RaftMessageKind.TimeoutNow, best!.Id);
     }
 
-    public ReadResult Read(ulong context) => _reads.TryAdd(context) ? ReadResult.Accepted : ReadResult.Overloaded;
+    public ReadResult Read(ulong context) => _reads.TryAdd(new WaitingRead(context, _state.Self)) ? ReadResult.Accepted : ReadResult.Overloaded;
+
+    /// <summary>A follower or a learner asks.</summary>
+    public void OnReadIndex(in RaftMessage message)
+    {
+        var read = new WaitingRead(message.Round, message.From);
+        if (_progress.Find(message.From) is null || !_reads.TryAdd(read))
+        {
+            Answer(read, default, aborted: true);
+        }
+    }
 
     public void OnAppendResponse(in RaftMessage message)
     {
@@ -191,6 +204,8 @@ internal sealed class Leadership
         }
     }
 
+    public void OnDamaged(in RaftMessage message) => _replication.OnDamaged(message);
+
     /// <summary>The own log is durable up to here.</summary>
     public void OnStable(LogIndex stable)
     {
@@ -205,7 +220,7 @@ internal sealed class Leadership
     public bool BeginTransfer(ReplicaId to)
     {
         Progress? target = _progress.Find(to);
-        if (target is null || !target.IsIncomingVoter || to == _state.Self || !_transferee.IsNone)
+        if (target is null || !target.IsIncomingVoter || target.Repair != 0 || to == _state.Self || !_transferee.IsNone)
         {
             return false;
         }
@@ -293,7 +308,25 @@ internal sealed class Leadership
     private void ConfirmReads()
     {
         ulong confirmed = _progress.QuorumRound(_state.Self, _reads.Newest);
-        _reads.Confirm(confirmed, _state.Out.Reads);
+        while (_reads.TryTakeConfirmed(confirmed, out WaitingRead read, out LogIndex index))
+        {
+            Answer(read, index, aborted: false);
+        }
+    }
+
+    private void Answer(WaitingRead read, LogIndex index, bool aborted)
+    {
+        if (read.Asker == _state.Self)
+        {
+            _state.Out.Reads.Add(new ReadState(read.Number, index, aborted));
+            return;
+        }
+
+        ref RaftMessage answer = ref _state.SendNow(RaftMessageKind.ReadIndexResponse, read.Asker);
+        answer.Round = read.Number;
+        answer.Index = index;
+        answer.Reject = aborted;
+        answer.Commit = LogIndex.Min(_state.Commit, _progress.Find(read.Asker) is { Repair: 0 } asker ? asker.Match : LogIndex.Zero);
     }
 
     private void ContinueTransfer(ReplicaId heardFrom)

@@ -54,6 +54,6 @@ internal sealed class MembershipChanges(RaftState state, ProgressTracker progres
     private bool IsCaughtUp(Progress member)
     {
         bool active = member.HeardAtTick != 0 && state.Now - member.HeardAtTick < (ulong)state.Options.ElectionTicksMax;
-        return active && member.State == ProgressState.Replicate && member.Match + (ulong)state.Options.MaxPromotionLag >= state.Commit;
+        return active && member.Repair == 0 && member.State == ProgressState.Replicate && member.Match + (ulong)state.Options.MaxPromotionLag >= state.Commit;
     }
 }

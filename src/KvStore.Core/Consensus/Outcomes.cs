@@ -44,7 +44,7 @@ public enum ReadResult : byte
 
 /// <summary>
 /// The answer to <see cref="RaftNode.ReadIndex"/>: a read of the state at or above <paramref name="Index"/> is linearizable. The caller waits until it has applied that index.
-/// <paramref name="Aborted"/>: this replica lost its leadership first, and the index means nothing.
+/// <paramref name="Aborted"/>: the leader was lost or refused first, or didn't answer in time, and the index means nothing.
 /// </summary>
 public readonly record struct ReadState(ulong Context, LogIndex Index, bool Aborted);
 

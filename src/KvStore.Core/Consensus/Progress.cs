@@ -16,7 +16,7 @@ public enum ProgressState : byte
 }
 
 /// <summary>
-/// What the leader knows of one member. Invariants: 1. Match &lt; Next; 2. Match never decreases within a leadership; 3. in flight only in Replicate.
+/// What the leader knows of one member. Invariants: 1. Match &lt; Next; 2. Match never decreases within a leadership, but to zero when the member reports damage; 3. in flight only in Replicate.
 /// </summary>
 internal sealed class Progress(ReplicaId id, RaftOptions options)
 {
@@ -51,6 +51,15 @@ internal sealed class Progress(ReplicaId id, RaftOptions options)
 
     /// <summary>The tick at which it became a voter: a leader gives it time to be heard before it misses it.</summary>
     public ulong VoterSinceTick { get; private set; }
+
+    /// <summary>The number of the repair that the member needs, whose log was found damaged; zero if it is whole. Until it is, it counts for no quorum.</summary>
+    public ulong Repair { get; private set; }
+
+    /// <summary>The last repair that was finished.</summary>
+    public ulong Repaired { get; private set; }
+
+    /// <summary>A repair is over when the member's log reaches this: it can't have acknowledged more before its damage.</summary>
+    public LogIndex RepairUntil { get; private set; }
 
     /// <summary>The newest read round the member has confirmed.</summary>
     public ulong ConfirmedRound { get; set; }
@@ -90,7 +99,33 @@ internal sealed class Progress(ReplicaId id, RaftOptions options)
         HeardAtTick = 0;
         ConfirmedRound = 0;
         AppendWanted = false;
+        Repair = 0;
+        Repaired = 0;
+        RepairUntil = default;
         Enter(ProgressState.Probe, next);
+    }
+
+    /// <summary>The member has lost what it had: nothing is known of it any more.</summary>
+    public void BeginRepair(ulong number, LogIndex until)
+    {
+        Repair = number;
+        RepairUntil = until;
+        Match = LogIndex.Zero;
+        CommitTold = default;
+        ConfirmedRound = 0;
+        Enter(ProgressState.Probe, until.Next);
+    }
+
+    /// <summary>The member doesn't know yet that its repair is over.</summary>
+    public void ResumeRepair() => Repair = Repaired;
+
+    public void EndRepairIfWhole()
+    {
+        if (Repair != 0 && Match >= RepairUntil)
+        {
+            Repaired = Repair;
+            Repair = 0;
+        }
     }
 
     public void BecomeProbe()

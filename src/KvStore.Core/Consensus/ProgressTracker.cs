@@ -21,6 +21,7 @@ internal sealed class ProgressTracker(RaftOptions options)
             {
                 member = new Progress(id, options);
                 member.Reset(LogIndex.Zero, last.Next);
+                member.AppendWanted = true;
             }
 
             member.TakePart(config.Voters.Contains(id), config.OutgoingVoters.Contains(id), tick);
@@ -52,7 +53,7 @@ internal sealed class ProgressTracker(RaftOptions options)
         int outgoingCount = 0;
         foreach (Progress member in _members)
         {
-            Collect(member, member.Match.Value, incoming, ref incomingCount, outgoing, ref outgoingCount);
+            Collect(member, member.Repair == 0 ? member.Match.Value : 0, incoming, ref incomingCount, outgoing, ref outgoingCount);
         }
 
         return new LogIndex(Decide(incoming[..incomingCount], outgoing[..outgoingCount]));
@@ -67,7 +68,7 @@ internal sealed class ProgressTracker(RaftOptions options)
         int outgoingCount = 0;
         foreach (Progress member in _members)
         {
-            ulong round = member.Id == self ? newest : member.ConfirmedRound;
+            ulong round = member.Id == self ? newest : member.Repair == 0 ? member.ConfirmedRound : 0;
             Collect(member, round, incoming, ref incomingCount, outgoing, ref outgoingCount);
         }
 
@@ -75,9 +76,9 @@ internal sealed class ProgressTracker(RaftOptions options)
     }
 
     /// <summary>Whether a quorum, <paramref name="self"/> included, was heard at <paramref name="sinceTick"/> or later.</summary>
-    public bool QuorumHeardSince(ReplicaId self, ulong sinceTick) => QuorumHeard(self, sinceTick, member => member.HeardAtTick);
+    public bool QuorumHeardSince(ReplicaId self, ulong sinceTick) => QuorumHeard(self, sinceTick, member => member.Repair == 0 ? member.HeardAtTick : 0);
 
-    /// <summary>As <see cref="QuorumHeardSince"/>, but a voter that is newer than that counts as heard.</summary>
+    /// <summary>As <see cref="QuorumHeardSince"/>, but a voter that is newer than that counts as heard, and so does one under repair: the leader must stay to repair it.</summary>
     public bool QuorumHeardOrNewSince(ReplicaId self, ulong sinceTick) => QuorumHeard(self, sinceTick, member => Math.Max(member.HeardAtTick, member.VoterSinceTick));
 
     public ImmutableArray<ProgressStatus> Describe(ulong activeSinceTick, ReplicaId self)

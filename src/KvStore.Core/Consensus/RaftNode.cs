@@ -16,6 +16,7 @@ public sealed class RaftNode
     private readonly Roles _roles;
     private readonly Leadership _leadership;
     private readonly Followership _followership;
+    private readonly Random _random;
     private readonly Ready _ready = new();
     private HardState _lastHardState;
     private LeadershipChange _lastLeadership;
@@ -24,9 +25,10 @@ public sealed class RaftNode
     /// <param name="self">This replica. It may be missing from <paramref name="members"/>; then it follows but never campaigns.</param>
     /// <param name="members">The group as of <see cref="RaftRecoveredState.Applied"/>.</param>
     /// <param name="recovered">What was found on the disk; <see cref="RaftRecoveredState.Empty"/> for a replica that never ran.</param>
-    /// <param name="random">Draws election timeouts.</param>
+    /// <param name="random">Draws election timeouts and the first of the numbers that must not meet those of an earlier life.</param>
     public RaftNode(RaftOptions options, ReplicaId self, MembershipConfig members, RaftRecoveredState recovered, Random random)
     {
+        _random = random;
         _state = new RaftState(options, self, members, recovered, random);
         _leadership = new Leadership(_state);
         _followership = new Followership(_state);
@@ -66,7 +68,10 @@ public sealed class RaftNode
     public bool HasQuorumContact => _state.IsLeader && _leadership.HasQuorumContact;
 
     /// <summary>Whether <see cref="TakeReady"/> would hand out committed entries now.</summary>
-    public bool NextEntriesAvailable => _state.Installing is null && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
+    public bool NextEntriesAvailable => _state.Installing is null && !_state.Quarantine.LogIsVoid && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
+
+    /// <summary>Since <see cref="Quarantine"/>, until the replica has again all that it can have acknowledged before.</summary>
+    public bool IsQuarantined => _state.Quarantine.IsActive;
 
     public bool IsInstallingSnapshot => _state.Installing is not null;
 
@@ -149,16 +154,23 @@ public sealed class RaftNode
     }
 
     /// <summary>
-    /// Asks from which index on a read would be linearizable. If accepted, exactly one <see cref="ReadState"/> with this context follows, possibly an aborted one. Waits until this leader has
-    /// committed an entry of its own term.
+    /// Asks from which index on a read would be linearizable. If accepted, exactly one <see cref="ReadState"/> with this context follows, possibly an aborted one. Waits until the leader has
+    /// committed an entry of its own term. A follower or learner that knows its leader asks that one; lost messages abort the read after <see cref="RaftOptions.ElectionTicksMax"/> ticks.
     /// </summary>
-    public ReadResult ReadIndex(ulong context) => _state.IsLeader ? _leadership.Read(context) : ReadResult.NotLeader;
+    public ReadResult ReadIndex(ulong context) => _state.IsLeader ? _leadership.Read(context) : _followership.Read(context);
 
     /// <summary>
     /// Hands leadership to another voter: no proposals are taken until it leads or the longest election timeout has passed. Returns false if this isn't the leader, the target is no other voter, or
     /// a transfer is under way.
     /// </summary>
     public bool TransferLeadership(ReplicaId to) => _state.IsLeader && _leadership.BeginTransfer(to);
+
+    /// <summary>
+    /// The storage of this replica was found damaged: entries or parts of the view that it had are gone, while its term and vote are not (a replica that lost those needs a new id). It steps
+    /// down, and doesn't vote, campaign, acknowledge, read or apply until a leader has repaired it by a snapshot and all entries that it may have acknowledged. The host keeps a durable mark, from
+    /// before it calls this until <see cref="IsQuarantined"/> is false, and calls it again after a restart while the mark is there.
+    /// </summary>
+    public void Quarantine() => _roles.Quarantine((ulong)_random.NextInt64(1, long.MaxValue));
 
     /// <summary>Hands out everything that waits. See <see cref="Ready"/> for what to do with it, and in what order.</summary>
     public Ready TakeReady()

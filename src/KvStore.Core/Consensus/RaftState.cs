@@ -32,6 +32,8 @@ internal sealed class RaftState
         bool torn = Log.LastTerm > recovered.HardState.Term;
         Term = torn ? Log.LastTerm : recovered.HardState.Term;
         Vote = torn ? default : recovered.HardState.Vote;
+        Forwarded = new ForwardedReads(options.MaxPendingReads, random);
+        Quarantine = new Quarantine(this);
         RestartElectionTimer();
     }
 
@@ -50,6 +52,11 @@ internal sealed class RaftState
     public RaftLog Log { get; }
 
     public PersistTracker Persist { get; }
+
+    /// <summary>Reads that were sent on to the leader of this term.</summary>
+    public ForwardedReads Forwarded { get; }
+
+    public Quarantine Quarantine { get; }
 
     public Term Term { get; private set; }
 
@@ -116,6 +123,7 @@ internal sealed class RaftState
 
         Role = role;
         Leader = leader;
+        Forwarded.AbortAll(Out.Reads);
         RestartElectionTimer();
     }
 
@@ -188,7 +196,8 @@ internal sealed class RaftState
     /// <summary>A durable snapshot takes the place of the whole log.</summary>
     public void RestartLogAt(LogIndex index, Term term)
     {
-        Invariant.Assert(index > Commit && index > HandedToApply);
+        Invariant.Assert(index > Commit || (Quarantine.LogIsVoid && index == Commit));
+        Invariant.Assert(index >= HandedToApply);
         LogIndex firstUncommitted = LogIndex.Max(Commit.Next, Log.FirstIndex);
         Out.Replaced.AddRange(Log.Slice(firstUncommitted, Log.LastIndex).Span);
         Log.ResetTo(index, term);

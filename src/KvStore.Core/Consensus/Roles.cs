@@ -23,9 +23,13 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 BecomeFollower(state.Term, default);
             }
         }
-        else if (state.ElectionElapsed >= state.ElectionTimeout)
+        else
         {
-            Campaign();
+            followership.Tick();
+            if (state.ElectionElapsed >= state.ElectionTimeout)
+            {
+                Campaign();
+            }
         }
     }
 
@@ -74,6 +78,13 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
         }
     }
 
+    /// <summary>The own log or view was found damaged.</summary>
+    public void Quarantine(ulong repair)
+    {
+        BecomeFollower(state.Term, state.IsLeader ? default : state.Leader);
+        state.Quarantine.Begin(repair);
+    }
+
     public void Step(in RaftMessage message)
     {
         if (message.Term < state.Term)
@@ -111,6 +122,9 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 break;
             case RaftMessageKind.PreVote:
                 state.SendNow(RaftMessageKind.PreVoteResponse, message.From).Reject = true;
+                break;
+            case RaftMessageKind.ReadIndex:
+                state.SendNow(RaftMessageKind.ReadIndexResponse, message.From).Reject = true;
                 break;
             default:
                 break;
@@ -166,6 +180,20 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 break;
             case RaftMessageKind.HeartbeatResponse when state.IsLeader:
                 leadership.OnHeartbeatResponse(message);
+                break;
+            case RaftMessageKind.Damaged when state.IsLeader:
+                leadership.OnDamaged(message);
+                break;
+            case RaftMessageKind.ReadIndex when state.IsLeader:
+                leadership.OnReadIndex(message);
+                break;
+            case RaftMessageKind.ReadIndex:
+                ref RaftMessage refusal = ref state.SendNow(RaftMessageKind.ReadIndexResponse, message.From);
+                refusal.Round = message.Round;
+                refusal.Reject = true;
+                break;
+            case RaftMessageKind.ReadIndexResponse:
+                followership.OnReadIndexResponse(message);
                 break;
             case RaftMessageKind.TimeoutNow when state.Role == RaftRole.Follower && message.From == state.Leader && state.Members.IsVoter(state.Self):
                 _takeOverIn = state.Term;

@@ -20,6 +20,8 @@ internal sealed class MembershipFaults
     private readonly MembershipRecord _record;
     private ulong _lastId = 100;
     private long _busyUntilUs;
+    private int _asks;
+    private bool _mayBeInLog;
     private bool _settling;
 
     public MembershipFaults(SimulatedCluster cluster, Random random)
@@ -37,8 +39,8 @@ internal sealed class MembershipFaults
         Lost.Replica.IsNone && _busyUntilUs <= _cluster.Timeline.NowUs && !_record.IsJoint
         && _record.Members.All(place => NodeOf(place).Place == place && NodeOf(place).Replica is { } replica && AgreesWithRecord(replica));
 
-    /// <summary>The nodes that have a member, as of the newest configuration that any replica has applied.</summary>
-    public IReadOnlyList<SimulatedNode> MemberNodes => [.. _record.Members.Select(NodeOf)];
+    /// <summary>Whether the node has a member, as of the newest configuration that any replica has applied.</summary>
+    public bool IsMember(SimulatedNode node) => _record.Members.Contains(node.Place);
 
     private Timeline Timeline => _cluster.Timeline;
 
@@ -63,8 +65,7 @@ internal sealed class MembershipFaults
     private void Act()
     {
         DropRemoved();
-        SimulatedNode? leader = _cluster.Nodes.Where(node => node.Replica?.IsLeader == true).MaxBy(node => node.Replica!.Term);
-        if (leader is null)
+        if (_cluster.Leader is not { } leader)
         {
             return;
         }
@@ -83,7 +84,7 @@ internal sealed class MembershipFaults
         }
 
         // Now and then a second change is asked for before the first is done: it must be refused.
-        Choose(leader, shard, mayLoseDisk: !busy);
+        Choose(leader, shard, mayLoseDisk: !_mayBeInLog);
     }
 
     private void Choose(SimulatedNode leader, Membership shard, bool mayLoseDisk)
@@ -202,7 +203,7 @@ internal sealed class MembershipFaults
         Trace.Fault("lost disk", node.Index);
         Lost = victim;
         node.Crash(power: true);
-        node.LoseDisk();
+        node.Disk.Wipe();
         node.ReplicaId = new ReplicaId(++_lastId);
         Timeline.After(_random.Next(1_000, 2_000_000), () =>
         {
@@ -228,7 +229,7 @@ internal sealed class MembershipFaults
         }
         else if (!shard.Has(node.ReplicaId))
         {
-            Ask("replace: add learner", leader, shard.Voters, shard.Learners.Add(node.Place));
+            Ask("replace: add learner", leader, shard.Voters, shard.Learners.Remove(Lost).Add(node.Place));
         }
         else if (shard.Voters.Contains(Lost))
         {
@@ -244,6 +245,9 @@ internal sealed class MembershipFaults
     {
         Trace.Fault("members: " + what, leader.Index);
         _busyUntilUs = Timeline.NowUs + (AnswerMs * 1_000L);
+        int ask = ++_asks;
+        bool mayBeInLog = _mayBeInLog;
+        _mayBeInLog = true;
         _record.Asked(voters, learners);
         _cluster.Ask(
             leader,
@@ -251,7 +255,13 @@ internal sealed class MembershipFaults
             (replica, handle, nowMs) => replica.ChangeMembers(handle, voters, learners, nowMs + AnswerMs - 500),
             (node, answer) =>
             {
-                _busyUntilUs = Timeline.NowUs;
+                if (ask == _asks)
+                {
+                    // One that ended as unknown may yet commit, until a later one is done.
+                    _busyUntilUs = Timeline.NowUs;
+                    _mayBeInLog = answer.Outcome != Outcome.Done && (answer.Outcome != Outcome.NotDone || mayBeInLog);
+                }
+
                 Trace.Count($"members: {answer.Outcome} {answer.Code}");
                 _record.Answered(node, answer, voters, learners);
             });
@@ -267,7 +277,7 @@ internal sealed class MembershipFaults
                 Trace.Add("drop removed replica", node.Index, node.ReplicaId.Value);
                 Trace.Count(node.Replica!.IsRemoved ? "removed replica knew it" : "removed replica did not know it");
                 node.Crash(power: false);
-                node.LoseDisk();
+                node.Disk.Wipe();
                 node.ReplicaId = default;
             }
         }
