@@ -50,6 +50,17 @@ public sealed record RaftOptions
     /// <summary>How long a leader waits, after a snapshot was sent, for the follower to report it installed, before it asks anew what the follower has. In ticks.</summary>
     public int SnapshotAnswerTicks { get; init; } = 200;
 
+    /// <summary>
+    /// A group in which nothing has happened for this many ticks falls silent, if all its members agree; they are then no longer ticked one by one. Zero: never. See <see cref="RaftNode.IsQuiet"/>.
+    /// </summary>
+    public int QuiesceAfterTicks { get; init; }
+
+    /// <summary>A quiet leader repeats its offer this often, in ticks; each costs a message and an answer per follower.</summary>
+    public int QuietRenewTicks { get; init; } = 80;
+
+    /// <summary>A quiet follower that has missed the offer for this many ticks wakes, whatever else it hears of the leader's node. More than two times <see cref="QuietRenewTicks"/>, so that a lost message wakes nobody.</summary>
+    public int QuietLimitTicks { get; init; } = 240;
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(HeartbeatTicks, 1);
@@ -63,5 +74,8 @@ public sealed record RaftOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxPendingReads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxReadRounds, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(SnapshotAnswerTicks, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(QuiesceAfterTicks);
+        ArgumentOutOfRangeException.ThrowIfLessThan(QuietRenewTicks, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(QuietLimitTicks, 2 * QuietRenewTicks);
     }
 }

@@ -18,6 +18,8 @@ internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
     /// <summary>The newest round that still waits; zero if none does.</summary>
     public ulong Outstanding => _rounds.Count == 0 ? 0 : Newest;
 
+    public bool IsEmpty => _contexts.Count == 0;
+
     public bool CanStartRound => _contexts.Count > _inRounds && _rounds.Count < maxRounds;
 
     public bool TryAdd(ulong context)
@@ -30,6 +32,9 @@ internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
         _contexts.Enqueue(context);
         return true;
     }
+
+    /// <summary>A number for an exchange of heartbeats that no read waits for.</summary>
+    public ulong DrawRound() => ++Newest;
 
     /// <summary>All reads that wait without a round go into one, to be answered at <paramref name="commit"/>.</summary>
     public void StartRound(LogIndex commit)

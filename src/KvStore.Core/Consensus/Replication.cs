@@ -116,7 +116,9 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         member.ProbeOut = true;
     }
 
-    public void SendHeartbeats(ulong round)
+    /// <param name="round">What an answer confirms; zero: nothing.</param>
+    /// <param name="offersRest">Whether the heartbeat offers that the group falls silent behind the last entry.</param>
+    public void SendHeartbeats(ulong round, bool offersRest)
     {
         foreach (Progress member in progress.Members)
         {
@@ -129,6 +131,11 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
             ref RaftMessage message = ref state.SendNow(RaftMessageKind.Heartbeat, member.Id);
             message.Commit = LogIndex.Min(state.Commit, member.Match);
             message.Round = round;
+            if (offersRest)
+            {
+                message.Index = state.Log.LastIndex;
+                message.LogTerm = state.Log.LastTerm;
+            }
         }
     }
 

@@ -5,13 +5,19 @@ namespace KvStore.Core.Consensus;
 /// <summary>
 /// Decides what role the replica is in, and which of its collaborators looks at a message: the rules about terms (Raft, section 5.1) with pre-vote and check-quorum.
 /// </summary>
-internal sealed class Roles(RaftState state, Election election, Leadership leadership, Followership followership)
+internal sealed class Roles(RaftState state, Election election, Leadership leadership, Followership followership, Quiescence quiescence)
 {
     /// <summary>A live leader is known here, or is here: whoever wants an election only lost contact himself.</summary>
-    private bool HasLease => state.IsLeader ? leadership.HeardQuorumRecently : state.InLeaderLease;
+    private bool HasLease => state.IsLeader ? leadership.HeardQuorumRecently || leadership.WokeRecently : state.InLeaderLease;
 
     public void Tick()
     {
+        if (state.IsQuiet)
+        {
+            quiescence.TickQuiet(1);
+            return;
+        }
+
         state.AdvanceClock();
         if (state.IsLeader)
         {
@@ -19,6 +25,8 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
             {
                 BecomeFollower(state.Term, default);
             }
+
+            quiescence.Tick();
         }
         else if (state.ElectionElapsed >= state.ElectionTimeout)
         {
@@ -47,6 +55,7 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
 
     public void Step(in RaftMessage message)
     {
+        quiescence.OnMessage(message);
         if (message.Term < state.Term)
         {
             AnswerOldTerm(message);
@@ -134,6 +143,7 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 break;
             case RaftMessageKind.HeartbeatResponse when state.IsLeader:
                 leadership.OnHeartbeatResponse(message);
+                quiescence.OnAnswer(message);
                 break;
             case RaftMessageKind.TimeoutNow when state.Role == RaftRole.Follower && message.From == state.Leader && election.MayCampaign:
                 election.BeginVote(Election.TransferMark);

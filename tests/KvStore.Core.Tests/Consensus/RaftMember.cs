@@ -240,7 +240,7 @@ internal sealed class RaftMember
     }
 
     public override string ToString() =>
-        $"{Id} {(Up ? Node.State : "down")} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}";
+        $"{Id} {(Up ? Node.State : "down")} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}{(Up && Node.IsQuiet ? " quiet" : "")}";
 
     private RaftNode Start(Random random) => new(
         _options,
@@ -254,7 +254,10 @@ internal sealed class RaftMember
             Entries = _durableLog.ToArray(),
             Applied = new LogIndex((ulong)_durableView.Count),
         },
-        random);
+        random)
+    {
+        MayRest = true,
+    };
 
     private void Send(RaftMessage message)
     {
