@@ -37,6 +37,9 @@ internal sealed class Quiescence(RaftState state, Leadership leadership)
     /// <summary>The host's consent: it waits for nothing here, and its failure detector knows the nodes concerned as up. Set before each tick and message.</summary>
     public bool Permitted { get; set; }
 
+    /// <summary>The newest offer that all members have agreed to: a round of this leader's own term, so a contact with everybody.</summary>
+    public ulong AgreedOffer { get; private set; }
+
     /// <summary>Awake: one tick has passed. Begins to offer when the group has been idle long enough.</summary>
     public void Tick()
     {
@@ -49,7 +52,7 @@ internal sealed class Quiescence(RaftState state, Leadership leadership)
         {
             Withdraw();
         }
-        else if (++_idleTicks == state.Options.QuiesceAfterTicks)
+        else if (leadership.Offer == 0 && ++_idleTicks >= state.Options.QuiesceAfterTicks)
         {
             BeginOffer();
             RestIfAllAgree();
@@ -183,7 +186,8 @@ internal sealed class Quiescence(RaftState state, Leadership leadership)
         }
 
         // An agreement to an earlier offer says nothing: the member may have been woken since.
-        if (leadership.Offer != 0 && answer.Round == leadership.Offer && answer.Index == state.Log.LastIndex && leadership.IsMember(answer.From) && _agreed.Add(answer.From) && !state.IsQuiet)
+        bool current = leadership.Offer != 0 && answer.Round == leadership.Offer && answer.Index == state.Log.LastIndex;
+        if (current && leadership.IsMember(answer.From) && _agreed.Add(answer.From))
         {
             RestIfAllAgree();
         }
@@ -208,7 +212,13 @@ internal sealed class Quiescence(RaftState state, Leadership leadership)
 
     private void RestIfAllAgree()
     {
-        if (AllAgree && CanRest)
+        if (!AllAgree || !CanRest)
+        {
+            return;
+        }
+
+        AgreedOffer = leadership.Offer;
+        if (!state.IsQuiet)
         {
             state.IsQuiet = true;
             _quietTicks = 0;

@@ -70,6 +70,9 @@ public sealed class RaftNode
     /// </summary>
     public bool IsQuiet => _state.IsQuiet;
 
+    /// <summary>Leader: grows whenever all members have agreed to an offer to fall silent, or to stay so. Each such moment was a contact with all of them.</summary>
+    public ulong AgreedOffer => _quiescence.AgreedOffer;
+
     /// <summary>
     /// The host's consent to falling silent, to be set before each tick and message: nobody waits for this replica, and the nodes concerned (a leader's members, a follower's leader) are known as up.
     /// </summary>

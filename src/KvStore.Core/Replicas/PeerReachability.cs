@@ -3,11 +3,14 @@ using KvStore.Core.Identity;
 
 namespace KvStore.Core.Replicas;
 
-/// <summary>Which peers of a shard the node can reach at the moment, as its failure detector says. Feeds the policy, never the consensus.</summary>
+/// <summary>
+/// Which peers of a shard the node can reach at the moment, as its failure detector says. Feeds the policy; of the consensus it may suppress the elections of a quiet group, and wake it, no more.
+/// </summary>
 internal sealed class PeerReachability(ShardDescriptor descriptor)
 {
     private readonly bool[] _down = new bool[descriptor.Peers.Length];
     private readonly long[] _sinceMs = new long[descriptor.Peers.Length];
+    private readonly ulong[] _boots = new ulong[descriptor.Peers.Length];
 
     /// <summary>Replicas that can be reached, this one included.</summary>
     public int Reachable { get; private set; } = descriptor.Places.Length;
@@ -18,6 +21,41 @@ internal sealed class PeerReachability(ShardDescriptor descriptor)
     {
         int at = IndexOf(node);
         return at < 0 || !_down[at];
+    }
+
+    /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
+    public bool IsKnownUp(NodeId node)
+    {
+        int at = IndexOf(node);
+        return at >= 0 && !_down[at] && _boots[at] != 0;
+    }
+
+    /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers.</summary>
+    public bool AllKnownUp
+    {
+        get
+        {
+            bool all = Reachable == Configured;
+            foreach (ulong boot in _boots)
+            {
+                all &= boot != 0;
+            }
+
+            return all;
+        }
+    }
+
+    /// <summary>Takes note of which life of the node the detector hears. Returns whether it is another one than before.</summary>
+    public bool SetBoot(NodeId node, ulong boot)
+    {
+        int at = IndexOf(node);
+        if (at < 0 || _boots[at] == boot)
+        {
+            return false;
+        }
+
+        _boots[at] = boot;
+        return true;
     }
 
     /// <summary>Takes note of the detector's verdict. Returns whether it is news for this shard.</summary>

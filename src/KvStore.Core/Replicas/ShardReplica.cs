@@ -31,6 +31,7 @@ public sealed class ShardReplica
     private readonly OpenEngine? _open;
     private readonly RecoveredReplica _recovered;
     private long _leaderHeardMs;
+    private ulong _agreedOffer;
     private ViewPosition _released;
 
     /// <param name="recovered">What storage found of this replica; <see cref="RecoveredReplica.Empty"/> for a new one.</param>
@@ -94,6 +95,13 @@ public sealed class ShardReplica
     public int PendingCount => _ordered.PendingCount + _loader.Waiting + (_open?.PendingCount ?? 0);
 
     public ViewPosition Position => _view.Position;
+
+    /// <summary>
+    /// Nothing is under way here or in the group: the loop calls <see cref="TickQuiet"/> now and then instead of <see cref="Tick"/>. Whatever is handed to the replica may end that, so the loop looks
+    /// again after each <see cref="Turn"/>.
+    /// </summary>
+    public bool IsQuiet => FencedBecause is not null
+        || (IsActive && _raft.IsQuiet && !_raft.HasReady && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && IsFreeOfSnapshots && (_open?.IsQuiet ?? true));
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
     public bool WaitsForDurable => _consensus.WaitsForDurable || (_open?.WaitsForDurable ?? false);
@@ -183,11 +191,14 @@ public sealed class ShardReplica
             return;
         }
 
+        _raft.MayRest = MayRest(message.From);
         _raft.Step(message);
         if (message.From == _raft.Leader)
         {
             _leaderHeardMs = _clock.NowMs;
         }
+
+        NoteContact();
     }
 
     public void Receive(NodeId from, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
@@ -249,11 +260,40 @@ public sealed class ShardReplica
     }
 
     /// <summary>The node's failure detector has changed its mind about a peer.</summary>
-    public void SetReachable(NodeId node, bool reachable)
+    /// <param name="node">A peer of this shard, or any other node.</param>
+    /// <param name="reachable">Whether it is heard and hears this node.</param>
+    /// <param name="boot">Which life of the peer is heard: another number after each restart. Zero: not known, and then no group falls silent relying on it.</param>
+    public void SetReachable(NodeId node, bool reachable, ulong boot)
     {
-        if (_peers.Set(node, reachable, _clock.NowMs))
+        bool restarted = _peers.SetBoot(node, boot);
+        bool changed = _peers.Set(node, reachable, _clock.NowMs);
+        if (changed)
         {
             _open?.OnReachabilityChanged();
+        }
+
+        if (!changed && !restarted)
+        {
+            return;
+        }
+
+        if (node == LeaderNode && (restarted || !reachable))
+        {
+            // Gone, or back as somebody who leads nothing.
+            _raft.OnLeaderUnreachable();
+        }
+        else if (node == LeaderNode || _raft.State == RaftRole.Leader)
+        {
+            _raft.Wake();
+        }
+    }
+
+    /// <summary>A connection to a peer broke: perhaps its process died. A quiet group finds out, as soon as the detector would begin to count.</summary>
+    public void OnPeerLost(NodeId node)
+    {
+        if (IsActive && (node == LeaderNode || _raft.State == RaftRole.Leader))
+        {
+            _raft.Wake();
         }
     }
 
@@ -265,7 +305,9 @@ public sealed class ShardReplica
             return;
         }
 
+        _raft.MayRest = MayRest(_raft.Leader);
         _raft.Tick();
+        NoteContact();
         _ordered.OnTick();
         _open?.OnTick();
         _snapshotSender.OnTick();
@@ -276,6 +318,20 @@ public sealed class ShardReplica
             _snapshotReceiver.OnInstalled();
         }
 
+        ReleaseLog();
+    }
+
+    /// <summary>So many ticks have passed for a quiet replica; once in a few hundred milliseconds is enough.</summary>
+    public void TickQuiet(int ticks)
+    {
+        if (!IsActive)
+        {
+            return;
+        }
+
+        _raft.MayRest = MayRest(_raft.Leader);
+        _raft.TickQuiet(ticks);
+        _open?.OnQuietTicks(ticks);
         ReleaseLog();
     }
 
@@ -335,6 +391,14 @@ public sealed class ShardReplica
         PeerLag = _open?.PeerLag ?? 0,
         Fenced = FencedBecause ?? (IsActive ? "" : "starting"),
     };
+
+    private bool IsFreeOfSnapshots => _snapshotSender.IsIdle && !_snapshotReceiver.IsCommitting && !_view.IsReplacing;
+
+    /// <summary>Whether the group may fall silent as far as this replica can tell: no caller waits for it, and the nodes that would have to be missed are known as up.</summary>
+    private bool MayRest(ReplicaId leader) =>
+        _ordered.PendingCount == 0
+        && IsFreeOfSnapshots
+        && (leader == Descriptor.Self.Replica ? _peers.AllKnownUp : !leader.IsNone && _peers.IsKnownUp(Descriptor.NodeOf(leader)));
 
     private void SubmitOrdered(in ClientOperation operation)
     {
@@ -401,5 +465,19 @@ public sealed class ShardReplica
         }
     }
 
-    private uint EstimateStalenessMs() => IsLeader ? 0 : (uint)Math.Clamp(_clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
+    /// <summary>A leader knows that it misses nothing as long as a quorum answers it; in a quiet group it knew that when all agreed last.</summary>
+    private void NoteContact()
+    {
+        if (_raft.HasQuorumContact || _raft.AgreedOffer != _agreedOffer)
+        {
+            _agreedOffer = _raft.AgreedOffer;
+            _leaderHeardMs = _clock.NowMs;
+        }
+    }
+
+    /// <summary>
+    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
+    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
+    /// </summary>
+    private uint EstimateStalenessMs() => _raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
 }
