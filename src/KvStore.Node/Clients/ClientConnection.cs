@@ -1,20 +1,16 @@
 using Grpc.Core;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
-using KvStore.Core.Replicas;
 using KvStore.Node.Loops;
 
 namespace KvStore.Node.Clients;
 
 /// <summary>
-/// One client's pipelined stream. Requests are decoded on the stream's own task and posted to the loops, one batch per loop and frame; results accumulate while a write is in flight, and what has
+/// One client's pipelined stream. Requests are decoded on the stream's own task (<see cref="OperationIntake"/>); results accumulate while a write is in flight, and what has
 /// accumulated becomes the next frame.
 /// </summary>
-internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, LoopSet loops, Action abort) : OperationOrigin, IThreadPoolWorkItem
+internal sealed class ClientConnection : OperationOrigin, IThreadPoolWorkItem
 {
-    /// <summary>Operations of one connection that are not answered yet; more are refused.</summary>
-    public const int MaxInFlight = 16_384;
-
     /// <summary>Above this many unsent bytes nothing more is read from the client.</summary>
     private const int PauseBytes = 8 * 1_048_576;
 
@@ -26,19 +22,26 @@ internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, 
 
     private readonly Lock _gate = new();
     private readonly Queue<FrameBuffer> _full = new();
-    private readonly OperationBatch?[] _batches = new OperationBatch?[loops.Count];
-    private readonly ResultMapper _refusals = new(loops.Self);
+    private readonly IServerStreamWriter<RawFrame> _responses;
+    private readonly Action _abort;
+    private readonly OperationIntake _intake;
     private FrameBuffer _filling = new(2 * KvLimits.MaxMessageBytes);
     private FrameBuffer _spare = new(2 * KvLimits.MaxMessageBytes);
     private TaskCompletionSource? _changed;
     private long _unsentBytes;
-    private int _inFlight;
     private bool _sending;
     private bool _closed;
 
+    public ClientConnection(IServerStreamWriter<RawFrame> responses, LoopSet loops, Action abort)
+    {
+        _responses = responses;
+        _abort = abort;
+        _intake = new OperationIntake(this, loops, Append);
+    }
+
     public override void Deliver(ulong callId, ref WireResult result)
     {
-        Interlocked.Decrement(ref _inFlight);
+        _intake.OnAnswered();
         Append(result);
     }
 
@@ -62,39 +65,7 @@ internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, 
     /// <exception cref="MalformedFrameException">The bytes are no OperationBatch: the stream ends.</exception>
     public void Handle(RawFrame frame)
     {
-        long nowMs = Environment.TickCount64;
-        bool refused = false;
-        var reader = new OperationBatchReader(frame.Bytes);
-        while (reader.MoveNext(out WireOperation wire))
-        {
-            if (Volatile.Read(ref _inFlight) >= MaxInFlight)
-            {
-                Refuse(wire.CallId, RefusalCode.Overloaded, $"This connection has {MaxInFlight} operations in flight; wait for answers before sending more.");
-                refused = true;
-            }
-            else if (OperationMapper.TryRoute(wire, loops.Router, nowMs, out RoutedOperation routed, out RefusalCode code, out string reason))
-            {
-                Interlocked.Increment(ref _inFlight);
-                int loop = loops.LoopOf(routed.Shard).Number;
-                (_batches[loop] ??= OperationBatchPool.Rent(this)).Operations.Add(routed);
-            }
-            else
-            {
-                Refuse(wire.CallId, code, reason);
-                refused = true;
-            }
-        }
-
-        for (int i = 0; i < _batches.Length; i++)
-        {
-            if (_batches[i] is { } batch)
-            {
-                _batches[i] = null;
-                loops.Loops[i].Post(new LoopItem { Kind = LoopItemKind.Operations, Operations = batch });
-            }
-        }
-
-        if (refused)
+        if (_intake.Handle(frame.Bytes))
         {
             Kick();
         }
@@ -112,9 +83,9 @@ internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, 
     /// <summary>Completes when everything asked is answered and sent.</summary>
     public async ValueTask DrainAsync(CancellationToken cancellation)
     {
-        while (Volatile.Read(ref _inFlight) > 0 || Volatile.Read(ref _unsentBytes) > 0)
+        while (_intake.InFlight > 0 || Volatile.Read(ref _unsentBytes) > 0)
         {
-            await NextChange(() => Volatile.Read(ref _inFlight) > 0 || _unsentBytes > 0).WaitAsync(cancellation);
+            await NextChange(() => _intake.InFlight > 0 || _unsentBytes > 0).WaitAsync(cancellation);
         }
     }
 
@@ -144,7 +115,7 @@ internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, 
             while (TryTakeFrame(out FrameBuffer? buffer))
             {
                 frame.Bytes = buffer.WrittenMemory;
-                await responses.WriteAsync(frame);
+                await _responses.WriteAsync(frame);
                 Recycle(buffer);
             }
         }
@@ -158,15 +129,8 @@ internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, 
                 SignalChanged();
             }
 
-            abort();
+            _abort();
         }
-    }
-
-    private void Refuse(ulong callId, RefusalCode code, string reason)
-    {
-        WireResult refusal = _refusals.Refusal(code, reason);
-        refusal.CallId = callId;
-        Append(refusal);
     }
 
     private void Append(in WireResult result)
@@ -190,7 +154,7 @@ internal sealed class ClientConnection(IServerStreamWriter<RawFrame> responses, 
             if (_unsentBytes > AbortBytes)
             {
                 _closed = true;
-                abort();
+                _abort();
             }
         }
     }

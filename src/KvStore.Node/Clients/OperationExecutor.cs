@@ -12,7 +12,7 @@ internal sealed class OperationExecutor(LoopSet loops)
 
     public async Task<Result> ExecuteAsync(WireOperation operation, CancellationToken cancellation)
     {
-        if (!OperationMapper.TryRoute(operation, loops.Router, Environment.TickCount64, out RoutedOperation routed, out RefusalCode code, out string reason))
+        if (!OperationMapper.TryRoute(operation, loops.Router, loops.Scheduler.NowMs, out RoutedOperation routed, out RefusalCode code, out string reason))
         {
             return ResultMessages.ToMessage(_refusals.Refusal(code, reason));
         }

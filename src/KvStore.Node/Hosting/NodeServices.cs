@@ -57,7 +57,7 @@ public sealed class NodeServices
 
         var router = new ShardRouter(self);
         _topology = new TopologyFeed(self, router);
-        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh, router, ReplicaOptionsFor(options), loggers.CreateLogger<LoopSet>());
+        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPool, loggers.CreateLogger<LoopSet>());
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));

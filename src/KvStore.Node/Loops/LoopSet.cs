@@ -12,23 +12,31 @@ namespace KvStore.Node.Loops;
 internal sealed class LoopSet : IDisposable
 {
     private readonly ShardLoop[] _loops;
-    private readonly Timer _timer;
+    private ITimer? _timer;
     private int _failed;
 
-    public LoopSet(NodeId self, int count, NodeStorage storage, PeerMesh peers, ShardRouter router, ReplicaOptions replicaOptions, ILogger<LoopSet> log)
+    /// <param name="self">This node.</param>
+    /// <param name="count">How many loops.</param>
+    /// <param name="storage">The node's storage, which all loops share.</param>
+    /// <param name="createOutbox">Makes the way to the peers, one for each loop.</param>
+    /// <param name="router">Where keys live.</param>
+    /// <param name="replicaOptions">For every replica.</param>
+    /// <param name="scheduler">Who gives the loops their turns, ticks and time.</param>
+    /// <param name="log">For all loops.</param>
+    public LoopSet(
+        NodeId self, int count, NodeStorage storage, Func<PeerOutbox> createOutbox, ShardRouter router, ReplicaOptions replicaOptions, LoopScheduler scheduler, ILogger<LoopSet> log)
     {
         Self = self;
         Count = count;
         Router = router;
         ReplicaOptions = replicaOptions;
         Storage = storage;
+        Scheduler = scheduler;
         _loops = new ShardLoop[count];
         for (int i = 0; i < count; i++)
         {
-            _loops[i] = new ShardLoop(this, i, storage, peers, log);
+            _loops[i] = new ShardLoop(this, i, storage, createOutbox(), log);
         }
-
-        _timer = new Timer(_ => TickAll());
     }
 
     /// <summary>On the system shard's loop, once per tick: the catalog may have changed.</summary>
@@ -50,11 +58,13 @@ internal sealed class LoopSet : IDisposable
 
     public ReplicaOptions ReplicaOptions { get; }
 
+    public LoopScheduler Scheduler { get; }
+
     public IReadOnlyList<ShardLoop> Loops => _loops;
 
     public ShardLoop LoopOf(ShardId shard) => _loops[Count == 1 ? 0 : (int)((shard.Keyspace + (uint)shard.Number) % (uint)Count)];
 
-    public void Start() => _timer.Change(ReplicaOptions.TickMs, ReplicaOptions.TickMs);
+    public void Start() => _timer = Scheduler.Every(TimeSpan.FromMilliseconds(ReplicaOptions.TickMs), TickAll);
 
     /// <summary>Any thread: a frame goes to every loop; each takes what is its own.</summary>
     public void OnFrame(InboundFrame frame)
@@ -91,7 +101,11 @@ internal sealed class LoopSet : IDisposable
     /// <summary>Seals all replicas and answers what waits.</summary>
     public async Task StopAsync()
     {
-        await _timer.DisposeAsync();
+        if (_timer is { } timer)
+        {
+            await timer.DisposeAsync();
+        }
+
         foreach (ShardLoop loop in _loops)
         {
             await RunAsync(loop, on =>
@@ -108,7 +122,7 @@ internal sealed class LoopSet : IDisposable
     /// <summary>As if the process had died: the loops take no further step.</summary>
     public void Halt()
     {
-        _timer.Dispose();
+        _timer?.Dispose();
         foreach (ShardLoop loop in _loops)
         {
             loop.Halt();
@@ -138,7 +152,7 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
-    public void Dispose() => _timer.Dispose();
+    public void Dispose() => _timer?.Dispose();
 
     internal void OnLeader(ShardId shard, NodeId leader) => LeaderChanged?.Invoke(shard, leader);
 

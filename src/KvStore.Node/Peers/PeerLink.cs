@@ -16,24 +16,25 @@ internal sealed class PeerLink
 {
     private readonly PeerLaneSender _frameSender;
     private readonly PeerLaneSender _bulkSender;
-    private long _oversized;
 
     public PeerLink(PeerAddress peer, PeerLinkContext context)
     {
         Peer = peer;
-        Frames = new PeerLane(context.Options.FrameQueueBytes, context.Pool, context.Time);
-        Bulk = new PeerLane(context.Options.BulkQueueBytes, context.Pool, context.Time);
+        Lanes = new PeerLanes(
+            peer.Node,
+            new PeerLane(context.Options.FrameQueueBytes, context.Pool, context.Time),
+            new PeerLane(context.Options.BulkQueueBytes, context.Pool, context.Time));
         _frameSender = new PeerLaneSender(peer, Lane.Frames, Frames, context);
         _bulkSender = new PeerLaneSender(peer, Lane.Bulk, Bulk, context);
     }
 
     public PeerAddress Peer { get; }
 
-    public PeerLane Frames { get; }
+    public PeerLanes Lanes { get; }
 
-    public PeerLane Bulk { get; }
+    public PeerLane Frames => Lanes.Frames;
 
-    public void CountOversized() => Interlocked.Increment(ref _oversized);
+    public PeerLane Bulk => Lanes.Bulk;
 
     public PeerLinkCounters Counters() => new(
         Frames.IsOpen,
@@ -41,7 +42,7 @@ internal sealed class PeerLink
         Frames.QueuedBytes + Bulk.QueuedBytes,
         Frames.DroppedBuffers + Bulk.DroppedBuffers,
         Frames.DroppedBytes + Bulk.DroppedBytes,
-        Volatile.Read(ref _oversized),
+        Lanes.Oversized,
         _frameSender.Swallowed + _bulkSender.Swallowed,
         _frameSender.FramesSent + _bulkSender.FramesSent,
         _frameSender.BytesSent + _bulkSender.BytesSent);
@@ -78,6 +79,8 @@ internal sealed class PeerLinkTable(IEnumerable<PeerLink> links)
     private readonly FrozenDictionary<NodeId, PeerLink> _byNode = links.ToFrozenDictionary(link => link.Peer.Node);
 
     public IReadOnlyList<PeerLink> Links => _byNode.Values;
+
+    public IReadOnlyList<PeerLanes> Lanes { get; } = [.. links.Select(link => link.Lanes)];
 
     public PeerLink? Find(NodeId node) => _byNode.GetValueOrDefault(node);
 }

@@ -13,7 +13,7 @@ namespace KvStore.Node.Peers;
 ///   gRPC -> PeerService -> InboundStreams (handshake, faults) -> the frame handler -> inboxes of the loops -> PeerFrameReader
 /// </code>
 /// </summary>
-public sealed class PeerMesh : IAsyncDisposable
+public sealed class PeerMesh : IPeerLaneDirectory, IAsyncDisposable
 {
     private readonly PeerIdentity _self;
     private readonly PeerLinkContext _context;
@@ -54,10 +54,10 @@ public sealed class PeerMesh : IAsyncDisposable
     /// <summary>Received frames that an injected fault took.</summary>
     public long InboundSwallowed => _inbound.Swallowed;
 
-    internal PeerLinkTable Links => _links;
+    IReadOnlyList<PeerLanes> IPeerLaneDirectory.Lanes => _links.Lanes;
 
     /// <summary>One for each shard loop.</summary>
-    public PeerOutbox CreateOutbox() => new(this, _links, _context.Pool, _context.Options.MaxFrameBytes);
+    public PeerOutbox CreateOutbox() => new(this, _context.Pool, _context.Options.MaxFrameBytes);
 
     /// <summary>Begins to connect. Before it, streams of peers are refused as UNAVAILABLE.</summary>
     public void Start()
@@ -147,7 +147,7 @@ public sealed class PeerMesh : IAsyncDisposable
             ? _inbound.AcceptAsync(requests, responses, cancellation)
             : throw new RpcException(new Status(StatusCode.Unavailable, "The node is starting or stopping."));
 
-    internal void CountStrangerDropped() => Interlocked.Increment(ref _strangersDropped);
+    void IPeerLaneDirectory.CountStrangerDropped() => Interlocked.Increment(ref _strangersDropped);
 
     private bool IsMember(NodeId node) => _links.Find(node) is not null;
 

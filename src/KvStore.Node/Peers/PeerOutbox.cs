@@ -11,20 +11,20 @@ namespace KvStore.Node.Peers;
 /// </summary>
 public sealed class PeerOutbox : IPeerTransport
 {
-    private readonly PeerMesh _mesh;
+    private readonly IPeerLaneDirectory _directory;
     private readonly OutboundBufferPool _pool;
     private readonly int _maxFrameBytes;
     private readonly List<Pending> _dirty = [];
     private Dictionary<NodeId, Pending> _peers = [];
-    private PeerLinkTable _table;
+    private IReadOnlyList<PeerLanes> _known;
 
-    internal PeerOutbox(PeerMesh mesh, PeerLinkTable table, OutboundBufferPool pool, int maxFrameBytes)
+    internal PeerOutbox(IPeerLaneDirectory directory, OutboundBufferPool pool, int maxFrameBytes)
     {
-        _mesh = mesh;
-        _table = table;
+        _directory = directory;
         _pool = pool;
         _maxFrameBytes = maxFrameBytes;
-        Rebuild(table);
+        _known = directory.Lanes;
+        Rebuild(_known);
     }
 
     /// <summary>Goes with every message of a shard that is sent from now on. The loop sets it before it steps a replica.</summary>
@@ -35,7 +35,7 @@ public sealed class PeerOutbox : IPeerTransport
         if (TryFind(to, out Pending? peer))
         {
             OutboundBuffer buffer = Open(peer, ref peer.Frames);
-            Settle(peer, ref peer.Frames, peer.Link.Frames, PeerFrameCodec.TryAppend(buffer, shard, Epoch.Value, message));
+            Settle(peer, ref peer.Frames, peer.Lanes.Frames, PeerFrameCodec.TryAppend(buffer, shard, Epoch.Value, message));
         }
     }
 
@@ -49,12 +49,12 @@ public sealed class PeerOutbox : IPeerTransport
         if (kind == DottedMessageKind.PullPage)
         {
             OutboundBuffer bulk = Open(peer, ref peer.Bulk);
-            Settle(peer, ref peer.Bulk, peer.Link.Bulk, PeerFrameCodec.TryAppend(bulk, shard, Epoch.Value, kind, payload));
+            Settle(peer, ref peer.Bulk, peer.Lanes.Bulk, PeerFrameCodec.TryAppend(bulk, shard, Epoch.Value, kind, payload));
             return;
         }
 
         OutboundBuffer buffer = Open(peer, ref peer.Frames);
-        Settle(peer, ref peer.Frames, peer.Link.Frames, PeerFrameCodec.TryAppend(buffer, shard, Epoch.Value, kind, payload));
+        Settle(peer, ref peer.Frames, peer.Lanes.Frames, PeerFrameCodec.TryAppend(buffer, shard, Epoch.Value, kind, payload));
     }
 
     public void Send(ShardId shard, NodeId to, in SnapshotPage page)
@@ -62,7 +62,7 @@ public sealed class PeerOutbox : IPeerTransport
         if (TryFind(to, out Pending? peer))
         {
             OutboundBuffer buffer = Open(peer, ref peer.Bulk);
-            Settle(peer, ref peer.Bulk, peer.Link.Bulk, PeerFrameCodec.TryAppend(buffer, shard, Epoch.Value, page));
+            Settle(peer, ref peer.Bulk, peer.Lanes.Bulk, PeerFrameCodec.TryAppend(buffer, shard, Epoch.Value, page));
         }
     }
 
@@ -72,7 +72,7 @@ public sealed class PeerOutbox : IPeerTransport
     /// </summary>
     public bool SendOperation(NodeId to, ulong forwardId, in WireOperation operation)
     {
-        if (!TryFind(to, out Pending? peer) || !peer.Link.Frames.Admits(peer.Frames?.Length ?? 0))
+        if (!TryFind(to, out Pending? peer) || !peer.Lanes.Frames.Admits(peer.Frames?.Length ?? 0))
         {
             return false;
         }
@@ -80,21 +80,21 @@ public sealed class PeerOutbox : IPeerTransport
         OutboundBuffer buffer = Open(peer, ref peer.Frames);
         bool fits = PeerFrameCodec.TryAppend(buffer, forwardId, operation);
         buffer.HoldsAdmitted |= fits;
-        Settle(peer, ref peer.Frames, peer.Link.Frames, fits);
+        Settle(peer, ref peer.Frames, peer.Lanes.Frames, fits);
         return fits;
     }
 
     /// <summary>Answers a forwarded operation. A result that can't be queued is lost; the forwarding node then answers its caller "unknown" at the deadline.</summary>
     public bool SendResult(NodeId to, ulong forwardId, in WireResult result)
     {
-        if (!TryFind(to, out Pending? peer) || !peer.Link.Frames.Admits(peer.Frames?.Length ?? 0))
+        if (!TryFind(to, out Pending? peer) || !peer.Lanes.Frames.Admits(peer.Frames?.Length ?? 0))
         {
             return false;
         }
 
         OutboundBuffer buffer = Open(peer, ref peer.Frames);
         bool fits = PeerFrameCodec.TryAppend(buffer, forwardId, result);
-        Settle(peer, ref peer.Frames, peer.Link.Frames, fits);
+        Settle(peer, ref peer.Frames, peer.Lanes.Frames, fits);
         return fits;
     }
 
@@ -103,8 +103,8 @@ public sealed class PeerOutbox : IPeerTransport
     {
         foreach (Pending peer in _dirty)
         {
-            HandOver(ref peer.Frames, peer.Link.Frames);
-            HandOver(ref peer.Bulk, peer.Link.Bulk);
+            HandOver(ref peer.Frames, peer.Lanes.Frames);
+            HandOver(ref peer.Bulk, peer.Lanes.Bulk);
             peer.Dirty = false;
         }
 
@@ -135,7 +135,7 @@ public sealed class PeerOutbox : IPeerTransport
     {
         if (!written)
         {
-            peer.Link.CountOversized();
+            peer.Lanes.CountOversized();
         }
         else if (buffer!.Length >= _maxFrameBytes)
         {
@@ -145,10 +145,10 @@ public sealed class PeerOutbox : IPeerTransport
 
     private bool TryFind(NodeId to, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Pending? peer)
     {
-        PeerLinkTable table = _mesh.Links;
-        if (!ReferenceEquals(table, _table))
+        IReadOnlyList<PeerLanes> lanes = _directory.Lanes;
+        if (!ReferenceEquals(lanes, _known))
         {
-            Rebuild(table);
+            Rebuild(lanes);
         }
 
         if (_peers.TryGetValue(to, out peer))
@@ -156,27 +156,27 @@ public sealed class PeerOutbox : IPeerTransport
             return true;
         }
 
-        _mesh.CountStrangerDropped();
+        _directory.CountStrangerDropped();
         return false;
     }
 
     /// <summary>The members changed. What waits for links that stay, stays; buffers for links that are gone are handed to their closed lanes, which drop and count them.</summary>
-    private void Rebuild(PeerLinkTable table)
+    private void Rebuild(IReadOnlyList<PeerLanes> members)
     {
         Flush();
         Dictionary<NodeId, Pending> peers = [];
-        foreach (PeerLink link in table.Links)
+        foreach (PeerLanes lanes in members)
         {
-            peers[link.Peer.Node] = new Pending(link);
+            peers[lanes.Node] = new Pending(lanes);
         }
 
         _peers = peers;
-        _table = table;
+        _known = members;
     }
 
-    private sealed class Pending(PeerLink link)
+    private sealed class Pending(PeerLanes lanes)
     {
-        public readonly PeerLink Link = link;
+        public readonly PeerLanes Lanes = lanes;
         public OutboundBuffer? Frames;
         public OutboundBuffer? Bulk;
         public bool Dirty;

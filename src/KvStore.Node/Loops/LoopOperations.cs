@@ -1,0 +1,109 @@
+using System.Runtime.InteropServices;
+using KvStore.Contracts.Pipeline;
+using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+
+namespace KvStore.Node.Loops;
+
+/// <summary>
+/// Takes operations that belong to this loop: each is refused early, handed to this node's replica, or forwarded to the node that can serve it; and carries the replicas' completions back to those who asked.
+/// </summary>
+internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, OutgoingForwards forwards, LoopAnswers answers, ResultMapper results, List<Completion> completions)
+{
+    /// <summary>Operations that a loop holds unanswered; more are refused early.</summary>
+    private const int MaxHeld = 65_536;
+
+    private readonly OperationSlots _held = new();
+    private bool _isDiskLow;
+
+    public void Submit(OperationBatch batch)
+    {
+        foreach (ref RoutedOperation operation in CollectionsMarshal.AsSpan(batch.Operations))
+        {
+            Submit(batch.Origin, ref operation);
+        }
+
+        OperationBatchPool.Return(batch);
+    }
+
+    public void Submit(OperationOrigin origin, ref RoutedOperation routed)
+    {
+        if (IsRefusedEarly(origin, routed))
+        {
+            return;
+        }
+
+        if (replicas.Find(routed.Shard) is { } slot)
+        {
+            NodeId elsewhere = slot.Replica.BetterPlaceFor(routed.Operation);
+            if (elsewhere.IsNone || routed.DeclineForwarding)
+            {
+                routed.Operation.Handle = _held.Add(origin, routed.CallId);
+                if (!replicas.TrySubmit(slot, routed.Operation))
+                {
+                    FailHandle(routed.Operation.Handle);
+                }
+
+                return;
+            }
+
+            forwards.Send(origin, routed, elsewhere, isLast: true);
+            return;
+        }
+
+        NodeId node = set.Router.ReplicaNodeFor(routed.Shard, replicas.Unreachable);
+        if (node.IsNone || routed.DeclineForwarding)
+        {
+            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.WrongNode, "This node has no replica of the key's shard.", leader: node));
+            return;
+        }
+
+        // Who has no replica does not know the leader either: whoever gets it may pass it on.
+        forwards.Send(origin, routed, node, isLast: false);
+    }
+
+    /// <summary>Once per tick: asks storage how much room the disk has.</summary>
+    public void LookAtDisk() => _isDiskLow = set.Storage.IsDiskLow;
+
+    /// <summary>Answers what the replicas have completed.</summary>
+    public void DeliverCompletions()
+    {
+        foreach (ref readonly Completion completion in CollectionsMarshal.AsSpan(completions))
+        {
+            if (_held.TryTake(completion.Handle, out OperationOrigin origin, out ulong callId))
+            {
+                results.Map(completion, out WireResult result);
+                answers.Deliver(origin, callId, result);
+            }
+        }
+
+        completions.Clear();
+    }
+
+    /// <summary>Under overload, and when the disk is nearly full, the loop says so before it does any work.</summary>
+    private bool IsRefusedEarly(OperationOrigin origin, in RoutedOperation routed)
+    {
+        bool isWrite = routed.Operation.Kind is OperationKind.Put or OperationKind.Delete;
+        if (_held.Count >= MaxHeld || (isWrite && set.Storage.IsOverloaded))
+        {
+            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.Overloaded, "This node has more to do than it can keep up with; slow down and try again."));
+            return true;
+        }
+
+        if (_isDiskLow && routed.Operation.Kind == OperationKind.Put)
+        {
+            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.DiskLow, "The disk of this node is nearly full: puts are refused, reads and deletes go on. Free some space."));
+            return true;
+        }
+
+        return false;
+    }
+
+    private void FailHandle(ulong handle)
+    {
+        if (_held.TryTake(handle, out OperationOrigin origin, out ulong callId))
+        {
+            answers.Deliver(origin, callId, results.Refusal(RefusalCode.StorageFailed, "The replica has stopped serving.", unknown: true));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+using KvStore.Core;
+using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+using KvStore.Node.Peers;
+using KvStore.Storage;
+
+namespace KvStore.Node.Loops;
+
+/// <summary>
+/// The replicas of one loop. Every call into a replica goes through here, for three things must never be forgotten: its epoch goes with what it sends, a broken invariant fences it and nobody else, and
+/// after it was touched it gets a turn at the end of the step.
+/// </summary>
+internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox outbox, List<Completion> completions, ReplicaClock clock, ILogger log)
+{
+    private const int CampaignDelayTicks = 3;
+
+    private readonly Dictionary<ShardId, ReplicaSlot> _slots = [];
+    private readonly List<ReplicaSlot> _touched = [];
+    private readonly HashSet<NodeId> _unreachable = [];
+
+    public IEnumerable<ShardReplica> All => _slots.Values.Select(slot => slot.Replica);
+
+    /// <summary>Nodes that the failure detector has given up.</summary>
+    public IReadOnlySet<NodeId> Unreachable => _unreachable;
+
+    public ReplicaSlot? Find(ShardId shard) => _slots.GetValueOrDefault(shard);
+
+    public void Open(ShardDescriptor descriptor, Random random)
+    {
+        if (_slots.ContainsKey(descriptor.Shard))
+        {
+            return;
+        }
+
+        IReplicaStorage own = storage.OpenReplica(descriptor.Shard, out RecoveredReplica recovered);
+        LoopLog.ReplicaOpened(log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
+        var replica = new ShardReplica(descriptor, set.ReplicaOptions, own, outbox, recovered, clock, random, completions);
+        var slot = new ReplicaSlot(replica);
+        if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Places[0].Node == set.Self)
+        {
+            // The others need a moment to open theirs.
+            slot.CampaignIn = CampaignDelayTicks;
+        }
+
+        _slots.Add(descriptor.Shard, slot);
+        foreach (NodeId node in _unreachable)
+        {
+            replica.SetReachable(node, reachable: false);
+        }
+
+        try
+        {
+            replica.Start();
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
+    }
+
+    /// <returns>False: the replica broke and is fenced; what became of the operation is unknown, and it will not be answered.</returns>
+    public bool TrySubmit(ReplicaSlot slot, in ClientOperation operation)
+    {
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        Touch(slot);
+        try
+        {
+            slot.Replica.Submit(operation);
+            return true;
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+            return false;
+        }
+    }
+
+    /// <summary>Hands over the message at which the reader stands.</summary>
+    public void Receive(NodeId from, ReplicaSlot slot, in PeerFrameReader reader)
+    {
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        try
+        {
+            switch (reader.Item)
+            {
+                case PeerFrameItem.Raft:
+                    slot.Replica.Receive(reader.Raft);
+                    break;
+                case PeerFrameItem.Dotted:
+                    slot.Replica.Receive(from, reader.DottedKind, reader.DottedPayload);
+                    break;
+                default:
+                    slot.Replica.Receive(reader.Snapshot);
+                    break;
+            }
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
+    }
+
+    /// <summary>Storage reports something about one shard.</summary>
+    public void Report(in StorageEvent e)
+    {
+        if (!_slots.TryGetValue(e.Shard, out ReplicaSlot? slot))
+        {
+            return;
+        }
+
+        try
+        {
+            Report(slot.Replica, e);
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
+    }
+
+    /// <summary>The log is durable up to here: for all shards at once, since they share it.</summary>
+    public void OnDurable(LogPosition position)
+    {
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            if (!slot.Replica.WaitsForDurable)
+            {
+                continue;
+            }
+
+            outbox.Epoch = slot.Replica.Descriptor.Epoch;
+            try
+            {
+                slot.Replica.OnDurable(position);
+            }
+            catch (InvariantViolationException broken)
+            {
+                Fence(slot, broken.Message);
+            }
+
+            Touch(slot);
+        }
+    }
+
+    public void Tick()
+    {
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            outbox.Epoch = slot.Replica.Descriptor.Epoch;
+            try
+            {
+                if (slot.CampaignIn > 0 && --slot.CampaignIn == 0)
+                {
+                    slot.Replica.Campaign();
+                }
+
+                slot.Replica.Tick();
+            }
+            catch (InvariantViolationException broken)
+            {
+                Fence(slot, broken.Message);
+            }
+
+            Touch(slot);
+        }
+
+        NoteLeaders();
+    }
+
+    /// <returns>Whether that is news.</returns>
+    public bool SetReachable(NodeId node, bool reachable)
+    {
+        bool news = reachable ? _unreachable.Remove(node) : _unreachable.Add(node);
+        if (news)
+        {
+            foreach (ReplicaSlot slot in _slots.Values)
+            {
+                slot.Replica.SetReachable(node, reachable);
+                Touch(slot);
+            }
+        }
+
+        return news;
+    }
+
+    /// <summary>Gives every replica that was touched its turn: it appends to the log, sends, applies, answers.</summary>
+    public void Turn()
+    {
+        foreach (ReplicaSlot slot in _touched)
+        {
+            slot.Touched = false;
+            outbox.Epoch = slot.Replica.Descriptor.Epoch;
+            try
+            {
+                slot.Replica.Turn();
+            }
+            catch (InvariantViolationException broken)
+            {
+                Fence(slot, broken.Message);
+            }
+        }
+
+        _touched.Clear();
+    }
+
+    /// <summary>Seals every replica; the answers of what waits are in the completions.</summary>
+    public void Stop()
+    {
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            try
+            {
+                slot.Replica.Stop();
+            }
+            catch (InvariantViolationException broken)
+            {
+                Fence(slot, broken.Message);
+            }
+        }
+    }
+
+    public void FenceAll(string reason)
+    {
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            slot.Replica.Fence(reason);
+        }
+    }
+
+    private static void Report(ShardReplica replica, in StorageEvent e)
+    {
+        switch (e.Kind)
+        {
+            case StorageEventKind.Loaded:
+                replica.OnLoaded(e.Tag);
+                break;
+            case StorageEventKind.Scanned:
+                replica.OnScanned(e.Page!);
+                break;
+            case StorageEventKind.Installed:
+                replica.OnInstalled(e.Position);
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void NoteLeaders()
+    {
+        foreach ((ShardId shard, ReplicaSlot slot) in _slots)
+        {
+            NodeId leader = slot.Replica.LeaderNode;
+            if (leader != slot.Leader)
+            {
+                slot.Leader = leader;
+                LoopLog.LeaderChanged(log, shard, leader, slot.Replica.Term.Value);
+                set.OnLeader(shard, leader);
+            }
+        }
+    }
+
+    private void Touch(ReplicaSlot slot)
+    {
+        if (!slot.Touched)
+        {
+            slot.Touched = true;
+            _touched.Add(slot);
+        }
+    }
+
+    private void Fence(ReplicaSlot slot, string reason)
+    {
+        LoopLog.ReplicaFenced(log, slot.Replica.Descriptor.Shard, reason);
+        slot.Replica.Fence(reason);
+    }
+}
