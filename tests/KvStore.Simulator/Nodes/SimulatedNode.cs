@@ -321,7 +321,7 @@ internal sealed class SimulatedNode
         {
             if (peer != this)
             {
-                replica.SetReachable(peer.Id, _detector!.LinkTo(peer.Id, _cluster.Timeline.NowMs).Hearing != Liveness.Down);
+                replica.SetReachable(peer.Id, _detector!.LinkTo(peer.Id, _cluster.Timeline.NowMs).Hearing != Liveness.Down, _detector.BootOf(peer.Id));
             }
         }
     }

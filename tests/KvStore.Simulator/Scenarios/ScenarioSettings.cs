@@ -50,6 +50,7 @@ internal sealed record ScenarioSettings
         // Healing needs the keys of one page in memory at one time: below that it would wait for ever.
         int tableBytes = open ? keys * ((4 * maxValueBytes) + 500) : random.Next(0, 4_000);
         bool hurried = random.Next(2) == 0;
+        int quiesceAfter = random.Next(3) switch { 0 => 0, 1 => 4, _ => 40 };
         return new ScenarioSettings
         {
             Mode = new KeyspaceMode(open ? PartitionChoice.Ap : PartitionChoice.Cp, replication),
@@ -72,6 +73,9 @@ internal sealed record ScenarioSettings
                     MaxAppendBytes = random.Next(2) == 0 ? 600 : 256 * 1024,
                     MaxCommittedBytesPerReady = random.Next(2) == 0 ? 400 : 1024 * 1024,
                     MaxReadRounds = random.Next(1, 5),
+                    QuiesceAfterTicks = quiesceAfter,
+                    QuietRenewTicks = quiesceAfter == 4 ? 10 : 80,
+                    QuietLimitTicks = quiesceAfter == 4 ? 31 : 240,
                     SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200,
                 },
                 KeepEntries = keep,
