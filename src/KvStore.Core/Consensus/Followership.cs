@@ -3,7 +3,7 @@ using KvStore.Core.Identity;
 namespace KvStore.Core.Consensus;
 
 /// <summary>What a follower does with what its leader sends (Raft, sections 5.3 and 7). The caller has dealt with terms.</summary>
-internal sealed class Followership(RaftState state)
+internal sealed class Followership(RaftState state, Quiescence quiescence)
 {
     public void OnAppend(in RaftMessage message)
     {
@@ -55,7 +55,12 @@ internal sealed class Followership(RaftState state)
             state.CommitUpTo(message.Commit);
         }
 
-        state.SendNow(RaftMessageKind.HeartbeatResponse, message.From).Round = message.Round;
+        ref RaftMessage answer = ref state.SendNow(RaftMessageKind.HeartbeatResponse, message.From);
+        answer.Round = message.Round;
+        if (message.Index > LogIndex.Zero && quiescence.Agrees(message))
+        {
+            answer.Index = message.Index;
+        }
     }
 
     /// <summary>Sends a read on to the leader.</summary>

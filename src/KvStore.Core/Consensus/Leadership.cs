@@ -20,6 +20,8 @@ internal sealed class Leadership
     private LogIndex _firstOwnIndex;
     private ReplicaId _transferee;
     private int _transferElapsed;
+    private ulong? _wokeAt;
+    private ulong _wakeRound;
 
     public Leadership(RaftState state)
     {
@@ -34,9 +36,44 @@ internal sealed class Leadership
     public bool HasWork => _heartbeatDue || _replication.HasWork || (_reads.CanStartRound && HasCommittedInTerm);
 
     /// <summary>Whether a quorum was heard so recently that no other leader can have been elected by pre-vote and lease. False while leadership is being handed over.</summary>
-    public bool HasQuorumContact => _transferee.IsNone && HeardQuorumRecently;
+    public bool HasQuorumContact => _transferee.IsNone && HeardQuorumRecently && !WakingIsUnconfirmed;
 
     public bool HeardQuorumRecently => _progress.QuorumHeardSince(_state.Self, WindowStart(_state.Options.ElectionTicksMin));
+
+    /// <summary>The leader has been quiet until a moment ago, and its followers with it: who calls for an election now has only just woken too.</summary>
+    public bool WokeRecently => _wokeAt is { } at && _state.Now - at < (ulong)_state.Options.ElectionTicksMin;
+
+    /// <summary>The round under which heartbeats offer that the group falls silent; zero: they don't.</summary>
+    public ulong Offer { get; set; }
+
+    public int OtherMembers => _progress.Members.Length - (_progress.Find(_state.Self) is null ? 0 : 1);
+
+    /// <summary>Nothing is under way: all members hold the whole log, all of it is committed and applied, nobody waits, and a quorum is there.</summary>
+    public bool IsSettled
+    {
+        get
+        {
+            LogIndex last = _state.Log.LastIndex;
+            if (_state.Commit != last || _state.Applied != last || _state.Persist.Stable != last || !_reads.IsEmpty || _state.Members.IsJoint || !HasQuorumContact)
+            {
+                return false;
+            }
+
+            foreach (Progress member in _progress.Members)
+            {
+                bool level = member.Match == last && member.State == ProgressState.Replicate && member.Inflights.Count == 0 && member.Repair == 0;
+                if (member.Id != _state.Self && !level)
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>Answers that were given while the group was quiet, or before, confirm an older round than this and count for nothing.</summary>
+    private bool WakingIsUnconfirmed => _wakeRound != 0 && _progress.QuorumRound(_state.Self, _reads.Newest) < _wakeRound;
 
     private bool HasCommittedInTerm => _state.Commit >= _firstOwnIndex;
 
@@ -68,6 +105,9 @@ internal sealed class Leadership
         _heartbeatElapsed = 0;
         _heartbeatDue = false;
         _transferee = default;
+        _wokeAt = null;
+        _wakeRound = 0;
+        Offer = 0;
         _firstOwnIndex = last.Next;
 
         // Only an entry of its own term lets a leader commit the older ones (Raft, section 5.4.2), and tells it where the commit index truly is.
@@ -90,7 +130,9 @@ internal sealed class Leadership
     /// <summary>Returns false when the leader has lost its quorum and must step down.</summary>
     public bool Tick()
     {
-        if (!_progress.QuorumHeardOrNewSince(_state.Self, WindowStart(_state.Options.ElectionTicksMax)))
+        // Ticks stood still while the group was quiet: from the moment of waking the followers have the usual time to answer.
+        bool onlyJustWoke = _wokeAt is { } at && _state.Now - at < (ulong)_state.Options.ElectionTicksMax;
+        if (!_progress.QuorumHeardOrNewSince(_state.Self, WindowStart(_state.Options.ElectionTicksMax)) && !onlyJustWoke)
         {
             return false;
         }
@@ -108,6 +150,30 @@ internal sealed class Leadership
 
         _replication.Tick();
         return true;
+    }
+
+    public bool IsMember(ReplicaId id) => _progress.Find(id) is not null;
+
+    /// <summary>From now on heartbeats offer that the group falls silent; the next one goes out at once.</summary>
+    public void BeginOffer()
+    {
+        Offer = _reads.DrawRound();
+        _heartbeatDue = true;
+        _heartbeatElapsed = 0;
+    }
+
+    /// <summary>The group was quiet and isn't any more. Who leads is an open question until a quorum has answered a round that begins now.</summary>
+    public void OnWoken()
+    {
+        foreach (Progress member in _progress.Members)
+        {
+            member.HeardAtTick = 0;
+        }
+
+        _wokeAt = _state.Now;
+        _wakeRound = _reads.DrawRound();
+        _heartbeatDue = true;
+        _heartbeatElapsed = 0;
     }
 
     public ProposeResult Propose(ReadOnlyMemory<byte> payload, out LogIndex index)
@@ -245,7 +311,8 @@ internal sealed class Leadership
         if (_heartbeatDue)
         {
             _heartbeatDue = false;
-            _replication.SendHeartbeats(_reads.Outstanding);
+            bool carriesRound = _reads.Outstanding != 0 || Offer != 0 || WakingIsUnconfirmed;
+            _replication.SendHeartbeats(carriesRound ? _reads.Newest : 0, offersRest: Offer != 0);
         }
 
         _replication.Flush();

@@ -40,7 +40,10 @@ public struct RaftMessage
     /// <summary>The sender's term (for a pre-vote: the term it would campaign in).</summary>
     public Term Term;
 
-    /// <summary>Append: the entry before <see cref="Entries"/>. Vote, pre-vote: the candidate's last entry. Append response: the last matched, or the rejected one.</summary>
+    /// <summary>
+    /// Append: the entry before <see cref="Entries"/>. Vote, pre-vote: the candidate's last entry. Append response: the last matched, or the rejected one. Heartbeat: the last entry, when the leader
+    /// offers that the group falls silent behind it; zero otherwise. Heartbeat response: the same, from a member that agrees.
+    /// </summary>
     public LogIndex Index;
 
     /// <summary>The term of the entry at <see cref="Index"/>. Rejecting append response: the term at <see cref="Hint"/>.</summary>
@@ -49,7 +52,7 @@ public struct RaftMessage
     /// <summary>The sender's commit index; in a heartbeat or an answer to a read never above what the receiver is known to match.</summary>
     public LogIndex Commit;
 
-    /// <summary>Damaged: the log is void, a snapshot is needed.</summary>
+    /// <summary>Answers: a refusal. Heartbeat response: the sender is awake and wants to hear the leader. Damaged: the log is void, a snapshot is needed.</summary>
     public bool Reject;
 
     /// <summary>Rejecting append response: where the leader should look next. Append to a replica under repair: from where on its log is whole.</summary>

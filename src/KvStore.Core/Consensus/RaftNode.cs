@@ -17,6 +17,7 @@ public sealed class RaftNode
     private readonly Leadership _leadership;
     private readonly Followership _followership;
     private readonly Random _random;
+    private readonly Quiescence _quiescence;
     private readonly Ready _ready = new();
     private HardState _lastHardState;
     private LeadershipChange _lastLeadership;
@@ -31,8 +32,9 @@ public sealed class RaftNode
         _random = random;
         _state = new RaftState(options, self, members, recovered, random);
         _leadership = new Leadership(_state);
-        _followership = new Followership(_state);
-        _roles = new Roles(_state, new Election(_state), _leadership, _followership);
+        _quiescence = new Quiescence(_state, _leadership);
+        _followership = new Followership(_state, _quiescence);
+        _roles = new Roles(_state, new Election(_state), _leadership, _followership, _quiescence);
         _lastHardState = recovered.HardState with { Commit = _state.Commit };
         _lastLeadership = new LeadershipChange(default, _state.Term, RaftRole.Follower);
     }
@@ -65,7 +67,24 @@ public sealed class RaftNode
     /// <summary>
     /// This replica leads, and a quorum answered it in this term within the shortest election timeout: the condition for acknowledging early. Not enough for a linearizable read.
     /// </summary>
-    public bool HasQuorumContact => _state.IsLeader && _leadership.HasQuorumContact;
+    public bool HasQuorumContact => _state.IsLeader && !_state.IsQuiet && _leadership.HasQuorumContact;
+
+    /// <summary>
+    /// The group has fallen silent and this replica with it: <see cref="TickQuiet"/> takes the place of <see cref="Tick"/>. Elections are suppressed, so the host must call <see cref="Wake"/> or
+    /// <see cref="OnLeaderUnreachable"/> when its failure detector has news of a member's node. Nothing else is: leadership of a quiet group is proven anew by a round before it is relied on.
+    /// </summary>
+    public bool IsQuiet => _state.IsQuiet;
+
+    /// <summary>Leader: grows whenever all members have agreed to an offer to fall silent, or to stay so. Each such moment was a contact with all of them.</summary>
+    public ulong AgreedOffer => _quiescence.AgreedOffer;
+
+    /// <summary>
+    /// The host's consent to falling silent, to be set before each tick and message: nobody waits for this replica, and the nodes concerned (a leader's members, a follower's leader) are known as up.
+    /// </summary>
+    public bool MayRest
+    {
+        set => _quiescence.Permitted = value;
+    }
 
     /// <summary>Whether <see cref="TakeReady"/> would hand out committed entries now.</summary>
     public bool NextEntriesAvailable => _state.Installing is null && !_state.Quarantine.LogIsVoid && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
@@ -95,6 +114,21 @@ public sealed class RaftNode
     /// <summary>One tick has passed.</summary>
     public void Tick() => _roles.Tick();
 
+    /// <summary>So many ticks have passed for a quiet replica. Needs no precision: it serves the renewals, which are seconds apart.</summary>
+    public void TickQuiet(int ticks)
+    {
+        if (_state.IsQuiet)
+        {
+            _quiescence.TickQuiet(ticks);
+        }
+    }
+
+    /// <summary>Something happened that may concern a quiet replica: the node of a member was lost, is back, or has restarted. Always safe.</summary>
+    public void Wake() => _quiescence.Wake();
+
+    /// <summary>The leader's node is down or hears this one no more, by the host's failure detector. In an awake group this says nothing that the group's own messages don't.</summary>
+    public void OnLeaderUnreachable() => _quiescence.OnLeaderUnreachable();
+
     /// <summary>Starts an election now, by a pre-vote, as if the timeout had passed. Nothing happens at a leader or a replica that may not campaign.</summary>
     public void Campaign() => _roles.Campaign();
 
@@ -115,6 +149,7 @@ public sealed class RaftNode
         term = _state.Term;
         if (_state.IsLeader)
         {
+            _quiescence.Stir();
             return _leadership.Propose(payload, out index);
         }
 
@@ -132,6 +167,7 @@ public sealed class RaftNode
         term = _state.Term;
         if (_state.IsLeader)
         {
+            _quiescence.Stir();
             return _leadership.ProposeMembership(target, context, out index);
         }
 
@@ -157,20 +193,44 @@ public sealed class RaftNode
     /// Asks from which index on a read would be linearizable. If accepted, exactly one <see cref="ReadState"/> with this context follows, possibly an aborted one. Waits until the leader has
     /// committed an entry of its own term. A follower or learner that knows its leader asks that one; lost messages abort the read after <see cref="RaftOptions.ElectionTicksMax"/> ticks.
     /// </summary>
-    public ReadResult ReadIndex(ulong context) => _state.IsLeader ? _leadership.Read(context) : _followership.Read(context);
+    public ReadResult ReadIndex(ulong context)
+    {
+        if (!_state.IsLeader)
+        {
+            // Time must pass here for a read whose messages are lost.
+            _quiescence.Wake();
+            return _followership.Read(context);
+        }
+
+        _quiescence.Stir();
+        return _leadership.Read(context);
+    }
 
     /// <summary>
     /// Hands leadership to another voter: no proposals are taken until it leads or the longest election timeout has passed. Returns false if this isn't the leader, the target is no other voter, or
     /// a transfer is under way.
     /// </summary>
-    public bool TransferLeadership(ReplicaId to) => _state.IsLeader && _leadership.BeginTransfer(to);
+    public bool TransferLeadership(ReplicaId to)
+    {
+        if (!_state.IsLeader)
+        {
+            return false;
+        }
+
+        _quiescence.Stir();
+        return _leadership.BeginTransfer(to);
+    }
 
     /// <summary>
     /// The storage of this replica was found damaged: entries or parts of the view that it had are gone, while its term and vote are not (a replica that lost those needs a new id). It steps
     /// down, and doesn't vote, campaign, acknowledge, read or apply until a leader has repaired it by a snapshot and all entries that it may have acknowledged. The host keeps a durable mark, from
     /// before it calls this until <see cref="IsQuarantined"/> is false, and calls it again after a restart while the mark is there.
     /// </summary>
-    public void Quarantine() => _roles.Quarantine((ulong)_random.NextInt64(1, long.MaxValue));
+    public void Quarantine()
+    {
+        _quiescence.Wake();
+        _roles.Quarantine((ulong)_random.NextInt64(1, long.MaxValue));
+    }
 
     /// <summary>Hands out everything that waits. See <see cref="Ready"/> for what to do with it, and in what order.</summary>
     public Ready TakeReady()
@@ -178,6 +238,7 @@ public sealed class RaftNode
         _ready.Clear();
         if (_state.IsLeader)
         {
+            _quiescence.BeforeReady();
             _leadership.Flush();
         }
 
@@ -271,6 +332,8 @@ public sealed class RaftNode
         {
             return false;
         }
+
+        _quiescence.Wake();
 
         if (messageTerm > _state.Term || _state.Role != RaftRole.Follower)
         {

@@ -53,6 +53,17 @@ public sealed record RaftOptions
     /// <summary>A learner that lacks more entries than this of what is committed isn't made a voter.</summary>
     public int MaxPromotionLag { get; init; } = 1_000;
 
+    /// <summary>
+    /// A group in which nothing has happened for this many ticks falls silent, if all its members agree; they are then no longer ticked one by one. Zero: never. See <see cref="RaftNode.IsQuiet"/>.
+    /// </summary>
+    public int QuiesceAfterTicks { get; init; }
+
+    /// <summary>A quiet leader repeats its offer this often, in ticks; each costs a message and an answer per follower.</summary>
+    public int QuietRenewTicks { get; init; } = 80;
+
+    /// <summary>A quiet follower that has missed the offer for this many ticks wakes, whatever else it hears of the leader's node. More than two times <see cref="QuietRenewTicks"/>, so that a lost message wakes nobody.</summary>
+    public int QuietLimitTicks { get; init; } = 240;
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(HeartbeatTicks, 1);
@@ -67,5 +78,8 @@ public sealed record RaftOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxReadRounds, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(SnapshotAnswerTicks, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(MaxPromotionLag);
+        ArgumentOutOfRangeException.ThrowIfNegative(QuiesceAfterTicks);
+        ArgumentOutOfRangeException.ThrowIfLessThan(QuietRenewTicks, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(QuietLimitTicks, 2 * QuietRenewTicks);
     }
 }

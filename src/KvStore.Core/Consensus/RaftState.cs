@@ -82,6 +82,9 @@ internal sealed class RaftState
     /// <summary>The snapshot that is being made durable; the log stands still meanwhile.</summary>
     public LogIndex? Installing { get; set; }
 
+    /// <summary>The replica has agreed that the group falls silent: it isn't ticked. See <see cref="Quiescence"/>.</summary>
+    public bool IsQuiet { get; set; }
+
     /// <summary>What the next <see cref="Ready"/> will carry.</summary>
     public Outbox Out { get; private set; } = new();
 
@@ -104,6 +107,9 @@ internal sealed class RaftState
         ElectionTimeout = _random.Next(Options.ElectionTicksMin, Options.ElectionTicksMax + 1);
     }
 
+    /// <summary>The leader is known to be out of reach: elections are no longer refused for its sake, and the own one comes as if the shortest timeout had passed.</summary>
+    public void EndLeaderLease() => ElectionElapsed = Math.Max(ElectionElapsed, Options.ElectionTicksMin);
+
     /// <summary>A sign of life from the leader of this term. The drawn timeout stays.</summary>
     public void HeardFromLeader(ReplicaId leader)
     {
@@ -124,6 +130,7 @@ internal sealed class RaftState
         Role = role;
         Leader = leader;
         Forwarded.AbortAll(Out.Reads);
+        IsQuiet = false;
         RestartElectionTimer();
     }
 

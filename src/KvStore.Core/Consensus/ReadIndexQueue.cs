@@ -19,6 +19,8 @@ internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
     /// <summary>The newest round that still waits; zero if none does.</summary>
     public ulong Outstanding => _rounds.Count == 0 ? 0 : Newest;
 
+    public bool IsEmpty => _reads.Count == 0;
+
     public bool CanStartRound => _reads.Count > _inRounds && _rounds.Count < maxRounds;
 
     /// <summary>False if too many wait already.</summary>
@@ -32,6 +34,9 @@ internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
         _reads.Enqueue(read);
         return true;
     }
+
+    /// <summary>A number for an exchange of heartbeats that no read waits for.</summary>
+    public ulong DrawRound() => ++Newest;
 
     /// <summary>All reads that wait without a round go into one, to be answered at <paramref name="commit"/>.</summary>
     public void StartRound(LogIndex commit)

@@ -160,19 +160,21 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         {
             if (member.Id != state.Self && !state.Members.IsMember(member.Id))
             {
-                SendHeartbeat(member, round: 0);
+                SendHeartbeat(member, round: 0, offersRest: false);
                 state.Out.Snapshots.Remove(member.Id);
             }
         }
     }
 
-    public void SendHeartbeats(ulong round)
+    /// <param name="round">What an answer confirms; zero: nothing.</param>
+    /// <param name="offersRest">Whether the heartbeat offers that the group falls silent behind the last entry.</param>
+    public void SendHeartbeats(ulong round, bool offersRest)
     {
         foreach (Progress member in progress.Members)
         {
             if (member.Id != state.Self)
             {
-                SendHeartbeat(member, round);
+                SendHeartbeat(member, round, offersRest);
             }
         }
     }
@@ -194,12 +196,17 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         }
     }
 
-    private void SendHeartbeat(Progress member, ulong round)
+    private void SendHeartbeat(Progress member, ulong round, bool offersRest)
     {
         // Never above what the follower is known to have: it may hold something else there.
         ref RaftMessage message = ref state.SendNow(RaftMessageKind.Heartbeat, member.Id);
         message.Commit = LogIndex.Min(state.Commit, member.Match);
         message.Round = round;
+        if (offersRest)
+        {
+            message.Index = state.Log.LastIndex;
+            message.LogTerm = state.Log.LastTerm;
+        }
     }
 
     private Progress? Heard(ReplicaId from)

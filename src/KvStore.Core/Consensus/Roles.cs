@@ -5,16 +5,22 @@ namespace KvStore.Core.Consensus;
 /// <summary>
 /// Decides what role the replica is in, and which of its collaborators looks at a message: the rules about terms (Raft, section 5.1) with pre-vote and check-quorum.
 /// </summary>
-internal sealed class Roles(RaftState state, Election election, Leadership leadership, Followership followership)
+internal sealed class Roles(RaftState state, Election election, Leadership leadership, Followership followership, Quiescence quiescence)
 {
     /// <summary>The term in which the leader asked this replica to take over while it still had a configuration to apply; zero if it didn't.</summary>
     private Term _takeOverIn;
 
     /// <summary>A live leader is known here, or is here: whoever wants an election only lost contact himself.</summary>
-    private bool HasLease => state.IsLeader ? leadership.HeardQuorumRecently : state.InLeaderLease;
+    private bool HasLease => state.IsLeader ? leadership.HeardQuorumRecently || leadership.WokeRecently : state.InLeaderLease;
 
     public void Tick()
     {
+        if (state.IsQuiet)
+        {
+            quiescence.TickQuiet(1);
+            return;
+        }
+
         state.AdvanceClock();
         if (state.IsLeader)
         {
@@ -22,6 +28,8 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
             {
                 BecomeFollower(state.Term, default);
             }
+
+            quiescence.Tick();
         }
         else
         {
@@ -87,6 +95,7 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
 
     public void Step(in RaftMessage message)
     {
+        quiescence.OnMessage(message);
         if (message.Term < state.Term)
         {
             AnswerOldTerm(message);
@@ -180,6 +189,7 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 break;
             case RaftMessageKind.HeartbeatResponse when state.IsLeader:
                 leadership.OnHeartbeatResponse(message);
+                quiescence.OnAnswer(message);
                 break;
             case RaftMessageKind.Damaged when state.IsLeader:
                 leadership.OnDamaged(message);

@@ -62,6 +62,9 @@ public sealed class Reachability(NodeId self, PhiAccrualOptions options, long cl
         return new LinkState(known.Detector.Assess(nowMs), claimed);
     }
 
+    /// <summary>Which life of the peer was heard last; zero if none was.</summary>
+    public ulong BootOf(NodeId peer) => _peers.TryGetValue(peer, out Peer? known) ? known.BootId : 0;
+
     /// <summary>What this node's next heartbeat to the peer says: whether it hears the peer.</summary>
     public bool Hears(NodeId peer, long nowMs) => LinkTo(peer, nowMs).Hearing is Liveness.Up or Liveness.Suspect;
 

@@ -205,6 +205,9 @@ public sealed class DottedReplica
         return new CopyCapture(Clock.Clone(), _state.Unmapped.Clone());
     }
 
+    /// <summary>Deleted keys whose records can't go yet.</summary>
+    public int FadingCount => _state.Tombstones.Count;
+
     /// <summary>Deleted keys whose records are due to go, looking at no more than so many. Load each and <see cref="Fade"/> it.</summary>
     public List<Key> TakeFaded(int maxLooked) => _state.Tombstones.TakeCovered(Clock.BaseVector, maxLooked);
 

@@ -17,6 +17,7 @@ internal sealed class ConsensusGroup
     private readonly SnapshotReceiver _receiver;
     private readonly bool _orders;
     private long _leaderHeardMs;
+    private ulong _agreedOffer;
 
     public ConsensusGroup(in ReplicaParts parts, RecoveredReplica recovered, Random random)
     {
@@ -53,6 +54,11 @@ internal sealed class ConsensusGroup
     public NodeId LeaderNode => Raft.Leader.IsNone ? default : _parts.Places.NodeOf(Raft.Leader);
 
     public bool WaitsForDurable => _consensus.WaitsForDurable;
+
+    /// <summary>The group has fallen silent, and nothing of it is left to do here.</summary>
+    public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
+
+    private bool IsFreeOfSnapshots => _sender.IsIdle && !_receiver.IsCommitting && !_parts.View.IsReplacing;
 
     public int PendingCount => Ordered.PendingCount + Membership.PendingCount;
 
@@ -97,11 +103,14 @@ internal sealed class ConsensusGroup
             return;
         }
 
+        Raft.MayRest = MayRest(message.From);
         Raft.Step(message);
         if (message.From == Raft.Leader)
         {
             _leaderHeardMs = _parts.Clock.NowMs;
         }
+
+        NoteContact();
     }
 
     public void Receive(NodeId from, in SnapshotPage page)
@@ -127,7 +136,9 @@ internal sealed class ConsensusGroup
 
     public void Tick()
     {
+        Raft.MayRest = MayRest(Raft.Leader);
         Raft.Tick();
+        NoteContact();
         Ordered.OnTick();
         Membership.OnTick();
         _sender.OnTick();
@@ -135,6 +146,35 @@ internal sealed class ConsensusGroup
         {
             Ordered.OnSnapshotInstalled();
             OnInstalled(_receiver.SkippedMembers ?? _parts.Places.Members);
+        }
+    }
+
+    /// <summary>So many ticks have passed in a quiet group.</summary>
+    public void TickQuiet(int ticks)
+    {
+        Raft.MayRest = MayRest(Raft.Leader);
+        Raft.TickQuiet(ticks);
+    }
+
+    /// <summary>The detector has news of a node. <paramref name="gone"/>: it can't be reached, or is back as somebody who leads nothing.</summary>
+    public void OnNodeChanged(NodeId node, bool gone)
+    {
+        if (node == LeaderNode && gone)
+        {
+            Raft.OnLeaderUnreachable();
+        }
+        else if (node == LeaderNode || IsLeader)
+        {
+            Raft.Wake();
+        }
+    }
+
+    /// <summary>A connection broke.</summary>
+    public void OnPeerLost(NodeId node)
+    {
+        if (node == LeaderNode || IsLeader)
+        {
+            Raft.Wake();
         }
     }
 
@@ -177,5 +217,25 @@ internal sealed class ConsensusGroup
         }
     }
 
-    private uint EstimateStalenessMs() => IsLeader ? 0 : (uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
+    /// <summary>Whether the group may fall silent as far as this replica can tell: no caller waits for it, and the nodes that would have to be missed are known as up.</summary>
+    private bool MayRest(ReplicaId leader) =>
+        PendingCount == 0
+        && IsFreeOfSnapshots
+        && (leader == _parts.Descriptor.Self.Replica ? _parts.Peers.AllKnownUp : !leader.IsNone && _parts.Peers.IsKnownUp(_parts.Places.NodeOf(leader)));
+
+    /// <summary>A leader knows that it misses nothing as long as a quorum answers it; in a quiet group it knew that when all agreed last.</summary>
+    private void NoteContact()
+    {
+        if (Raft.HasQuorumContact || Raft.AgreedOffer != _agreedOffer)
+        {
+            _agreedOffer = Raft.AgreedOffer;
+            _leaderHeardMs = _parts.Clock.NowMs;
+        }
+    }
+
+    /// <summary>
+    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
+    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
+    /// </summary>
+    private uint EstimateStalenessMs() => Raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
 }

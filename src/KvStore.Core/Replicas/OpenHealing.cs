@@ -125,6 +125,19 @@ internal sealed class OpenHealing(
     /// <summary>A replica that was never a member copies everything, from whoever says first that it has it.</summary>
     public void BeginAsNewcomer() => journal.Persist(dotted.FullCopy.Begin());
 
+    /// <summary>No pull is under way, there is nothing to tell, and nobody is known to lack anything.</summary>
+    public bool IsQuiet => _pullingFrom.IsNone && !_busy && !dotted.AdvertiseDue && !dotted.IsRecovering && PeerLag == 0 && _advertiseTicks > 0;
+
+    /// <summary>A quiet shard still tells its clock now and then, see <see cref="QuietRounds"/>.</summary>
+    public void OnQuietTicks(int ticks)
+    {
+        _advertiseTicks -= ticks;
+        if (_advertiseTicks <= 0)
+        {
+            AdvertiseIfDue();
+        }
+    }
+
     public void OnTick()
     {
         if (!_pullingFrom.IsNone && !_busy && --_pullTicks <= 0)
@@ -134,11 +147,14 @@ internal sealed class OpenHealing(
             dotted.FullCopy.GiveUpHope();
         }
 
-        if (--_advertiseTicks > 0)
+        if (--_advertiseTicks <= 0)
         {
-            return;
+            AdvertiseIfDue();
         }
+    }
 
+    private void AdvertiseIfDue()
+    {
         _advertiseTicks = options.AdvertiseTicks;
         List<NodeId> behind = [.. dotted.PeersBehind()];
         PeerLag = behind.Count == 0 ? 0 : (ulong)dotted.IndexedDots;

@@ -4,11 +4,14 @@ using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
-/// <summary>Which peers of a shard the node can reach at the moment, as its failure detector says. Feeds the policy, never the consensus.</summary>
+/// <summary>
+/// Which peers of a shard the node can reach at the moment, as its failure detector says. Feeds the policy; of the consensus it may suppress the elections of a quiet group, and wake it, no more.
+/// </summary>
 internal sealed class PeerReachability
 {
     private readonly ReplicaPlaces _places;
     private readonly Dictionary<NodeId, long> _downSinceMs = [];
+    private readonly Dictionary<NodeId, ulong> _boots = [];
 
     public PeerReachability(ReplicaPlaces places)
     {
@@ -22,6 +25,32 @@ internal sealed class PeerReachability
     public int Configured { get; private set; }
 
     public bool IsReachable(NodeId node) => !_downSinceMs.ContainsKey(node);
+
+    /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
+    public bool IsKnownUp(NodeId node) => IsReachable(node) && _boots.GetValueOrDefault(node) != 0;
+
+    /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers.</summary>
+    public bool AllKnownUp
+    {
+        get
+        {
+            bool all = true;
+            foreach (NodeId peer in _places.Peers)
+            {
+                all &= IsKnownUp(peer);
+            }
+
+            return all;
+        }
+    }
+
+    /// <summary>Takes note of which life of the node the detector hears. Returns whether it is another one than before.</summary>
+    public bool SetBoot(NodeId node, ulong boot)
+    {
+        bool news = _boots.GetValueOrDefault(node) != boot;
+        _boots[node] = boot;
+        return news && _places.PeerIndexOf(node) >= 0;
+    }
 
     /// <summary>Takes note of the detector's verdict. Returns whether it is news for this shard.</summary>
     public bool Set(NodeId node, bool reachable, long nowMs)

@@ -11,4 +11,5 @@ internal readonly record struct ReplicaParts(
     KvStateMachine StateMachine,
     ViewState View,
     RecordLoader Loader,
-    CompletionSink Completions);
+    CompletionSink Completions,
+    PeerReachability Peers);

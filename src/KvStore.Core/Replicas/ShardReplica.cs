@@ -95,6 +95,13 @@ public sealed class ShardReplica
 
     public ViewPosition Position => _view.Position;
 
+    /// <summary>
+    /// Nothing is under way here or in the group: the loop calls <see cref="TickQuiet"/> now and then instead of <see cref="Tick"/>. Whatever is handed to the replica may end that, so the loop looks
+    /// again after each <see cref="Turn"/>.
+    /// </summary>
+    public bool IsQuiet => FencedBecause is not null
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && (_open?.IsQuiet ?? true));
+
     /// <summary>Something of this replica waits until the log is durable.</summary>
     public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
 
@@ -289,11 +296,30 @@ public sealed class ShardReplica
     }
 
     /// <summary>The node's failure detector has changed its mind about a peer.</summary>
-    public void SetReachable(NodeId node, bool reachable)
+    /// <param name="node">A peer of this shard, or any other node.</param>
+    /// <param name="reachable">Whether it is heard and hears this node.</param>
+    /// <param name="boot">Which life of the peer is heard: another number after each restart. Zero: not known, and then no group falls silent relying on it.</param>
+    public void SetReachable(NodeId node, bool reachable, ulong boot)
     {
-        if (_peers.Set(node, reachable, _clock.NowMs))
+        bool restarted = _peers.SetBoot(node, boot);
+        bool changed = _peers.Set(node, reachable, _clock.NowMs);
+        if (changed)
         {
             _open?.OnReachabilityChanged();
+        }
+
+        if (IsActive && (changed || restarted))
+        {
+            _group!.OnNodeChanged(node, gone: restarted || !reachable);
+        }
+    }
+
+    /// <summary>A connection to a peer broke: perhaps its process died. A quiet group finds out, as soon as the detector would begin to count.</summary>
+    public void OnPeerLost(NodeId node)
+    {
+        if (IsActive)
+        {
+            _group!.OnPeerLost(node);
         }
     }
 
@@ -313,6 +339,19 @@ public sealed class ShardReplica
 
         _view.OnTick();
         _group.Compact();
+        ReleaseLog();
+    }
+
+    /// <summary>So many ticks have passed for a quiet replica; once in a few hundred milliseconds is enough.</summary>
+    public void TickQuiet(int ticks)
+    {
+        if (!IsActive)
+        {
+            return;
+        }
+
+        _group!.TickQuiet(ticks);
+        _open?.OnQuietTicks(ticks);
         ReleaseLog();
     }
 
@@ -389,7 +428,7 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions);
+        var parts = new ReplicaParts(Descriptor, _places, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _peers);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
         _peers.OnMembersChanged();

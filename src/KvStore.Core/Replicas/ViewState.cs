@@ -23,6 +23,9 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
     /// <summary>While a snapshot is switched in, the view belongs to storage.</summary>
     public bool IsReplacing { get; set; }
 
+    /// <summary>Nothing has happened since the last seal.</summary>
+    public bool IsSealed => Position == _sealed;
+
     /// <summary>Registers what must be put into the view before each seal.</summary>
     public void BeforeSeal(Action write) => _beforeSeal.Add(write);
 

@@ -4,7 +4,7 @@ using KvStore.Storage;
 namespace KvStore.Node.Hosting;
 
 /// <summary>
-/// Tells whether this node does its work: every loop makes steps (it is ticked all the time), and what was handed to the disk becomes durable. A node that doesn't goes quiet, so that its
+/// Tells whether this node does its work: every loop makes steps (it is ticked a few times a second, however idle), and what was handed to the disk becomes durable. A node that doesn't goes quiet, so that its
 /// peers turn to others. Asked by one thread.
 /// </summary>
 internal sealed class NodePulse(LoopSet loops, NodeStorage storage)

@@ -180,6 +180,9 @@ public sealed class NodeServices
             {
                 HeartbeatTicks = 2,
                 TellCommitWithHeartbeats = true,
+                QuiesceAfterTicks = Math.Max(1, 1_000 / tickMs),
+                QuietRenewTicks = Math.Max(1, 2_000 / tickMs),
+                QuietLimitTicks = (3 * Math.Max(1, 2_000 / tickMs)) + 1,
                 ElectionTicksMin = Math.Max(4, (int)options.ElectionTimeoutMin.TotalMilliseconds / tickMs),
                 ElectionTicksMax = Math.Max(5, (int)options.ElectionTimeoutMax.TotalMilliseconds / tickMs),
             },
@@ -206,7 +209,7 @@ public sealed class NodeServices
     {
         foreach (PeerLiveness peer in view.Peers)
         {
-            _loops.OnReachability(peer.Node, peer.Reachability != Reachability.Down && peer.HearsUs);
+            _loops.OnReachability(peer.Node, peer.Reachability != Reachability.Down && peer.HearsUs, peer.Boot);
         }
     }
 

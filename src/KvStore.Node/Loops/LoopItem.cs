@@ -39,5 +39,11 @@ internal readonly struct LoopItem
 
     public bool Reachable { get; init; }
 
+    /// <summary>Reachability: which life of the peer is heard; zero before anything was.</summary>
+    public ulong Boot { get; init; }
+
+    /// <summary>Tick: how many have passed since the last one.</summary>
+    public int Ticks { get; init; }
+
     public Action<ShardLoop>? Command { get; init; }
 }

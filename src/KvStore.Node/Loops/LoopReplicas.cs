@@ -10,6 +10,8 @@ namespace KvStore.Node.Loops;
 /// <summary>
 /// The replicas of one loop. Every call into a replica goes through here, for three things must never be forgotten: its epoch goes with what it sends, a broken invariant fences it and nobody else, and
 /// after it was touched it gets a turn at the end of the step.
+/// Replicas of idle groups are quiet: a tick concerns only those that are awake, the others are looked at every <see cref="LoopSet.CoarseTicks"/>. Whatever touches a replica may wake it, so that is decided
+/// after each turn.
 /// </summary>
 internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox outbox, List<Completion> completions, ReplicaClock clock, ILogger log)
 {
@@ -17,9 +19,15 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
 
     private readonly Dictionary<ShardId, ReplicaSlot> _slots = [];
     private readonly List<ReplicaSlot> _touched = [];
+    private readonly List<ReplicaSlot> _awake = [];
     private readonly HashSet<NodeId> _unreachable = [];
+    private readonly Dictionary<NodeId, ulong> _boots = [];
+    private int _ticksForQuiet;
 
     public IEnumerable<ShardReplica> All => _slots.Values.Select(slot => slot.Replica);
+
+    /// <summary>Whether there is a replica that every tick concerns.</summary>
+    public bool AnyAwake => _awake.Count > 0;
 
     /// <summary>Nodes that the failure detector has given up.</summary>
     public IReadOnlySet<NodeId> Unreachable => _unreachable;
@@ -44,9 +52,10 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
 
         _slots.Add(descriptor.Shard, slot);
-        foreach (NodeId node in _unreachable)
+        Rouse(slot);
+        foreach ((NodeId node, ulong boot) in _boots)
         {
-            replica.SetReachable(node, reachable: false);
+            replica.SetReachable(node, !_unreachable.Contains(node), boot);
         }
 
         try
@@ -170,9 +179,10 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
-    public void Tick()
+    /// <param name="ticks">How many have passed. Replicas that are awake are ticked once: a machine that was busy must not make them believe in a long silence.</param>
+    public void Tick(int ticks)
     {
-        foreach (ReplicaSlot slot in _slots.Values)
+        foreach (ReplicaSlot slot in _awake)
         {
             outbox.Epoch = slot.Replica.Descriptor.Epoch;
             try
@@ -193,22 +203,45 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
 
         NoteLeaders();
+        _awake.RemoveAll(FallsAsleep);
+        _ticksForQuiet += ticks;
+        if (_ticksForQuiet >= LoopSet.CoarseTicks)
+        {
+            TickQuiet(_ticksForQuiet);
+            _ticksForQuiet = 0;
+        }
     }
 
-    /// <returns>Whether that is news.</returns>
-    public bool SetReachable(NodeId node, bool reachable)
+    /// <param name="node">A peer.</param>
+    /// <param name="reachable">Whether it is heard and hears this node.</param>
+    /// <param name="boot">Which life of it is heard.</param>
+    /// <returns>Whether it became reachable or unreachable.</returns>
+    public bool SetReachable(NodeId node, bool reachable, ulong boot)
     {
         bool news = reachable ? _unreachable.Remove(node) : _unreachable.Add(node);
-        if (news)
+        bool restarted = !_boots.TryGetValue(node, out ulong known) || known != boot;
+        _boots[node] = boot;
+        if (news || restarted)
         {
             foreach (ReplicaSlot slot in _slots.Values)
             {
-                slot.Replica.SetReachable(node, reachable);
+                outbox.Epoch = slot.Replica.Descriptor.Epoch;
+                slot.Replica.SetReachable(node, reachable, boot);
                 Touch(slot);
             }
         }
 
         return news;
+    }
+
+    /// <summary>A connection to the peer broke.</summary>
+    public void OnPeerLost(NodeId node)
+    {
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            slot.Replica.OnPeerLost(node);
+            Touch(slot);
+        }
     }
 
     /// <summary>Gives every replica that was touched its turn: it appends to the log, sends, applies, answers.</summary>
@@ -225,6 +258,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             catch (InvariantViolationException broken)
             {
                 Fence(slot, broken.Message);
+            }
+
+            if (!slot.Awake && !slot.Replica.IsQuiet)
+            {
+                Rouse(slot);
             }
         }
 
@@ -273,13 +311,45 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
+    private static bool FallsAsleep(ReplicaSlot slot)
+    {
+        slot.Awake = slot.CampaignIn > 0 || !slot.Replica.IsQuiet;
+        return !slot.Awake;
+    }
+
+    private void Rouse(ReplicaSlot slot)
+    {
+        slot.Awake = true;
+        _awake.Add(slot);
+    }
+
+    private void TickQuiet(int ticks)
+    {
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            if (slot.Awake)
+            {
+                continue;
+            }
+
+            outbox.Epoch = slot.Replica.Descriptor.Epoch;
+            slot.Replica.TickQuiet(ticks);
+            if (!slot.Replica.IsQuiet)
+            {
+                Touch(slot);
+            }
+        }
+    }
+
+    /// <summary>Nobody's leader changes while he is quiet.</summary>
     private void NoteLeaders()
     {
-        foreach ((ShardId shard, ReplicaSlot slot) in _slots)
+        foreach (ReplicaSlot slot in _awake)
         {
             NodeId leader = slot.Replica.LeaderNode;
             if (leader != slot.Leader)
             {
+                ShardId shard = slot.Replica.Descriptor.Shard;
                 slot.Leader = leader;
                 LoopLog.LeaderChanged(log, shard, leader, slot.Replica.Term.Value);
                 set.OnLeader(shard, leader);

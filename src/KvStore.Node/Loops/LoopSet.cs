@@ -8,11 +8,19 @@ namespace KvStore.Node.Loops;
 
 /// <summary>
 /// The node's shard loops, and the clock that ticks them. A shard belongs to one loop for as long as the process lives.
+/// The clock is coarse while no loop needs a fine one: a node whose groups are all quiet wakes a few times a second.
 /// </summary>
 internal sealed class LoopSet : IDisposable
 {
+    /// <summary>The coarse clock ticks once for so many ticks of the fine one.</summary>
+    public const int CoarseTicks = 10;
+
     private readonly ShardLoop[] _loops;
+    private readonly bool[] _needsEveryTick;
+    private readonly Lock _pace = new();
     private ITimer? _timer;
+    private bool _fine;
+    private bool _stopped;
     private int _failed;
 
     /// <param name="self">This node.</param>
@@ -33,6 +41,7 @@ internal sealed class LoopSet : IDisposable
         Storage = storage;
         Scheduler = scheduler;
         _loops = new ShardLoop[count];
+        _needsEveryTick = new bool[count];
         for (int i = 0; i < count; i++)
         {
             _loops[i] = new ShardLoop(this, i, storage, createOutbox(), log);
@@ -64,7 +73,13 @@ internal sealed class LoopSet : IDisposable
 
     public ShardLoop LoopOf(ShardId shard) => _loops[Count == 1 ? 0 : (int)((shard.Keyspace + (uint)shard.Number) % (uint)Count)];
 
-    public void Start() => _timer = Scheduler.Every(TimeSpan.FromMilliseconds(ReplicaOptions.TickMs), TickAll);
+    public void Start()
+    {
+        lock (_pace)
+        {
+            Run(fine: true);
+        }
+    }
 
     /// <summary>Any thread: a frame goes to every loop; each takes what is its own.</summary>
     public void OnFrame(InboundFrame frame)
@@ -76,7 +91,11 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
-    public void OnReachability(NodeId node, bool reachable) => PostAll(new LoopItem { Kind = LoopItemKind.Reachability, Peer = node, Reachable = reachable });
+    /// <param name="node">A peer.</param>
+    /// <param name="reachable">Whether it is heard and hears this node.</param>
+    /// <param name="boot">Which life of it is heard: another number after each restart; zero before anything was heard.</param>
+    public void OnReachability(NodeId node, bool reachable, ulong boot) =>
+        PostAll(new LoopItem { Kind = LoopItemKind.Reachability, Peer = node, Reachable = reachable, Boot = boot });
 
     public void OnPeerLost(NodeId node) => PostAll(new LoopItem { Kind = LoopItemKind.PeerLost, Peer = node });
 
@@ -101,10 +120,7 @@ internal sealed class LoopSet : IDisposable
     /// <summary>Seals all replicas and answers what waits.</summary>
     public async Task StopAsync()
     {
-        if (_timer is { } timer)
-        {
-            await timer.DisposeAsync();
-        }
+        StopClock();
 
         foreach (ShardLoop loop in _loops)
         {
@@ -122,7 +138,7 @@ internal sealed class LoopSet : IDisposable
     /// <summary>As if the process had died: the loops take no further step.</summary>
     public void Halt()
     {
-        _timer?.Dispose();
+        StopClock();
         foreach (ShardLoop loop in _loops)
         {
             loop.Halt();
@@ -152,7 +168,26 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
-    public void Dispose() => _timer?.Dispose();
+    public void Dispose() => StopClock();
+
+    /// <summary>A loop says whether it needs every tick. From coarse to fine at once; the way back at the loop's next tick, so that single operations don't change the clock again and again.</summary>
+    internal void SetPace(int loop, bool everyTick)
+    {
+        if (Volatile.Read(ref _needsEveryTick[loop]) == everyTick)
+        {
+            return;
+        }
+
+        lock (_pace)
+        {
+            Volatile.Write(ref _needsEveryTick[loop], everyTick);
+            bool fine = Array.Exists(_needsEveryTick, needs => needs);
+            if (!_stopped && fine != _fine && _timer is not null)
+            {
+                Run(fine);
+            }
+        }
+    }
 
     internal void OnLeader(ShardId shard, NodeId leader) => LeaderChanged?.Invoke(shard, leader);
 
@@ -172,7 +207,23 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
-    private void TickAll() => PostAll(new LoopItem { Kind = LoopItemKind.Tick });
+    private void Run(bool fine)
+    {
+        _fine = fine;
+        _timer?.Dispose();
+        int ticks = fine ? 1 : CoarseTicks;
+        var tick = new LoopItem { Kind = LoopItemKind.Tick, Ticks = ticks };
+        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), () => PostAll(tick));
+    }
+
+    private void StopClock()
+    {
+        lock (_pace)
+        {
+            _stopped = true;
+            _timer?.Dispose();
+        }
+    }
 
     private void PostAll(in LoopItem item)
     {

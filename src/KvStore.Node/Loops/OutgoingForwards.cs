@@ -13,6 +13,9 @@ internal sealed class OutgoingForwards(int loop, int loops, PeerOutbox outbox, L
 {
     private readonly ForwardTable _table = new(loop, loops);
 
+    /// <summary>Whether one waits for its answer.</summary>
+    public bool Any => _table.Count > 0;
+
     /// <param name="origin">Who asked.</param>
     /// <param name="routed">The operation.</param>
     /// <param name="node">Who can serve it.</param>

@@ -11,6 +11,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Whether it is on the list of replicas to turn at the end of this step.</summary>
     public bool Touched { get; set; }
 
+    /// <summary>Whether it is on the list of replicas that every tick concerns.</summary>
+    public bool Awake { get; set; }
+
     /// <summary>Who led when last looked.</summary>
     public NodeId Leader { get; set; }
 

@@ -129,6 +129,9 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         SpinWait.SpinUntil(() => Volatile.Read(ref _stepping) == 0);
     }
 
+    /// <summary>Something here counts ticks, or waits for a deadline.</summary>
+    private bool NeedsEveryTick => _replicas.AnyAwake || _forwards.Any;
+
     private void Schedule()
     {
         if (Volatile.Read(ref _scheduled) == 0 && Interlocked.Exchange(ref _scheduled, 1) == 0)
@@ -150,6 +153,11 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         _storage.Submit();
         _outbox.Flush();
         _answers.Kick();
+        if (NeedsEveryTick)
+        {
+            _set.SetPace(Number, everyTick: true);
+        }
+
         Volatile.Write(ref _steps, _steps + 1);
     }
 
@@ -167,13 +175,14 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 HandleStorage(item.Storage);
                 break;
             case LoopItemKind.Tick:
-                _replicas.Tick();
+                _replicas.Tick(item.Ticks);
                 _operations.LookAtDisk();
                 _forwards.Expire();
                 _set.OnTick(this);
+                _set.SetPace(Number, NeedsEveryTick);
                 break;
             case LoopItemKind.Reachability:
-                if (_replicas.SetReachable(item.Peer, item.Reachable) && !item.Reachable)
+                if (_replicas.SetReachable(item.Peer, item.Reachable, item.Boot) && !item.Reachable)
                 {
                     _forwards.OnUnreachable(item.Peer);
                 }
@@ -181,6 +190,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 break;
             case LoopItemKind.PeerLost:
                 _forwards.OnConnectionLost(item.Peer);
+                _replicas.OnPeerLost(item.Peer);
                 break;
             default:
                 item.Command!(this);

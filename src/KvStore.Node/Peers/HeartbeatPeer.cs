@@ -104,7 +104,7 @@ internal sealed class HeartbeatPeer
             // Right after a start nobody has had the time to hear anybody: a lack of news is no news.
             bool hearsUs = (_hearsUs || _pulse.InGrace) && _pulse.Reachability != Reachability.Down;
             return new PeerLiveness(
-                Peer.Node, Peer.Address, _pulse.Reachability, _pulse.Phi(now), TimeSpan.FromMilliseconds(_pulse.SinceHeardMs(now)), hearsUs, _roundTripMs, _skewMs, _incarnation);
+                Peer.Node, Peer.Address, _pulse.Reachability, _pulse.Phi(now), TimeSpan.FromMilliseconds(_pulse.SinceHeardMs(now)), hearsUs, _roundTripMs, _skewMs, _incarnation, (ulong)_inboundStream);
         }
     }
 

@@ -39,7 +39,7 @@ public sealed class HeartbeatService : IAsyncDisposable
     /// <summary>The newest judgement of all peers.</summary>
     public PeerView View => _view;
 
-    /// <summary>Raised on the heartbeat thread when the reachability of a peer, or whether it hears us, changed: post and go.</summary>
+    /// <summary>Raised on the heartbeat thread when the reachability of a peer, whether it hears us, or its boot changed: post and go.</summary>
     public event Action<PeerView>? Changed;
 
     /// <summary>The first heartbeat of a new stream of a peer arrived: it is there, connect to it now. Raised on a pool thread.</summary>
@@ -235,7 +235,7 @@ public sealed class HeartbeatService : IAsyncDisposable
         foreach (PeerLiveness peer in now.Peers)
         {
             PeerLiveness? earlier = before.Find(peer.Node);
-            changed |= earlier is null || earlier.HearsUs != peer.HearsUs;
+            changed |= earlier is null || earlier.HearsUs != peer.HearsUs || earlier.Boot != peer.Boot;
             if (earlier?.Reachability != peer.Reachability)
             {
                 changed = true;

@@ -12,8 +12,9 @@ namespace KvStore.Node.Peers;
 /// <param name="RoundTripMs">Milliseconds, smoothed; 0 until measured.</param>
 /// <param name="ClockSkewMs">The peer's wall clock minus this node's, in milliseconds, give or take half the round trip.</param>
 /// <param name="Incarnation">The peer's, as its last handshake said; 0 until then.</param>
+/// <param name="Boot">Counts the streams on which the peer has greeted this node; 0 until the first. No process lives through a change of it without a broken connection: who relies on the peer being the same looks again.</param>
 public sealed record PeerLiveness(
-    NodeId Node, string Address, Reachability Reachability, double Phi, TimeSpan SinceHeard, bool HearsUs, double RoundTripMs, double ClockSkewMs, ulong Incarnation);
+    NodeId Node, string Address, Reachability Reachability, double Phi, TimeSpan SinceHeard, bool HearsUs, double RoundTripMs, double ClockSkewMs, ulong Incarnation, ulong Boot);
 
 /// <summary>All peers at one moment. Immutable: the heartbeat thread publishes a new one each round.</summary>
 public sealed class PeerView(IEnumerable<PeerLiveness> peers)

@@ -94,6 +94,21 @@ internal sealed class RaftEnvironment
             case "transfer":
                 Say($"{Member(args[0]).Node.TransferLeadership(Member(args[1]).Id)}");
                 break;
+            case "busy":
+                Member(args[0]).Node.MayRest = false;
+                break;
+            case "idle":
+                Member(args[0]).Node.MayRest = true;
+                break;
+            case "wake":
+                Member(args[0]).Node.Wake();
+                break;
+            case "leader-unreachable":
+                Member(args[0]).Node.OnLeaderUnreachable();
+                break;
+            case "tick-quiet":
+                Member(args[0]).Node.TickQuiet(Count(args));
+                break;
             case "crash":
                 Member(args[0]).Crash();
                 break;
@@ -177,6 +192,9 @@ internal sealed class RaftEnvironment
             MaxUncommittedBytes = Option(args, "uncommitted-bytes", 10_000),
             MaxPendingReads = Option(args, "reads", 100),
             SnapshotAnswerTicks = 30,
+            QuiesceAfterTicks = Option(args, "quiesce", 0),
+            QuietRenewTicks = 20,
+            QuietLimitTicks = 60,
         };
         foreach (ReplicaId id in _config.Members)
         {
@@ -355,7 +373,9 @@ internal sealed class RaftEnvironment
             RaftMessageKind.PreVoteResponse or RaftMessageKind.VoteResponse => m.Reject ? " no" : " yes",
             RaftMessageKind.ReadIndexResponse => m.Reject ? " refused" : $" at {m.Index} commit {m.Commit}",
             RaftMessageKind.Damaged => m.Reject ? " log void" : " log short",
-            RaftMessageKind.Heartbeat => $" commit {m.Commit}",
+            RaftMessageKind.Heartbeat => $" commit {m.Commit}{(m.Index == LogIndex.Zero ? "" : $" offers rest behind {m.Index.Value}@{m.LogTerm.Value}")}",
+            RaftMessageKind.HeartbeatResponse when m.Reject => " is awake",
+            RaftMessageKind.HeartbeatResponse when m.Index > LogIndex.Zero => " agrees",
             RaftMessageKind.Snapshot => $" at {envelope.Snapshot!.Index.Value}@{envelope.Snapshot.Term.Value}",
             _ => "",
         });

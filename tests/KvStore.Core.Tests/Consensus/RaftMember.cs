@@ -284,7 +284,7 @@ internal sealed class RaftMember
     }
 
     public override string ToString() =>
-        $"{Id} {(!Up ? "down" : Node.IsQuarantined ? "Quarantined" : Node.State)} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}";
+        $"{Id} {(!Up ? "down" : Node.IsQuarantined ? "Quarantined" : Node.State)} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}{(Up && Node.IsQuiet ? " quiet" : "")}";
 
     private RaftNode Start(Random random) => new(
         _options,
@@ -298,7 +298,10 @@ internal sealed class RaftMember
             Entries = _durableLog.ToArray(),
             Applied = new LogIndex((ulong)_durableView.Count),
         },
-        random);
+        random)
+    {
+        MayRest = true,
+    };
 
     /// <summary>The configuration is part of the view, like all that entries have changed.</summary>
     private MembershipConfig MembersIn(List<Entry> view)

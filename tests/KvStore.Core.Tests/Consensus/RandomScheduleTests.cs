@@ -71,6 +71,9 @@ internal sealed class RandomSchedule
             MaxUncommittedBytes = 600,
             MaxCommittedBytesPerReady = 100,
             SnapshotAnswerTicks = 20,
+            QuiesceAfterTicks = seed % 2 == 0 ? 2 : 0,
+            QuietRenewTicks = 6,
+            QuietLimitTicks = 16,
         };
         foreach (ReplicaId id in config.Voters)
         {

@@ -413,7 +413,7 @@ internal sealed class SimulatedNode
         {
             if (peer != this)
             {
-                replica.SetReachable(peer.Id, !isSuspicious && _detector!.LinkTo(peer.Id, Clock.NowMs).Hearing != Liveness.Down);
+                replica.SetReachable(peer.Id, !isSuspicious && _detector!.LinkTo(peer.Id, Clock.NowMs).Hearing != Liveness.Down, _detector!.BootOf(peer.Id));
             }
         }
 

@@ -70,6 +70,7 @@ internal static class OrderedSettings
     private static RaftOptions DrawRaft(HashSet<RareBranch> tight, Random random, bool isImpatient)
     {
         int election = random.Next(3) switch { 0 => 6, 1 => 10, _ => 20 };
+        int quiesceAfter = random.Next(3) switch { 0 => 0, 1 => 4, _ => 40 };
         return new RaftOptions
         {
             HeartbeatTicks = random.Next(1, 3),
@@ -84,6 +85,9 @@ internal static class OrderedSettings
             MaxPendingReads = tight.Contains(RareBranch.TinyReadQueue) ? 1 : 65_536,
             MaxReadRounds = tight.Contains(RareBranch.OneReadRound) ? 1 : 4,
             SnapshotAnswerTicks = isImpatient ? 2 : 40,
+            QuiesceAfterTicks = quiesceAfter,
+            QuietRenewTicks = quiesceAfter == 4 ? 10 : 80,
+            QuietLimitTicks = quiesceAfter == 4 ? 31 : 240,
         };
     }
 }

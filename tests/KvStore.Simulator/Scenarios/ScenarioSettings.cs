@@ -74,6 +74,7 @@ internal sealed record ScenarioSettings
         int maxValueBytes = random.Next(4) == 0 ? 4_000 : 200;
         int tableBytes = random.Next(0, 4_000);
         bool hurried = random.Next(2) == 0;
+        int quiesceAfter = random.Next(3) switch { 0 => 0, 1 => 4, _ => 40 };
         return new ScenarioSettings
         {
             Mode = new KeyspaceMode(PartitionChoice.Ap, replication),
@@ -89,7 +90,14 @@ internal sealed record ScenarioSettings
             MayWipe = kind == ScenarioKind.Wipe,
             Replica = new ReplicaOptions
             {
-                Raft = new RaftOptions { HeartbeatTicks = 2, SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200 },
+                Raft = new RaftOptions
+                {
+                    HeartbeatTicks = 2,
+                    QuiesceAfterTicks = quiesceAfter,
+                    QuietRenewTicks = quiesceAfter == 4 ? 10 : 80,
+                    QuietLimitTicks = quiesceAfter == 4 ? 31 : 240,
+                    SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200,
+                },
                 SealTicks = random.Next(1, 21),
                 SealBytes = random.Next(2) == 0 ? 1_000 : 512 * 1024,
                 SnapshotPageBytes = random.Next(2) == 0 ? 300 : 512 * 1024,
