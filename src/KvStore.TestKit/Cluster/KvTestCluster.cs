@@ -157,6 +157,18 @@ public sealed class KvTestCluster : IAsyncDisposable
     /// </summary>
     public async Task ReplaceAsync(uint id, CancellationToken cancellationToken = default)
     {
+        await WaitUntilAsync($"no node hears node {id} any more", async () =>
+        {
+            foreach (KvTestNode node in _nodes.Values.Where(node => node.IsRunning))
+            {
+                if ((await StatusAsync(node.Id, cancellationToken: cancellationToken)).Peers.Any(peer => peer.Node == id && peer.Reachability == Reachability.Up))
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }, cancellationToken);
         ReplaceNodeResponse next = await Client.Admin.ReplaceNodeAsync(id, cancellationToken);
         await Node(id).StartAnewAsync(next.Generation, cancellationToken);
     }

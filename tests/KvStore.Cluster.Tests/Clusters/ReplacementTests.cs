@@ -50,6 +50,10 @@ public sealed class ReplacementTests(ITestOutputHelper output)
         await using KvTestCluster cluster = await StartAsync();
         await FillAsync(cluster);
         await cluster.StopAsync(Lost);
+        await cluster.WaitUntilAsync(
+            "node 1 misses it", async () => (await cluster.StatusAsync(1)).Peers.Single(peer => peer.Node == Lost).Reachability != Reachability.Up);
+        await cluster.WaitUntilAsync(
+            "node 2 misses it", async () => (await cluster.StatusAsync(2)).Peers.Single(peer => peer.Node == Lost).Reachability != Reachability.Up);
         (await cluster.Client.Admin.ReplaceNodeAsync(Lost)).Generation.Should().Be(1);
 
         await cluster.RestartAsync(Lost);
