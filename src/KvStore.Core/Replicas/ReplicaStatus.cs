@@ -28,6 +28,9 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
+    /// <summary>The group has nothing to do and has fallen silent.</summary>
+    public bool Quiet { get; init; }
+
     /// <summary>Not empty: why the replica does not serve.</summary>
     public required string Fenced { get; init; }
 }

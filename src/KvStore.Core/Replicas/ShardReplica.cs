@@ -389,6 +389,7 @@ public sealed class ShardReplica
         LastIndex = _raft.LastIndex,
         Clock = _open?.DescribeClock() ?? "",
         PeerLag = _open?.PeerLag ?? 0,
+        Quiet = IsQuiet,
         Fenced = FencedBecause ?? (IsActive ? "" : "starting"),
     };
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -110,13 +111,15 @@ public sealed class NodeServices
     }
 
     /// <param name="address">Where this node is reached, as others should know it.</param>
-    public async Task StartAsync(string address, CancellationToken cancellation)
+    /// <param name="datagrams">Where heartbeats are taken as datagrams, if possible.</param>
+    public async Task StartAsync(string address, IPEndPoint datagrams, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         UpdateMembers(_options.Members.Count > 0 ? _options.Members : [new PeerAddress(Identity.Node, address)]);
         _catalog.Start();
         _loops.Start();
         Mesh.Start();
+        Heartbeats.UseDatagrams(datagrams);
         Heartbeats.Start();
 
         // Ready when the system shard has been read back: from then on the node knows what it has.
