@@ -50,6 +50,9 @@ public sealed record RaftOptions
     /// <summary>How long a leader waits, after a snapshot was sent, for the follower to report it installed, before it asks anew what the follower has. In ticks.</summary>
     public int SnapshotAnswerTicks { get; init; } = 200;
 
+    /// <summary>A learner that lacks more entries than this of what is committed isn't made a voter.</summary>
+    public int MaxPromotionLag { get; init; } = 1_000;
+
     /// <summary>
     /// A group in which nothing has happened for this many ticks falls silent, if all its members agree; they are then no longer ticked one by one. Zero: never. See <see cref="RaftNode.IsQuiet"/>.
     /// </summary>
@@ -74,6 +77,7 @@ public sealed record RaftOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxPendingReads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxReadRounds, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(SnapshotAnswerTicks, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxPromotionLag);
         ArgumentOutOfRangeException.ThrowIfNegative(QuiesceAfterTicks);
         ArgumentOutOfRangeException.ThrowIfLessThan(QuietRenewTicks, 1);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(QuietLimitTicks, 2 * QuietRenewTicks);

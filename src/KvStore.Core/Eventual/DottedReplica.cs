@@ -164,6 +164,9 @@ public sealed class DottedReplica
         }
     }
 
+    /// <summary>Whether all that a peer has said to hold durably was seen here as well. True of one that has said nothing.</summary>
+    public bool HasAllOf(NodeId peer) => !_state.Peers.TryGet(peer, out ShardClock known) || Clock.Includes(known);
+
     /// <summary>The configured peers changed. Those that left are no longer waited for.</summary>
     public void SetPeers(IReadOnlyList<NodeId> peers)
     {

@@ -52,6 +52,15 @@ public enum RefusalCode : byte
     DiskLow = 19,
     ClockSkew = 20,
     TooManySiblings = 21,
+
+    /// <summary>A change of the shard's members is under way, or may be.</summary>
+    ChangePending = 22,
+
+    /// <summary>The change would count on replicas that are not here or lack what was acknowledged.</summary>
+    NotCaughtUp = 23,
+
+    /// <summary>This replica was removed from its shard, for good.</summary>
+    ReplicaRemoved = 24,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>

@@ -7,7 +7,7 @@ namespace KvStore.Core.Replicas;
 /// Carries out what a RaftNode wants done: entries and hard state into the log, messages out now or when what they acknowledge is durable, committed entries to whoever applies them.
 /// Knows nothing of keys or clients.
 /// </summary>
-internal sealed class ConsensusDriver(ShardDescriptor descriptor, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
+internal sealed class ConsensusDriver(ShardDescriptor descriptor, ReplicaPlaces places, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
 {
     private readonly record struct Persisted(LogPosition Position, LogIndex LastIndex, Term LastTerm);
 
@@ -94,6 +94,10 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, RaftNode raft,
         foreach (ref readonly Entry entry in entries)
         {
             _lastAppended = storage.Append(LogRecordKind.Entry, entry.Term, entry.Index, entry.Payload.Span, urgency);
+            if (entry.Kind == EntryKind.Configuration)
+            {
+                places.Hear(MembershipEntry.Decode(entry.Payload).Context);
+            }
         }
 
         if (entries.Length > 0)
@@ -110,7 +114,7 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, RaftNode raft,
             return;
         }
 
-        NodeId node = descriptor.NodeOf(message.To);
+        NodeId node = places.NodeOf(message.To);
         if (!node.IsNone)
         {
             transport.Send(descriptor.Shard, node, message);

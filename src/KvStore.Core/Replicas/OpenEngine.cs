@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Immutable;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
@@ -16,6 +17,7 @@ internal sealed class OpenEngine
     private const int FadePerTick = 256;
 
     private readonly ShardDescriptor _descriptor;
+    private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
     private readonly ReplicaClock _clock;
     private readonly IReplicaStorage _storage;
@@ -31,9 +33,11 @@ internal sealed class OpenEngine
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
+    private ImmutableArray<NodeId> _peersInMasks;
 
     public OpenEngine(
         ShardDescriptor descriptor,
+        ReplicaPlaces places,
         ReplicaOptions options,
         ReplicaClock clock,
         IReplicaStorage storage,
@@ -45,6 +49,8 @@ internal sealed class OpenEngine
         Random random)
     {
         _descriptor = descriptor;
+        _places = places;
+        _peersInMasks = places.Peers;
         _options = options;
         _clock = clock;
         _storage = storage;
@@ -54,10 +60,10 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), [.. descriptor.Peers.Select(place => place.Node)], DottedOptions.Default);
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
         _journal = new DottedJournal(storage, view);
-        _healing = new OpenHealing(descriptor, options, _dotted, _journal, storage, transport, loader);
-        _reads = new OpenReads(descriptor, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
+        _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 
     private static ReadOnlySpan<byte> StateKey => "dotted"u8;
@@ -151,6 +157,36 @@ internal sealed class OpenEngine
     {
         AnswerSatisfied();
         _healing.OnReachabilityChanged();
+    }
+
+    /// <summary>Whether a peer is known to have a whole copy.</summary>
+    public bool IsWhole(NodeId node) => _healing.IsWhole(node);
+
+    /// <summary>Whether all that a peer is known to hold is here as well.</summary>
+    public bool HasAllOf(NodeId node) => _dotted.HasAllOf(node);
+
+    /// <summary>For a replica that is no founder: if it has nothing yet, it says so until it has copied everything.</summary>
+    public void BeginIfNewcomer()
+    {
+        if (_dotted.Number == 0)
+        {
+            _healing.BeginAsNewcomer();
+        }
+    }
+
+    public void OnMembersChanged(ShardMembers earlier)
+    {
+        ImmutableArray<NodeId> earlierPeers = _peersInMasks;
+        _peersInMasks = _places.Peers;
+        _dotted.SetPeers(_places.Peers);
+        _healing.OnMembersChanged(earlier);
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            ref PendingOpenWrite write = ref _writes.Find(operation);
+            write.HeldBy = _places.Translate(earlierPeers, write.HeldBy);
+        }
+
+        AnswerSatisfied();
     }
 
     public void OnTick()
@@ -284,7 +320,7 @@ internal sealed class OpenEngine
         ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
         HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
         bool sync = _descriptor.Mode.Replication == Replication.Sync;
-        ulong number = sync && _descriptor.Peers.Length > 0 ? _writes.Next : 0;
+        ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
         DottedWrite written = context is null
             ? _dotted.Write(key, stored, value, timestamp, number)
             : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
@@ -302,9 +338,9 @@ internal sealed class OpenEngine
 
         SyncUrgency urgency = _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now;
         _journal.Persist(written.Change, urgency);
-        foreach (ReplicaPlace peer in _descriptor.Peers)
+        foreach (NodeId peer in _places.Peers)
         {
-            _transport.Send(_descriptor.Shard, peer.Node, DottedMessageKind.Replicate, written.Replicate.Span);
+            _transport.Send(_descriptor.Shard, peer, DottedMessageKind.Replicate, written.Replicate.Span);
         }
 
         ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
@@ -383,10 +419,10 @@ internal sealed class OpenEngine
     {
         _dotted.OnAcknowledged(from, acknowledged);
         ref PendingOpenWrite write = ref _writes.Find(acknowledged.Operation);
-        int place = PlaceOf(from);
+        int place = _places.PeerIndexOf(from);
         if (place >= 0 && acknowledged.Actor == _dotted.Self && !System.Runtime.CompilerServices.Unsafe.IsNullRef(ref write))
         {
-            write.HeldBy |= 1UL << place;
+            write.HeldBy |= ReplicaPlaces.BitOf(place);
             AnswerIfSatisfied(acknowledged.Operation, ref write);
         }
     }
@@ -394,7 +430,7 @@ internal sealed class OpenEngine
     /// <summary>A push or its acknowledgement may have been lost, and the peer has got the write by pulling: its durable clock says so.</summary>
     private void CountAdvertised(NodeId from, ClockAdvertised advertised)
     {
-        int place = PlaceOf(from);
+        int place = _places.PeerIndexOf(from);
         if (place < 0 || advertised.Recovering || _descriptor.Mode.Replication != Replication.Sync)
         {
             return;
@@ -403,25 +439,12 @@ internal sealed class OpenEngine
         foreach (ulong operation in _writes.Unanswered())
         {
             ref PendingOpenWrite write = ref _writes.Find(operation);
-            if ((write.HeldBy & (1UL << place)) == 0 && advertised.Clock.Covers(write.Dot))
+            if ((write.HeldBy & ReplicaPlaces.BitOf(place)) == 0 && advertised.Clock.Covers(write.Dot))
             {
-                write.HeldBy |= 1UL << place;
+                write.HeldBy |= ReplicaPlaces.BitOf(place);
                 AnswerIfSatisfied(operation, ref write);
             }
         }
-    }
-
-    private int PlaceOf(NodeId node)
-    {
-        for (int i = 0; i < _descriptor.Peers.Length; i++)
-        {
-            if (_descriptor.Peers[i].Node == node)
-            {
-                return i;
-            }
-        }
-
-        return -1;
     }
 
     private void AnswerSatisfied()
@@ -447,15 +470,15 @@ internal sealed class OpenEngine
         }
 
         int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
-        if (_descriptor.Mode.Replication != Replication.Sync || copies >= PartitionPolicy.Majority(_descriptor.Places.Length))
+        if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
             return;
         }
 
-        for (int i = 0; i < _descriptor.Peers.Length; i++)
+        for (int i = 0; i < _places.Peers.Length; i++)
         {
-            if ((write.HeldBy & (1UL << i)) == 0 && _peers.IsReachable(_descriptor.Peers[i].Node))
+            if ((write.HeldBy & ReplicaPlaces.BitOf(i)) == 0 && _places.Votes(i) && _peers.IsReachable(_places.Peers[i]))
             {
                 return;
             }

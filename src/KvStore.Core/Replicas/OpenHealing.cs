@@ -9,6 +9,7 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OpenHealing(
     ShardDescriptor descriptor,
+    ReplicaPlaces places,
     ReplicaOptions options,
     DottedReplica dotted,
     DottedJournal journal,
@@ -25,6 +26,7 @@ internal sealed class OpenHealing(
 
     private readonly ResidentKeys _resident = new(storage, loader);
     private readonly ArrayBufferWriter<byte> _message = new(4_096);
+    private readonly HashSet<NodeId> _whole = [];
     private NodeId _pullingFrom;
     private int _pullTicks;
     private int _advertiseTicks;
@@ -96,6 +98,27 @@ internal sealed class OpenHealing(
         }
     }
 
+    /// <summary>A peer has said that it has a whole copy, under the replica id that it has now.</summary>
+    public bool IsWhole(NodeId node) => _whole.Contains(node);
+
+    /// <summary>The members changed. A replica that is new on its node has yet to say what it has.</summary>
+    public void OnMembersChanged(ShardMembers earlier)
+    {
+        foreach (ReplicaPlace place in places.Members.Places)
+        {
+            if (!earlier.Config.IsMember(place.Replica))
+            {
+                _whole.Remove(place.Node);
+            }
+        }
+
+        _whole.IntersectWith(places.Peers);
+        _advertiseTicks = 0;
+    }
+
+    /// <summary>A replica that was never a member copies everything, from whoever says first that it has it.</summary>
+    public void BeginAsNewcomer() => journal.Persist(dotted.FullCopy.Begin());
+
     public void OnTick()
     {
         if (!_pullingFrom.IsNone && !_busy && --_pullTicks <= 0)
@@ -124,6 +147,15 @@ internal sealed class OpenHealing(
     /// <summary>A peer has told its durable clock.</summary>
     public void OnAdvertised(NodeId from, ClockAdvertised advertised)
     {
+        if (advertised.Recovering)
+        {
+            _whole.Remove(from);
+        }
+        else
+        {
+            _whole.Add(from);
+        }
+
         // A recovering replica asks even if its clock lacks nothing: only the end of a copy makes it whole.
         if (dotted.OnClockAdvertised(from, advertised) || (dotted.IsRecovering && !advertised.Recovering))
         {
@@ -136,9 +168,9 @@ internal sealed class OpenHealing(
         _quietRounds = QuietRounds;
         _message.ResetWrittenCount();
         dotted.Advertise().Encode(_message);
-        foreach (ReplicaPlace peer in descriptor.Peers)
+        foreach (NodeId peer in places.Peers)
         {
-            transport.Send(descriptor.Shard, peer.Node, DottedMessageKind.ClockAdvertised, _message.WrittenSpan);
+            transport.Send(descriptor.Shard, peer, DottedMessageKind.ClockAdvertised, _message.WrittenSpan);
         }
     }
 

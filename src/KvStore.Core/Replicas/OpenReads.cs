@@ -12,6 +12,7 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OpenReads(
     ShardDescriptor descriptor,
+    ReplicaPlaces places,
     ReplicaOptions options,
     ReplicaClock clock,
     DottedReplica dotted,
@@ -28,9 +29,10 @@ internal sealed class OpenReads(
 
         public DottedObject Joined { get; set; } = joined;
 
-        public int Answers { get; set; }
-
+        /// <summary>Who has answered. Whole: and lacks nothing, this node included.</summary>
         public HashSet<NodeId> Answered { get; } = [];
+
+        public List<NodeId> Whole { get; } = [];
     }
 
     private readonly Dictionary<ulong, QuorumRead> _quorum = [];
@@ -104,7 +106,11 @@ internal sealed class OpenReads(
             healing.PullFrom(from);
         }
 
-        read.Answers += response.Recovering ? 0 : 1;
+        if (!response.Recovering)
+        {
+            read.Whole.Add(from);
+        }
+
         FinishIfMajority(response.Operation, read);
     }
 
@@ -144,7 +150,7 @@ internal sealed class OpenReads(
         }
 
         DottedObject filled = dotted.Fill(new Key(operation.Key), stored);
-        if (operation.Level == ReadLevel.Quorum && descriptor.Peers.Length > 0)
+        if (operation.Level == ReadLevel.Quorum && places.Peers.Length > 0)
         {
             Gather(operation, filled);
         }
@@ -157,22 +163,27 @@ internal sealed class OpenReads(
     private void Gather(in ClientOperation operation, DottedObject own)
     {
         ulong number = ++_lastOperation;
-        var read = new QuorumRead(operation, own) { Answers = dotted.IsRecovering ? 0 : 1 };
+        var read = new QuorumRead(operation, own);
+        if (!dotted.IsRecovering)
+        {
+            read.Whole.Add(descriptor.Self.Node);
+        }
+
         _quorum.Add(number, read);
         _message.ResetWrittenCount();
         new ReadRequest(number, new Key(operation.Key)).Encode(_message);
-        foreach (ReplicaPlace peer in descriptor.Peers)
+        foreach (NodeId peer in places.Peers)
         {
-            transport.Send(descriptor.Shard, peer.Node, DottedMessageKind.ReadRequest, _message.WrittenSpan);
+            transport.Send(descriptor.Shard, peer, DottedMessageKind.ReadRequest, _message.WrittenSpan);
         }
     }
 
     private void FinishIfMajority(ulong number, QuorumRead read)
     {
-        if (read.Answers >= PartitionPolicy.Majority(descriptor.Places.Length))
+        if (places.IsMajority(places.MaskOf(read.Whole)))
         {
             _quorum.Remove(number);
-            Complete(read.Operation, read.Joined, read.Answers);
+            Complete(read.Operation, read.Joined, read.Whole.Count);
         }
     }
 

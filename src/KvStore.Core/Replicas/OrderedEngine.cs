@@ -16,6 +16,8 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OrderedEngine(
     ShardDescriptor descriptor,
+    ReplicaPlaces places,
+    ShardMembership members,
     ReplicaOptions options,
     ReplicaClock clock,
     ConsensusDriver consensus,
@@ -122,6 +124,7 @@ internal sealed class OrderedEngine(
             {
                 snapshots.Abort();
                 EndLeadership();
+                members.OnLeadershipEnded();
             }
 
             Apply();
@@ -206,7 +209,7 @@ internal sealed class OrderedEngine(
 
     private void RefuseToLead(in ClientOperation operation, RefusalCode code)
     {
-        NodeId leader = _raft.Leader.IsNone || _raft.State == RaftRole.Leader ? default : descriptor.NodeOf(_raft.Leader);
+        NodeId leader = _raft.Leader.IsNone || _raft.State == RaftRole.Leader ? default : places.NodeOf(_raft.Leader);
         if (completions.Decide(RequestClass.Write) == PolicyDecision.RefuseNoQuorum)
         {
             completions.RefuseForQuorum(operation);
@@ -315,6 +318,10 @@ internal sealed class OrderedEngine(
                 ForgetUnapplied(entry);
                 AnswerApplied(entry, result);
             }
+            else if (entry.Kind == EntryKind.Configuration)
+            {
+                members.Apply(entry);
+            }
 
             consensus.ToApply.Dequeue();
             view.AdvanceApplied(entry.Index, entry.Term);
@@ -364,7 +371,7 @@ internal sealed class OrderedEngine(
         Outcome = result.Outcome,
         Code = result.Code,
         OrderedVersion = result.Version,
-        Acknowledgements = PartitionPolicy.Majority(descriptor.Places.Length),
+        Acknowledgements = PartitionPolicy.Majority(places.Members.Config.Voters.Length),
         Reason = result.Code switch
         {
             RefusalCode.RequestExpired => "The request id is older than this shard remembers; whether it was applied can't be told. Read the key before writing again.",

@@ -1,85 +1,97 @@
 using System.Text;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// Which peers of a shard the node can reach at the moment, as its failure detector says. Feeds the policy; of the consensus it may suppress the elections of a quiet group, and wake it, no more.
 /// </summary>
-internal sealed class PeerReachability(ShardDescriptor descriptor)
+internal sealed class PeerReachability
 {
-    private readonly bool[] _down = new bool[descriptor.Peers.Length];
-    private readonly long[] _sinceMs = new long[descriptor.Peers.Length];
-    private readonly ulong[] _boots = new ulong[descriptor.Peers.Length];
+    private readonly ReplicaPlaces _places;
+    private readonly Dictionary<NodeId, long> _downSinceMs = [];
+    private readonly Dictionary<NodeId, ulong> _boots = [];
 
-    /// <summary>Replicas that can be reached, this one included.</summary>
-    public int Reachable { get; private set; } = descriptor.Places.Length;
-
-    public int Configured { get; } = descriptor.Places.Length;
-
-    public bool IsReachable(NodeId node)
+    public PeerReachability(ReplicaPlaces places)
     {
-        int at = IndexOf(node);
-        return at < 0 || !_down[at];
+        _places = places;
+        OnMembersChanged();
     }
 
-    /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
-    public bool IsKnownUp(NodeId node)
-    {
-        int at = IndexOf(node);
-        return at >= 0 && !_down[at] && _boots[at] != 0;
-    }
+    /// <summary>Voters that can be reached, this one included. In a joint change: of the set that is worse off.</summary>
+    public int Reachable { get; private set; }
 
-    /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers.</summary>
+    public int Configured { get; private set; }
+
+    /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers, learners included.</summary>
     public bool AllKnownUp
     {
         get
         {
-            bool all = Reachable == Configured;
-            foreach (ulong boot in _boots)
+            foreach (NodeId peer in _places.Peers)
             {
-                all &= boot != 0;
+                if (!IsKnownUp(peer))
+                {
+                    return false;
+                }
             }
 
-            return all;
+            return true;
         }
     }
+
+    public bool IsReachable(NodeId node) => !_downSinceMs.ContainsKey(node);
+
+    /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
+    public bool IsKnownUp(NodeId node) => !_downSinceMs.ContainsKey(node) && _boots.GetValueOrDefault(node) != 0;
 
     /// <summary>Takes note of which life of the node the detector hears. Returns whether it is another one than before.</summary>
     public bool SetBoot(NodeId node, ulong boot)
     {
-        int at = IndexOf(node);
-        if (at < 0 || _boots[at] == boot)
+        if (_boots.GetValueOrDefault(node) == boot)
         {
             return false;
         }
 
-        _boots[at] = boot;
+        _boots[node] = boot;
         return true;
     }
 
     /// <summary>Takes note of the detector's verdict. Returns whether it is news for this shard.</summary>
     public bool Set(NodeId node, bool reachable, long nowMs)
     {
-        int at = IndexOf(node);
-        if (at < 0 || _down[at] == !reachable)
+        bool news = reachable ? _downSinceMs.Remove(node) : _downSinceMs.TryAdd(node, nowMs);
+        if (!news || _places.PeerIndexOf(node) < 0)
         {
             return false;
         }
 
-        _down[at] = !reachable;
-        _sinceMs[at] = nowMs;
-        Reachable += reachable ? 1 : -1;
+        OnMembersChanged();
         return true;
+    }
+
+    /// <summary>Counts anew.</summary>
+    public void OnMembersChanged()
+    {
+        (Reachable, Configured) = Count(_places.Members.Config.Voters);
+        if (_places.Members.Config.IsJoint)
+        {
+            (int reachable, int configured) = Count(_places.Members.Config.OutgoingVoters);
+            if (reachable - PartitionPolicy.Majority(configured) < Reachable - PartitionPolicy.Majority(Configured))
+            {
+                (Reachable, Configured) = (reachable, configured);
+            }
+        }
     }
 
     /// <summary>How long the longest missing peer has been missing; zero when none is. What it wrote since then is not here.</summary>
     public uint LongestSilenceMs(long nowMs)
     {
         long longest = 0;
-        for (int i = 0; i < _down.Length; i++)
+        foreach (NodeId peer in _places.Peers)
         {
-            longest = Math.Max(longest, _down[i] ? nowMs - _sinceMs[i] : 0);
+            longest = Math.Max(longest, _downSinceMs.TryGetValue(peer, out long sinceMs) ? nowMs - sinceMs : 0);
         }
 
         return (uint)Math.Min(longest, uint.MaxValue);
@@ -89,28 +101,28 @@ internal sealed class PeerReachability(ShardDescriptor descriptor)
     public string DescribeMissing(long nowMs)
     {
         var text = new StringBuilder();
-        for (int i = 0; i < _down.Length; i++)
+        foreach (NodeId peer in _places.Peers)
         {
-            if (_down[i])
+            if (_downSinceMs.TryGetValue(peer, out long sinceMs))
             {
-                text.Append(text.Length == 0 ? "" : ", ").Append(descriptor.Peers[i].Node)
-                    .Append(" for ").Append(((nowMs - _sinceMs[i]) / 1000.0).ToString("0.0", System.Globalization.CultureInfo.InvariantCulture)).Append(" s");
+                text.Append(text.Length == 0 ? "" : ", ").Append(peer)
+                    .Append(" for ").Append(((nowMs - sinceMs) / 1000.0).ToString("0.0", System.Globalization.CultureInfo.InvariantCulture)).Append(" s");
             }
         }
 
         return text.Length == 0 ? "none" : text.ToString();
     }
 
-    private int IndexOf(NodeId node)
+    private (int Reachable, int Configured) Count(System.Collections.Immutable.ImmutableArray<ReplicaId> voters)
     {
-        for (int i = 0; i < descriptor.Peers.Length; i++)
+        int reachable = 0;
+        foreach (ReplicaId voter in voters)
         {
-            if (descriptor.Peers[i].Node == node)
-            {
-                return i;
-            }
+            // An earlier id of this very node is gone, however well the node can reach itself.
+            NodeId node = _places.Members.NodeOf(voter);
+            reachable += voter == _places.Self.Replica || (node != _places.Self.Node && IsReachable(node)) ? 1 : 0;
         }
 
-        return -1;
+        return (reachable, voters.Length);
     }
 }

@@ -15,7 +15,7 @@ internal struct PendingOpenWrite
     /// <summary>The dot it minted: a peer whose durable clock covers it holds the write, however it got there.</summary>
     public Dot Dot;
 
-    /// <summary>Which peers, by their place among the shard's peers, hold it durably.</summary>
+    /// <summary>Which peers hold it durably: bits of <see cref="ReplicaPlaces.BitOf"/>.</summary>
     public ulong HeldBy;
     public ReadOnlyMemory<byte> Version;
 }

@@ -31,6 +31,9 @@ public sealed record ReplicaOptions
     /// <summary>A snapshot page that is not answered in this many ticks ends the attempt.</summary>
     public int SnapshotPageTicks { get; init; } = 200;
 
+    /// <summary>What a leader sends of snapshots at most, in bytes a second, over all followers of the shard. It is paced by ticks; one page may go beyond it.</summary>
+    public long SnapshotBytesPerSecond { get; init; } = 256L * 1024 * 1024;
+
     /// <summary>How often an open shard tells its peers what it has, when that has changed or a peer lags. In ticks.</summary>
     public int AdvertiseTicks { get; init; } = 20;
 

@@ -1,7 +1,14 @@
+using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 
 namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// One member of a shard, as one of its replicas knows it. In a joint change a member can be in both sets of voters. <paramref name="Match"/> (the log is known to be there up to here) and
+/// <paramref name="RecentlyActive"/> are known to the leader only.
+/// </summary>
+public readonly record struct MemberStatus(ReplicaPlace Place, bool IsVoter, bool IsOutgoingVoter, bool IsLearner, LogIndex Match, bool RecentlyActive);
 
 /// <summary>A replica as operators see it.</summary>
 public sealed record ReplicaStatus
@@ -30,6 +37,15 @@ public sealed record ReplicaStatus
 
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }
+
+    /// <summary>The members as of the applied index, by their ids.</summary>
+    public required ImmutableArray<MemberStatus> Members { get; init; }
+
+    /// <summary>A change of the members is half done: decisions need a majority of both sets.</summary>
+    public bool IsJoint => Members.Any(member => member.IsOutgoingVoter);
+
+    /// <summary>This replica was removed from the shard. It serves nothing any more, and what it has on the disk can go.</summary>
+    public required bool Removed { get; init; }
 
     /// <summary>Not empty: why the replica does not serve.</summary>
     public required string Fenced { get; init; }

@@ -5,21 +5,37 @@ using KvStore.Core.Policy;
 namespace KvStore.Core.Replicas;
 
 /// <summary>One replica of a shard: on which node, and under which Raft id.</summary>
-public readonly record struct ReplicaPlace(NodeId Node, ReplicaId Replica);
+public readonly record struct ReplicaPlace(NodeId Node, ReplicaId Replica)
+{
+    public override string ToString() => $"{Replica}@{Node}";
+}
 
-/// <summary>What a replica must know of its shard. Immutable: a change of the shard map brings a new one.</summary>
+/// <summary>
+/// What a shard is for good, and which of its replicas this one is. Immutable. Who its members are <em>now</em> is the business of the configuration log (<see cref="ShardMembers"/>): the founders
+/// are only the configuration that it begins with.
+/// </summary>
 public sealed class ShardDescriptor
 {
-    public ShardDescriptor(ShardId shard, Epoch epoch, KeyspaceMode mode, ImmutableArray<ReplicaPlace> places, NodeId self)
+    /// <summary>For a founding replica.</summary>
+    /// <param name="founders">The voters with which the shard was created. The same for every replica, and for as long as the shard lives: changes begin from them.</param>
+    /// <param name="self">The node whose replica this is.</param>
+    public ShardDescriptor(ShardId shard, Epoch epoch, KeyspaceMode mode, ImmutableArray<ReplicaPlace> founders, NodeId self)
+        : this(shard, epoch, mode, founders, founders.First(place => place.Node == self))
+    {
+    }
+
+    /// <summary>For any replica. One that is no founder begins with nothing and is brought up by the leader, once the configuration log has named it.</summary>
+    public ShardDescriptor(ShardId shard, Epoch epoch, KeyspaceMode mode, ImmutableArray<ReplicaPlace> founders, ReplicaPlace self)
     {
         Invariant.Assert(mode.Contradiction is null);
-        Invariant.Assert(places.Length > 0);
+        Invariant.Assert(founders.Length > 0);
+        Invariant.Assert(!self.Replica.IsNone && !self.Node.IsNone);
+        Invariant.Assert(founders.All(place => place.Replica != self.Replica || place.Node == self.Node), "a replica id lives on one node");
         Shard = shard;
         Epoch = epoch;
         Mode = mode;
-        Places = places;
-        Self = places.First(place => place.Node == self);
-        Peers = [.. places.Where(place => place.Node != self)];
+        Founders = founders;
+        Self = self;
     }
 
     public ShardId Shard { get; }
@@ -28,23 +44,9 @@ public sealed class ShardDescriptor
 
     public KeyspaceMode Mode { get; }
 
-    public ImmutableArray<ReplicaPlace> Places { get; }
+    public ImmutableArray<ReplicaPlace> Founders { get; }
 
     public ReplicaPlace Self { get; }
 
-    /// <summary>All places but this replica's own.</summary>
-    public ImmutableArray<ReplicaPlace> Peers { get; }
-
-    public NodeId NodeOf(ReplicaId replica)
-    {
-        foreach (ReplicaPlace place in Places)
-        {
-            if (place.Replica == replica)
-            {
-                return place.Node;
-            }
-        }
-
-        return default;
-    }
+    public bool IsFounder => Founders.Contains(Self);
 }

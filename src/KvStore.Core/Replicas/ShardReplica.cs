@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
@@ -17,21 +18,19 @@ public sealed class ShardReplica
 {
     private readonly ReplicaOptions _options;
     private readonly IReplicaStorage _storage;
+    private readonly IPeerTransport _transport;
     private readonly ReplicaClock _clock;
+    private readonly ReplicaPlaces _places;
     private readonly CompletionSink _completions;
     private readonly PeerReachability _peers;
     private readonly ViewState _view;
     private readonly RecordLoader _loader;
     private readonly KvStateMachine _stateMachine;
-    private readonly RaftNode _raft;
-    private readonly ConsensusDriver _consensus;
-    private readonly OrderedEngine _ordered;
-    private readonly SnapshotSender _snapshotSender;
-    private readonly SnapshotReceiver _snapshotReceiver;
     private readonly OpenEngine? _open;
     private readonly RecoveredReplica _recovered;
-    private long _leaderHeardMs;
-    private ulong _agreedOffer;
+    private readonly Random _random;
+    private ConsensusGroup? _group;
+    private ShardMembers? _restoredMembers;
     private ViewPosition _released;
 
     /// <param name="recovered">What storage found of this replica; <see cref="RecoveredReplica.Empty"/> for a new one.</param>
@@ -50,30 +49,24 @@ public sealed class ShardReplica
         Descriptor = descriptor;
         _options = options;
         _storage = storage;
+        _transport = transport;
         _clock = clock;
         _recovered = recovered;
+        _random = random;
         bool open = descriptor.Mode.Partition == PartitionChoice.Ap;
-        _peers = new PeerReachability(descriptor);
+        _places = new ReplicaPlaces(descriptor);
+        _peers = new PeerReachability(_places);
         _completions = new CompletionSink(descriptor, open ? Regime.Open : Regime.Ordered, _peers, clock, output);
         _view = new ViewState(options, storage);
         _view.Reset(recovered.Position);
         _loader = new RecordLoader(storage, _view);
         _stateMachine = new KvStateMachine(storage);
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
-        var members = new MembershipConfig(descriptor.Places.Select(place => place.Replica));
-        _raft = new RaftNode(options.Raft, descriptor.Self.Replica, members, RecoveredLog.Read(recovered), random);
-        _consensus = new ConsensusDriver(descriptor, _raft, storage, transport);
-        var reader = new ViewReader(options, storage, _loader, _completions, EstimateStalenessMs);
-        _ordered = new OrderedEngine(descriptor, options, clock, _consensus, _stateMachine, _view, _loader, reader, _completions);
-        _snapshotSender = new SnapshotSender(descriptor, options, _raft, storage, transport);
-        _snapshotReceiver = new SnapshotReceiver(descriptor, _raft, storage, transport, _view);
         if (open)
         {
-            _open = new OpenEngine(descriptor, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
+            _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
             _view.BeforeSeal(_open.WriteState);
         }
-
-        _leaderHeardMs = clock.NowMs;
     }
 
     public ShardDescriptor Descriptor { get; }
@@ -84,15 +77,18 @@ public sealed class ShardReplica
     /// <summary>Not null: the replica has stopped serving for good, and why.</summary>
     public string? FencedBecause { get; private set; }
 
-    public bool IsLeader => IsActive && _raft.State == RaftRole.Leader;
+    public bool IsLeader => IsActive && _group!.IsLeader;
+
+    /// <summary>This replica was removed from the shard for good, as far as it knows: it serves nothing, and what it has on the disk can go.</summary>
+    public bool IsRemoved => _places.IsRemoved;
 
     /// <summary>The node that leads, as far as this replica knows.</summary>
-    public NodeId LeaderNode => _raft.Leader.IsNone ? default : Descriptor.NodeOf(_raft.Leader);
+    public NodeId LeaderNode => _group?.LeaderNode ?? default;
 
-    public Term Term => _raft.Term;
+    public Term Term => _group?.Raft.Term ?? Term.Zero;
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => _ordered.PendingCount + _loader.Waiting + (_open?.PendingCount ?? 0);
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0);
 
     public ViewPosition Position => _view.Position;
 
@@ -101,10 +97,10 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _raft.IsQuiet && !_raft.HasReady && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && IsFreeOfSnapshots && (_open?.IsQuiet ?? true));
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true));
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
-    public bool WaitsForDurable => _consensus.WaitsForDurable || (_open?.WaitsForDurable ?? false);
+    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
 
     /// <summary>
     /// The node that this operation should be forwarded to: where the shard is ordered and another replica leads. None: submit it here.
@@ -112,7 +108,7 @@ public sealed class ShardReplica
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
         bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || operation.Level != ReadLevel.Eventual);
-        NodeId leader = needsLeader && _raft.State != RaftRole.Leader ? LeaderNode : default;
+        NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
 
@@ -133,9 +129,9 @@ public sealed class ShardReplica
     /// <summary>Stands for election at once: for the preferred replica of a shard that was just created.</summary>
     public void Campaign()
     {
-        if (IsActive && _raft.State == RaftRole.Follower && _raft.Leader.IsNone)
+        if (IsActive && _group!.Raft is { State: RaftRole.Follower, Leader.IsNone: true } raft)
         {
-            _raft.Campaign();
+            raft.Campaign();
         }
     }
 
@@ -150,9 +146,22 @@ public sealed class ShardReplica
             return;
         }
 
+        if (_places.IsRemoved)
+        {
+            _completions.Refuse(operation, RefusalCode.ReplicaRemoved, "This replica was removed from its shard; refresh the topology and ask another one.");
+            return;
+        }
+
         if (!IsActive || _view.IsReplacing)
         {
             _completions.Refuse(operation, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
+            return;
+        }
+
+        if (!_places.IsMember)
+        {
+            // Its view is the shard's as of an index at which nobody knew it, or empty: no answer at all is better than that one.
+            _completions.Refuse(operation, RefusalCode.Recovering, "This replica is new and has not got the shard's data yet; ask another one.");
             return;
         }
 
@@ -172,52 +181,75 @@ public sealed class ShardReplica
         }
     }
 
-    public void Receive(in RaftMessage message)
+    /// <summary>A message of another replica has come from a node. It says where that replica lives, too: one that lags answers leaders of whom it has never heard.</summary>
+    public void Receive(NodeId from, in RaftMessage message)
     {
-        if (!IsActive || message.To != Descriptor.Self.Replica || Descriptor.NodeOf(message.From).IsNone)
+        if (!IsActive || message.To != Descriptor.Self.Replica)
         {
             return;
         }
 
-        if (message.Kind == RaftMessageKind.SnapshotResponse)
+        if (message.Kind == RaftMessageKind.Removed)
         {
-            _snapshotSender.OnAnswer(message);
+            OnToldRemoved();
             return;
         }
 
-        if (_open is not null && message.Commit > _raft.LastIndex && message.Kind == RaftMessageKind.Heartbeat)
-        {
-            // This replica came back without its disk. The leader remembers more of it than there is; the next leader will not. The group orders no data here, so nothing is at stake meanwhile.
-            return;
-        }
-
-        _raft.MayRest = MayRest(message.From);
-        _raft.Step(message);
-        if (message.From == _raft.Leader)
-        {
-            _leaderHeardMs = _clock.NowMs;
-        }
-
-        NoteContact();
+        _group!.Receive(from, message);
     }
 
     public void Receive(NodeId from, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
     {
-        if (IsActive && !_view.IsReplacing)
+        // A source takes a newcomer's place among the peers before it captures anything for it; so a newcomer waits until the members know it.
+        if (IsActive && !_view.IsReplacing && !_places.IsRemoved && (_places.PeerIndexOf(from) >= 0 || !_places.IsMember))
         {
             _open?.Receive(from, kind, payload);
         }
     }
 
-    public void Receive(in SnapshotPage page)
+    public void Receive(NodeId from, in SnapshotPage page)
     {
-        if (!IsActive || page.To != Descriptor.Self.Replica || Descriptor.NodeOf(page.From).IsNone)
+        if (IsActive && page.To == Descriptor.Self.Replica)
         {
-            return;
+            _group!.Receive(from, page);
+        }
+    }
+
+    /// <summary>
+    /// Asks this replica, which must lead, to make the shard's members these. A replica that is new enters as a learner; a learner may vote when it has caught up; a change of several voters goes through a
+    /// joint configuration by itself. The answer is a <see cref="Completion"/> with this handle:
+    /// <see cref="Outcome.Done"/> when the final configuration is applied here; <see cref="Outcome.NotDone"/> with
+    /// <see cref="RefusalCode.NotLeader"/>, <see cref="RefusalCode.NoLeader"/>, <see cref="RefusalCode.ChangePending"/>, <see cref="RefusalCode.NotCaughtUp"/>, <see cref="RefusalCode.InvalidArgument"/> or
+    /// <see cref="RefusalCode.Overloaded"/> when nothing was begun; <see cref="Outcome.Unknown"/> when the leadership or the time ran out on the way.
+    /// </summary>
+    /// <param name="deadlineMs">On the loop's monotonic clock.</param>
+    public void ChangeMembers(ulong handle, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs)
+    {
+        var asked = new ClientOperation { Handle = handle };
+        if (FencedBecause is not null)
+        {
+            _completions.Refuse(asked, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
+        }
+        else if (!IsActive || _view.IsReplacing)
+        {
+            _completions.Refuse(asked, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
+        }
+        else
+        {
+            _group!.Membership.Begin(handle, voters, learners, deadlineMs);
+        }
+    }
+
+    /// <summary>Hands leadership to the voter on another node. Returns false, and does nothing, if this replica does not lead, that node has no voter, or a transfer is under way.</summary>
+    public bool TransferLeadership(NodeId to)
+    {
+        if (!IsLeader)
+        {
+            return false;
         }
 
-        _snapshotReceiver.OnPage(page);
-        _view.IsReplacing = _open is null && _snapshotReceiver.IsCommitting;
+        ReplicaPlace target = _places.Members.Places.FirstOrDefault(place => place.Node == to && _places.Members.Config.Voters.Contains(place.Replica));
+        return !target.Replica.IsNone && _group!.Raft.TransferLeadership(target.Replica);
     }
 
     /// <summary>Everything this replica's loop appended up to a position is durable.</summary>
@@ -225,7 +257,7 @@ public sealed class ShardReplica
     {
         if (IsActive)
         {
-            _ordered.OnDurable(position);
+            _group!.Ordered.OnDurable(position);
             _open?.OnDurable(position);
         }
     }
@@ -242,7 +274,7 @@ public sealed class ShardReplica
     {
         if (FencedBecause is null && !_loader.OnScanned(page))
         {
-            _snapshotSender.OnScanned(page);
+            _group?.OnScanned(page);
         }
     }
 
@@ -250,12 +282,13 @@ public sealed class ShardReplica
     public void OnInstalled(in ViewPosition position)
     {
         _view.Reset(position);
-        _ordered.OnSnapshotInstalled();
+        _group!.OnViewReplaced();
         _stateMachine.Clear();
+        _restoredMembers = null;
         LoadSpace(RecordSpace.Meta, default, () =>
         {
             _view.IsReplacing = false;
-            _snapshotReceiver.OnInstalled();
+            _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
         });
     }
 
@@ -263,7 +296,7 @@ public sealed class ShardReplica
     /// <param name="node">A peer of this shard, or any other node.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
     /// <param name="boot">Which life of the peer is heard: another number after each restart. Zero: not known, and then no group falls silent relying on it.</param>
-    public void SetReachable(NodeId node, bool reachable, ulong boot)
+    public void SetReachable(NodeId node, bool reachable, ulong boot = 0)
     {
         bool restarted = _peers.SetBoot(node, boot);
         bool changed = _peers.Set(node, reachable, _clock.NowMs);
@@ -272,28 +305,18 @@ public sealed class ShardReplica
             _open?.OnReachabilityChanged();
         }
 
-        if (!changed && !restarted)
+        if (changed || restarted)
         {
-            return;
-        }
-
-        if (node == LeaderNode && (restarted || !reachable))
-        {
-            // Gone, or back as somebody who leads nothing.
-            _raft.OnLeaderUnreachable();
-        }
-        else if (node == LeaderNode || _raft.State == RaftRole.Leader)
-        {
-            _raft.Wake();
+            _group?.OnNewsOf(node, reachable);
         }
     }
 
     /// <summary>A connection to a peer broke: perhaps its process died. A quiet group finds out, as soon as the detector would begin to count.</summary>
     public void OnPeerLost(NodeId node)
     {
-        if (IsActive && (node == LeaderNode || _raft.State == RaftRole.Leader))
+        if (IsActive)
         {
-            _raft.Wake();
+            _group!.OnNewsOf(node, reachable: true);
         }
     }
 
@@ -305,19 +328,14 @@ public sealed class ShardReplica
             return;
         }
 
-        _raft.MayRest = MayRest(_raft.Leader);
-        _raft.Tick();
-        NoteContact();
-        _ordered.OnTick();
-        _open?.OnTick();
-        _snapshotSender.OnTick();
-        _view.OnTick();
-        if (_snapshotReceiver.HasSkipped)
+        _group!.Tick();
+        if (!_places.IsRemoved)
         {
-            _ordered.OnSnapshotInstalled();
-            _snapshotReceiver.OnInstalled();
+            _open?.OnTick();
         }
 
+        _view.OnTick();
+        _group.Compact();
         ReleaseLog();
     }
 
@@ -329,9 +347,12 @@ public sealed class ShardReplica
             return;
         }
 
-        _raft.MayRest = MayRest(_raft.Leader);
-        _raft.TickQuiet(ticks);
-        _open?.OnQuietTicks(ticks);
+        _group!.TickQuiet(ticks);
+        if (!_places.IsRemoved)
+        {
+            _open?.OnQuietTicks(ticks);
+        }
+
         ReleaseLog();
     }
 
@@ -343,13 +364,7 @@ public sealed class ShardReplica
             return;
         }
 
-        _ordered.Turn(_snapshotSender);
-        if (_snapshotSender.WantsToBegin)
-        {
-            _view.Seal();
-            _snapshotSender.Begin(_view.Position);
-        }
-
+        _group!.Turn();
         _view.SealIfFull();
     }
 
@@ -360,8 +375,7 @@ public sealed class ShardReplica
         {
             FencedBecause = reason;
             IsActive = false;
-            _ordered.FailAll(RefusalCode.StorageFailed, reason);
-            _open?.FailAll(RefusalCode.StorageFailed, reason);
+            FailAll(RefusalCode.StorageFailed, reason);
         }
     }
 
@@ -372,8 +386,7 @@ public sealed class ShardReplica
         {
             _view.Seal();
             IsActive = false;
-            _ordered.FailAll(RefusalCode.ShuttingDown, "The node is shutting down.");
-            _open?.FailAll(RefusalCode.ShuttingDown, "The node is shutting down.");
+            FailAll(RefusalCode.ShuttingDown, "The node is shutting down.");
         }
     }
 
@@ -381,38 +394,32 @@ public sealed class ShardReplica
     {
         Descriptor = Descriptor,
         Regime = _open is null ? Regime.Ordered : Regime.Open,
-        Role = IsActive ? _raft.State : RaftRole.Follower,
-        Term = _raft.Term,
+        Role = IsActive ? _group!.Raft.State : RaftRole.Follower,
+        Term = Term,
         Leader = LeaderNode,
-        Commit = _raft.CommitIndex,
+        Commit = _group?.Raft.CommitIndex ?? LogIndex.Zero,
         Applied = _view.Applied,
-        LastIndex = _raft.LastIndex,
+        LastIndex = _group?.Raft.LastIndex ?? LogIndex.Zero,
+        Members = ConsensusGroup.Describe(_places.Members, _group?.Raft),
+        Removed = _places.IsRemoved,
         Clock = _open?.DescribeClock() ?? "",
         PeerLag = _open?.PeerLag ?? 0,
         Quiet = IsQuiet,
-        Fenced = FencedBecause ?? (IsActive ? "" : "starting"),
+        Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
-
-    private bool IsFreeOfSnapshots => _snapshotSender.IsIdle && !_snapshotReceiver.IsCommitting && !_view.IsReplacing;
-
-    /// <summary>Whether the group may fall silent as far as this replica can tell: no caller waits for it, and the nodes that would have to be missed are known as up.</summary>
-    private bool MayRest(ReplicaId leader) =>
-        _ordered.PendingCount == 0
-        && IsFreeOfSnapshots
-        && (leader == Descriptor.Self.Replica ? _peers.AllKnownUp : !leader.IsNone && _peers.IsKnownUp(Descriptor.NodeOf(leader)));
 
     private void SubmitOrdered(in ClientOperation operation)
     {
         switch (operation.Kind)
         {
             case OperationKind.Get or OperationKind.Scan:
-                _ordered.Read(operation);
+                _group!.Ordered.Read(operation);
                 break;
             case OperationKind.Put or OperationKind.Delete when operation.Condition == WriteCondition.InContext:
                 _completions.Refuse(operation, RefusalCode.LevelNotOffered, "Writes in context are for ap keyspaces; in a cp keyspace use if-version.");
                 break;
             case OperationKind.Put or OperationKind.Delete:
-                _ordered.Write(operation);
+                _group!.Ordered.Write(operation);
                 break;
             default:
                 _completions.Refuse(operation, RefusalCode.InvalidArgument, "The kind of operation is not known here.");
@@ -422,8 +429,52 @@ public sealed class ShardReplica
 
     private void Activate()
     {
-        _open?.Replay(_recovered.Records, _view);
+        _places.Set(_restoredMembers ?? _places.Members);
+        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions);
+        _group = new ConsensusGroup(parts, _recovered, _random);
+        _group.Membership.Changed = OnMembersChanged;
+        _peers.OnMembersChanged();
+        if (_open is { } open)
+        {
+            _group.Membership.HasCopiedData = open.IsWhole;
+            _group.Membership.HasHandedOver = open.HasAllOf;
+            open.OnMembersChanged(_places.Members);
+            open.Replay(_recovered.Records, _view);
+            if (!Descriptor.IsFounder)
+            {
+                open.BeginIfNewcomer();
+            }
+        }
+
         IsActive = true;
+    }
+
+    private void OnMembersChanged(ShardMembers earlier)
+    {
+        _peers.OnMembersChanged();
+        _group!.OnMembersChanged();
+        _open?.OnMembersChanged(earlier);
+        if (_places.IsRemoved)
+        {
+            StopServing();
+        }
+    }
+
+    private void OnToldRemoved()
+    {
+        if (!_places.IsRemoved)
+        {
+            _places.NoteRemoved();
+            StopServing();
+        }
+    }
+
+    private void StopServing() => FailAll(RefusalCode.ReplicaRemoved, "This replica was removed from its shard before it could answer.");
+
+    private void FailAll(RefusalCode code, string reason)
+    {
+        _group?.FailAll(code, reason);
+        _open?.FailAll(code, reason);
     }
 
     /// <summary>Reads one of the replica's own spaces back into memory, page by page.</summary>
@@ -435,6 +486,11 @@ public sealed class ShardReplica
             foreach (ScannedRecord record in page.Records)
             {
                 _stateMachine.Restore(record.Key.Span, record.Record.Span);
+                if (space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
+                {
+                    _restoredMembers = MembersCodec.DecodeMembers(record.Record);
+                }
+
                 _open?.Restore(space, record.Key.Span, record.Record);
             }
 
@@ -457,28 +513,5 @@ public sealed class ShardReplica
             _released = durable;
             _storage.ReleaseLog(durable.Applied, durable.Dotted);
         }
-
-        ulong applied = _view.Applied.Value;
-        ulong keep = (ulong)_options.KeepEntries;
-        if (applied > keep && applied - keep >= _raft.FirstIndex.Value + (ulong)_options.CompactStep)
-        {
-            _raft.Compact(new LogIndex(applied - keep));
-        }
     }
-
-    /// <summary>A leader knows that it misses nothing as long as a quorum answers it; in a quiet group it knew that when all agreed last.</summary>
-    private void NoteContact()
-    {
-        if (_raft.HasQuorumContact || _raft.AgreedOffer != _agreedOffer)
-        {
-            _agreedOffer = _raft.AgreedOffer;
-            _leaderHeardMs = _clock.NowMs;
-        }
-    }
-
-    /// <summary>
-    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
-    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
-    /// </summary>
-    private uint EstimateStalenessMs() => _raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
 }

@@ -6,9 +6,10 @@ namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// Takes a snapshot page by page into a view beside the current one, and switches over when the last page is in. Pages come in order or not at all: one that is missing ends the attempt, and
-/// the leader begins anew. In an open shard a snapshot only moves the position of the group's log: the view stays, since no entry ever told what is in it.
+/// the leader begins anew. Until then the current view serves reads. In an open shard a snapshot only moves the position of the group's log and says who the members are: the view stays, since no entry
+/// ever told what is in it.
 /// </summary>
-internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft, IReplicaStorage storage, IPeerTransport transport, ViewState view)
+internal sealed class SnapshotReceiver(ShardDescriptor descriptor, ReplicaPlaces places, RaftNode raft, IReplicaStorage storage, IPeerTransport transport, ViewState view)
 {
     private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
     private ReplicaId _from;
@@ -38,10 +39,17 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
             return;
         }
 
-        Invariant.Assert(_orders || page.Records.Count == 0, "the snapshot of an open shard holds no record");
         foreach (ScannedRecord record in page.Records)
         {
-            storage.Install(record.Space, record.Key.Span, record.Record.Span);
+            if (_orders)
+            {
+                storage.Install(record.Space, record.Key.Span, record.Record.Span);
+            }
+            else
+            {
+                Invariant.Assert(record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key), "the snapshot of an open shard holds nothing but its members");
+                SkippedMembers = MembersCodec.DecodeMembers(record.Record);
+            }
         }
 
         _nextPage++;
@@ -56,6 +64,11 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
             else
             {
                 view.SkipTo(_position.Applied, _position.AppliedTerm);
+                if (SkippedMembers is { } members)
+                {
+                    storage.Put(RecordSpace.Meta, MembersCodec.Key, MembersCodec.EncodeMembers(members));
+                }
+
                 view.Seal();
             }
         }
@@ -64,7 +77,10 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
     /// <summary>Whether the position of an open shard's snapshot has just become durable: the caller finishes as for an installed view.</summary>
     public bool HasSkipped => IsCommitting && !_orders && storage.DurablePosition.Applied >= _position.Applied;
 
-    /// <summary>The switch is durable.</summary>
+    /// <summary>Open shards: the members that came with the snapshot.</summary>
+    public ShardMembers? SkippedMembers { get; private set; }
+
+    /// <summary>The switch is durable, and the members that it brought are known.</summary>
     public void OnInstalled()
     {
         Invariant.Assert(IsCommitting);
@@ -74,7 +90,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
 
         // Only now may older entries be declared void: before, they were what this replica had acknowledged.
         storage.Append(LogRecordKind.SnapshotInstalled, _position.AppliedTerm, _position.Applied, [], SyncUrgency.Now);
-        raft.OnSnapshotInstalled(_position.Applied, _position.AppliedTerm, from, _term);
+        raft.OnSnapshotInstalled(_position.Applied, _position.AppliedTerm, from, _term, places.Members.Config);
     }
 
     private bool TryBegin(in SnapshotPage page)
@@ -90,6 +106,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
         _term = page.Term;
         _position = page.Position;
         _nextPage = 0;
+        SkippedMembers = null;
         if (_orders)
         {
             storage.BeginInstall();
@@ -100,7 +117,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
 
     private void Answer(in SnapshotPage page, bool reject)
     {
-        NodeId node = descriptor.NodeOf(page.From);
+        NodeId node = places.NodeOf(page.From);
         if (node.IsNone)
         {
             return;

@@ -6,10 +6,10 @@ namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// Sends the view to followers whose missing entries are compacted away: one follower at a time, page by page, the next page when the last one was answered. So a snapshot
-/// costs one page of memory and never floods a slow link.
-/// The group of an open shard orders no data: its snapshot is one page that holds a position and no record, because the follower's data is its own and healed otherwise.
+/// costs one page of memory and never floods a slow link; and over all followers it stays within <see cref="ReplicaOptions.SnapshotBytesPerSecond"/>.
+/// The group of an open shard orders no data: its snapshot is one page that holds a position and the members, because the follower's data is its own and healed otherwise.
 /// </summary>
-internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions options, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
+internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaPlaces places, ReplicaOptions options, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
 {
     private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
     private readonly Queue<ReplicaId> _waiting = new();
@@ -21,6 +21,10 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
     private ScannedRecord _last;
     private bool _lastPageSent;
     private int _ticksLeft;
+
+    /// <summary>Bytes that may be sent now. A page is sent as long as there are any, and its size is paid off by the ticks that follow.</summary>
+    private long _budget = options.SnapshotBytesPerSecond;
+    private bool _waitsForBudget;
 
     public void Want(ReplicaId follower)
     {
@@ -50,15 +54,43 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
         }
         else
         {
-            SendPage([], last: true);
+            SendPage([new ScannedRecord(RecordSpace.Meta, MembersCodec.Key.ToArray(), MembersCodec.EncodeMembers(places.Members))], last: true);
         }
     }
 
     public void OnTick()
     {
-        if (!_to.IsNone && --_ticksLeft <= 0)
+        _budget = Math.Min(_budget + Math.Max(1, options.SnapshotBytesPerSecond * options.TickMs / 1_000), options.SnapshotBytesPerSecond);
+        if (_to.IsNone)
+        {
+            return;
+        }
+
+        if (_waitsForBudget)
+        {
+            Scan();
+        }
+        else if (--_ticksLeft <= 0)
         {
             Finish(sent: false);
+        }
+    }
+
+    /// <summary>The members changed: nothing is sent to those that were removed.</summary>
+    public void OnMembersChanged()
+    {
+        for (int left = _waiting.Count; left > 0; left--)
+        {
+            ReplicaId follower = _waiting.Dequeue();
+            if (places.Members.Config.IsMember(follower))
+            {
+                _waiting.Enqueue(follower);
+            }
+        }
+
+        if (!_to.IsNone && !places.Members.Config.IsMember(_to))
+        {
+            EndAttempt();
         }
     }
 
@@ -103,8 +135,7 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
         _waiting.Clear();
         if (!_to.IsNone)
         {
-            ReleaseView();
-            _to = default;
+            EndAttempt();
         }
     }
 
@@ -114,6 +145,12 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
     private void Scan()
     {
         _ticksLeft = options.SnapshotPageTicks;
+        _waitsForBudget = _budget <= 0;
+        if (_waitsForBudget)
+        {
+            return;
+        }
+
         storage.BeginScan(new ScanRequest
         {
             Tag = ScanTag(),
@@ -128,7 +165,12 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
     private void SendPage(IReadOnlyList<ScannedRecord> records, bool last)
     {
         _lastPageSent = last;
-        transport.Send(descriptor.Shard, descriptor.NodeOf(_to), new SnapshotPage
+        foreach (ScannedRecord record in records)
+        {
+            _budget -= record.Key.Length + record.Record.Length;
+        }
+
+        transport.Send(descriptor.Shard, places.NodeOf(_to), new SnapshotPage
         {
             From = descriptor.Self.Replica,
             To = _to,
@@ -150,11 +192,17 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaOptions 
         }
     }
 
-    private void Finish(bool sent)
+    private void EndAttempt()
     {
         ReleaseView();
-        ReplicaId to = _to;
         _to = default;
+        _waitsForBudget = false;
+    }
+
+    private void Finish(bool sent)
+    {
+        ReplicaId to = _to;
+        EndAttempt();
         if (sent)
         {
             raft.ReportSnapshotSent(to, _position.Applied);

@@ -44,7 +44,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         LoopLog.ReplicaOpened(log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
         var replica = new ShardReplica(descriptor, set.ReplicaOptions, own, outbox, recovered, clock, random, completions);
         var slot = new ReplicaSlot(replica);
-        if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Places[0].Node == set.Self)
+        if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Founders[0] == descriptor.Self)
         {
             // The others need a moment to open theirs.
             slot.CampaignIn = CampaignDelayTicks;
@@ -95,13 +95,13 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             switch (reader.Item)
             {
                 case PeerFrameItem.Raft:
-                    slot.Replica.Receive(reader.Raft);
+                    slot.Replica.Receive(from, reader.Raft);
                     break;
                 case PeerFrameItem.Dotted:
                     slot.Replica.Receive(from, reader.DottedKind, reader.DottedPayload);
                     break;
                 default:
-                    slot.Replica.Receive(reader.Snapshot);
+                    slot.Replica.Receive(from, reader.Snapshot);
                     break;
             }
         }

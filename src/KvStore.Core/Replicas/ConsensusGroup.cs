@@ -1,0 +1,233 @@
+using System.Collections.Immutable;
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>
+/// A replica's part in its Raft group: everything that hangs on the RaftNode, and who may speak to it. It exists only once the view has told who the members are as of the applied index: a RaftNode that
+/// began with others could elect itself among replicas that were removed long ago.
+/// </summary>
+internal sealed class ConsensusGroup
+{
+    private readonly ReplicaParts _parts;
+    private readonly ConsensusDriver _consensus;
+    private readonly SnapshotSender _sender;
+    private readonly SnapshotReceiver _receiver;
+    private readonly bool _orders;
+    private long _leaderHeardMs;
+    private ulong _agreedOffer;
+
+    public ConsensusGroup(in ReplicaParts parts, RecoveredReplica recovered, Random random)
+    {
+        _parts = parts;
+        _orders = parts.Descriptor.Mode.Partition != PartitionChoice.Ap;
+        _leaderHeardMs = parts.Clock.NowMs;
+        Raft = new RaftNode(parts.Options.Raft, parts.Descriptor.Self.Replica, parts.Places.Members.Config, RecoveredLog.Read(recovered), random);
+        _consensus = new ConsensusDriver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport);
+        Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
+        var reader = new ViewReader(parts.Options, parts.Storage, parts.Loader, parts.Completions, EstimateStalenessMs);
+        Ordered = new OrderedEngine(
+            parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions);
+        _sender = new SnapshotSender(parts.Descriptor, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
+        _receiver = new SnapshotReceiver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.View);
+
+        // Entries that are not applied yet may name replicas that are heard before.
+        foreach (Entry entry in Raft.EntriesAbove(Raft.AppliedIndex).Span)
+        {
+            if (entry.Kind == EntryKind.Configuration)
+            {
+                parts.Places.Hear(MembershipEntry.Decode(entry.Payload).Context);
+            }
+        }
+    }
+
+    public RaftNode Raft { get; }
+
+    public OrderedEngine Ordered { get; }
+
+    public ShardMembership Membership { get; }
+
+    public bool IsLeader => Raft.State == RaftRole.Leader;
+
+    public NodeId LeaderNode => Raft.Leader.IsNone ? default : _parts.Places.NodeOf(Raft.Leader);
+
+    /// <summary>The group has fallen silent and nothing of it is under way here.</summary>
+    public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
+
+    public bool WaitsForDurable => _consensus.WaitsForDurable;
+
+    public int PendingCount => Ordered.PendingCount + Membership.PendingCount;
+
+    /// <summary>The members as this replica knows them; what only a leader knows is empty elsewhere.</summary>
+    public static ImmutableArray<MemberStatus> Describe(ShardMembers members, RaftNode? raft)
+    {
+        ImmutableArray<ProgressStatus> progress = raft?.DescribeProgress() ?? [];
+        return
+        [
+            .. members.Config.Members.Select(id =>
+            {
+                ProgressStatus known = progress.FirstOrDefault(each => each.Id == id);
+                return new MemberStatus(
+                    new ReplicaPlace(members.NodeOf(id), id),
+                    members.Config.Voters.Contains(id),
+                    members.Config.OutgoingVoters.Contains(id),
+                    members.Config.Learners.Contains(id),
+                    known.Match,
+                    known.RecentlyActive);
+            }),
+        ];
+    }
+
+    /// <summary>A message for this replica that isn't about its own removal.</summary>
+    public void Receive(NodeId from, in RaftMessage message)
+    {
+        if (!_parts.Places.TryHear(message.From, from))
+        {
+            TellIfRemoved(from, message.From);
+            return;
+        }
+
+        if (message.Kind == RaftMessageKind.SnapshotResponse)
+        {
+            _sender.OnAnswer(message);
+            return;
+        }
+
+        if (!_orders && message.Commit > Raft.LastIndex && message.Kind == RaftMessageKind.Heartbeat)
+        {
+            // This replica came back without its disk. The leader remembers more of it than there is; the next leader will not. The group orders no data here, so nothing is at stake meanwhile.
+            return;
+        }
+
+        Raft.MayRest = MayRest(message.From);
+        Raft.Step(message);
+        if (message.From == Raft.Leader)
+        {
+            _leaderHeardMs = _parts.Clock.NowMs;
+        }
+
+        NoteContact();
+    }
+
+    /// <summary>The failure detector has news of a node, or a connection to it broke. What it says wakes a quiet group; it decides nothing.</summary>
+    public void OnNewsOf(NodeId node, bool reachable)
+    {
+        bool leads = node == LeaderNode;
+        if (leads && !reachable)
+        {
+            Raft.OnLeaderUnreachable();
+        }
+        else if (leads || IsLeader)
+        {
+            Raft.Wake();
+        }
+    }
+
+    public void Receive(NodeId from, in SnapshotPage page)
+    {
+        if (_parts.Places.TryHear(page.From, from))
+        {
+            _receiver.OnPage(page);
+            _parts.View.IsReplacing = _orders && _receiver.IsCommitting;
+        }
+    }
+
+    public bool OnScanned(ScanPage page) => _sender.OnScanned(page);
+
+    /// <summary>A snapshot has replaced the view; its Meta space was not read yet.</summary>
+    public void OnViewReplaced() => Ordered.OnSnapshotInstalled();
+
+    /// <summary>The members that a snapshot brought are known: Raft may go on from it.</summary>
+    public void OnInstalled(ShardMembers members)
+    {
+        Membership.Restore(members);
+        _receiver.OnInstalled();
+    }
+
+    public void Tick()
+    {
+        Raft.MayRest = MayRest(Raft.Leader);
+        Raft.Tick();
+        NoteContact();
+        Ordered.OnTick();
+        Membership.OnTick();
+        _sender.OnTick();
+        if (_receiver.HasSkipped)
+        {
+            Ordered.OnSnapshotInstalled();
+            OnInstalled(_receiver.SkippedMembers ?? _parts.Places.Members);
+        }
+    }
+
+    public void TickQuiet(int ticks)
+    {
+        Raft.MayRest = MayRest(Raft.Leader);
+        Raft.TickQuiet(ticks);
+    }
+
+    public void Turn()
+    {
+        Ordered.Turn(_sender);
+        if (_sender.WantsToBegin)
+        {
+            _parts.View.Seal();
+            _sender.Begin(_parts.View.Position);
+        }
+    }
+
+    public void OnMembersChanged() => _sender.OnMembersChanged();
+
+    /// <summary>Drops applied entries from memory, but for a tail for followers that lag.</summary>
+    public void Compact()
+    {
+        ulong applied = _parts.View.Applied.Value;
+        ulong keep = (ulong)_parts.Options.KeepEntries;
+        if (applied > keep && applied - keep >= Raft.FirstIndex.Value + (ulong)_parts.Options.CompactStep)
+        {
+            Raft.Compact(new LogIndex(applied - keep));
+        }
+    }
+
+    public void FailAll(RefusalCode code, string reason)
+    {
+        Ordered.FailAll(code, reason);
+        Membership.Fail(code, reason);
+    }
+
+    /// <summary>Who was removed and missed it would campaign for ever. Ids are never used again, so the news can't be out of date.</summary>
+    private void TellIfRemoved(NodeId node, ReplicaId replica)
+    {
+        if (_parts.Places.Members.Retired.Contains(replica))
+        {
+            _parts.Transport.Send(
+                _parts.Descriptor.Shard, node, new RaftMessage { Kind = RaftMessageKind.Removed, From = _parts.Descriptor.Self.Replica, To = replica, Term = Raft.Term });
+        }
+    }
+
+    private bool IsFreeOfSnapshots => _sender.IsIdle && !_receiver.IsCommitting;
+
+    /// <summary>Whether the group may fall silent as far as this replica can tell: no caller waits for it, and the nodes that would have to be missed are known as up.</summary>
+    private bool MayRest(ReplicaId leader) =>
+        PendingCount == 0
+        && IsFreeOfSnapshots
+        && !_parts.View.IsReplacing
+        && (leader == _parts.Descriptor.Self.Replica ? _parts.Peers.AllKnownUp : !leader.IsNone && _parts.Peers.IsKnownUp(_parts.Places.NodeOf(leader)));
+
+    /// <summary>A leader knows that it misses nothing as long as a quorum answers it; in a quiet group it knew that when all agreed last.</summary>
+    private void NoteContact()
+    {
+        if (Raft.HasQuorumContact || Raft.AgreedOffer != _agreedOffer)
+        {
+            _agreedOffer = Raft.AgreedOffer;
+            _leaderHeardMs = _parts.Clock.NowMs;
+        }
+    }
+
+    /// <summary>
+    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
+    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
+    /// </summary>
+    private uint EstimateStalenessMs() => Raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
+}

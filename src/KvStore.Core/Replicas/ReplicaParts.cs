@@ -1,0 +1,15 @@
+namespace KvStore.Core.Replicas;
+
+/// <summary>What the parts of one replica share, from its construction to its end.</summary>
+internal readonly record struct ReplicaParts(
+    ShardDescriptor Descriptor,
+    ReplicaPlaces Places,
+    PeerReachability Peers,
+    ReplicaOptions Options,
+    ReplicaClock Clock,
+    IReplicaStorage Storage,
+    IPeerTransport Transport,
+    KvStateMachine StateMachine,
+    ViewState View,
+    RecordLoader Loader,
+    CompletionSink Completions);

@@ -1,0 +1,240 @@
+using System.Collections.Immutable;
+using System.Text;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Replicas;
+
+namespace KvStore.Core.Tests.Replicas;
+
+/// <summary>
+/// Replicas of one shard in one thread: messages arrive in the order in which they were sent, storage works at once, time passes by ticks. Links can be cut, nodes lose their power.
+/// Replica n lives on node n unless a test says otherwise.
+/// </summary>
+internal sealed class ReplicaCluster
+{
+    public static readonly ShardId Shard = new(7, 0);
+
+    private readonly SortedDictionary<NodeId, ReplicaMachine> _machines = [];
+    private readonly Queue<(NodeId From, NodeId To, Action<ShardReplica> Deliver)> _network = new();
+    private readonly HashSet<NodeId> _isolated = [];
+    private ulong _lastHandle;
+    private long _nowMs = 1_000;
+
+    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30)
+    {
+        Mode = new KeyspaceMode(partition, Replication.Sync);
+        Options = options ?? new ReplicaOptions();
+        RetainedLogBytes = retainedLogBytes;
+        Founders = [.. Enumerable.Range(1, founders).Select(id => PlaceOf((uint)id))];
+        Clock.Set(_nowMs, (ulong)_nowMs);
+        foreach (ReplicaPlace place in Founders)
+        {
+            Add(place);
+        }
+    }
+
+    public KeyspaceMode Mode { get; }
+
+    public ReplicaOptions Options { get; }
+
+    public long RetainedLogBytes { get; }
+
+    public ReplicaClock Clock { get; } = new();
+
+    public ImmutableArray<ReplicaPlace> Founders { get; }
+
+    public Dictionary<ulong, Completion> Answers { get; } = [];
+
+    /// <summary>Nodes to which snapshot pages were sent, in order.</summary>
+    public List<NodeId> Pages { get; } = [];
+
+    /// <summary>Messages of these kinds get lost.</summary>
+    public HashSet<string> Lost { get; } = [];
+
+    public ReplicaMachine Leader => _machines.Values.Where(machine => machine.IsUp && machine.Replica.IsLeader).MaxBy(machine => machine.Replica.Term)
+        ?? throw new InvalidOperationException("Nobody leads.");
+
+    public static ReplicaPlace PlaceOf(uint id) => new(new NodeId(id), new ReplicaId(id));
+
+    public static ImmutableArray<ReplicaPlace> Places(params ReadOnlySpan<uint> ids)
+    {
+        ImmutableArray<ReplicaPlace>.Builder places = ImmutableArray.CreateBuilder<ReplicaPlace>();
+        foreach (uint id in ids)
+        {
+            places.Add(PlaceOf(id));
+        }
+
+        return places.ToImmutable();
+    }
+
+    public ReplicaMachine this[uint node] => _machines[new NodeId(node)];
+
+    public ReplicaMachine Add(ReplicaPlace place)
+    {
+        var machine = new ReplicaMachine(this, place);
+        _machines.Add(place.Node, machine);
+        Settle();
+        return machine;
+    }
+
+    /// <summary>Makes a replica lead, at a time when nobody else wants to.</summary>
+    public ReplicaMachine Elect(uint node)
+    {
+        Settle();
+        this[node].Replica.Campaign();
+        Settle();
+        return this[node].Replica.IsLeader ? this[node] : throw new InvalidOperationException($"n{node} was not elected.");
+    }
+
+    public void Cut(uint node)
+    {
+        _isolated.Add(new NodeId(node));
+        TellReachability();
+    }
+
+    public void Heal()
+    {
+        _isolated.Clear();
+        TellReachability();
+    }
+
+    public void Post(NodeId from, NodeId to, string kind, Action<ShardReplica> deliver)
+    {
+        if (!Lost.Contains(kind))
+        {
+            _network.Enqueue((from, to, deliver));
+        }
+    }
+
+    public void NotePage(NodeId to, in SnapshotPage page) => Pages.Add(to);
+
+    /// <summary>Until nothing moves any more.</summary>
+    public void Settle()
+    {
+        const int MaxSteps = 1_000_000;
+        for (int i = 0; i < MaxSteps; i++)
+        {
+            if (!Step())
+            {
+                return;
+            }
+        }
+
+        throw new InvalidOperationException("The cluster does not come to rest.");
+    }
+
+    /// <summary>Everything that waits moves by one step. Returns whether there was anything.</summary>
+    public bool Step()
+    {
+        bool moved = false;
+        for (int waiting = _network.Count; waiting > 0; waiting--)
+        {
+            (NodeId from, NodeId to, Action<ShardReplica> deliver) = _network.Dequeue();
+            moved = true;
+            if (!IsCut(from, to) && _machines.TryGetValue(to, out ReplicaMachine? machine) && machine.IsUp)
+            {
+                deliver(machine.Replica);
+            }
+        }
+
+        foreach (ReplicaMachine machine in _machines.Values)
+        {
+            moved |= machine.Step();
+        }
+
+        return moved || _network.Count > 0;
+    }
+
+    public void Tick(int ticks = 1)
+    {
+        for (int i = 0; i < ticks; i++)
+        {
+            TickWithoutRest();
+            Settle();
+        }
+    }
+
+    public void TickWithoutRest()
+    {
+        _nowMs += Options.TickMs;
+        Clock.Set(_nowMs, (ulong)_nowMs);
+        foreach (ReplicaMachine machine in _machines.Values.Where(machine => machine.IsUp))
+        {
+            machine.Replica.Tick();
+        }
+    }
+
+    /// <summary>Ticks until it holds; fails after 2,000 ticks (50 s).</summary>
+    public void TickUntil(Func<bool> condition, string what)
+    {
+        for (int i = 0; !condition(); i++)
+        {
+            if (i == 2_000)
+            {
+                throw new InvalidOperationException($"Never happened: {what}.");
+            }
+
+            Tick();
+        }
+    }
+
+    public void TickUntilLed() => TickUntil(() => _machines.Values.Any(machine => machine.IsUp && machine.Replica.IsLeader), "somebody leads");
+
+    /// <summary>Asks and does not wait. The answer comes into <see cref="Answers"/>.</summary>
+    public ulong Ask(ReplicaMachine at, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, int patienceMs = 5_000)
+    {
+        at.Replica.ChangeMembers(++_lastHandle, voters, learners, _nowMs + patienceMs);
+        at.Step();
+        return _lastHandle;
+    }
+
+    /// <summary>Asks the leader and lets time pass until it has answered.</summary>
+    public Completion Change(ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners)
+    {
+        ulong handle = Ask(Leader, voters, learners);
+        Settle();
+        TickUntil(() => Answers.ContainsKey(handle), "an answer to a change of the members");
+        return Answers[handle];
+    }
+
+    public Completion Put(ReplicaMachine at, string key, string value) => Submit(at, new ClientOperation
+    {
+        Kind = OperationKind.Put,
+        Key = Encoding.UTF8.GetBytes(key),
+        Value = Encoding.UTF8.GetBytes(value),
+    });
+
+    public Completion Get(ReplicaMachine at, string key, ReadLevel level = ReadLevel.Default) => Submit(at, new ClientOperation { Kind = OperationKind.Get, Level = level, Key = Encoding.UTF8.GetBytes(key) });
+
+    public Completion Submit(ReplicaMachine at, ClientOperation operation)
+    {
+        ulong handle = SubmitOnly(at, operation);
+        Settle();
+        TickUntil(() => Answers.ContainsKey(handle), "an answer");
+        return Answers[handle];
+    }
+
+    public ulong SubmitOnly(ReplicaMachine at, ClientOperation operation)
+    {
+        operation.Handle = ++_lastHandle;
+        operation.DeadlineMs = _nowMs + 5_000;
+        at.Replica.Submit(operation);
+        at.Step();
+        return _lastHandle;
+    }
+
+    public static string TextOf(in Completion completion) => completion.Found ? Encoding.UTF8.GetString(completion.Value.Span) : "(none)";
+
+    private bool IsCut(NodeId from, NodeId to) => _isolated.Contains(from) || _isolated.Contains(to);
+
+    private void TellReachability()
+    {
+        foreach (ReplicaMachine machine in _machines.Values.Where(machine => machine.IsUp))
+        {
+            foreach (NodeId other in _machines.Keys.Where(other => other != machine.Node))
+            {
+                machine.Replica.SetReachable(other, !IsCut(machine.Node, other));
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+using KvStore.Storage;
+
+namespace KvStore.Core.Tests.Replicas;
+
+/// <summary>One node of a <see cref="ReplicaCluster"/>: the production replica over the production storage on a simulated disk, stepped by hand.</summary>
+internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
+{
+    private readonly ReplicaCluster _cluster;
+    private readonly Queue<StorageEvent> _reports = new();
+    private readonly List<Completion> _completions = [];
+    private SimulatedDisk _disk = new();
+    private PumpedScheduler _scheduler = new();
+    private NodeStorage? _storage;
+    private StorageLoop? _loop;
+    private ShardReplica? _replica;
+
+    public ReplicaMachine(ReplicaCluster cluster, ReplicaPlace place)
+    {
+        _cluster = cluster;
+        Place = place;
+        Start();
+    }
+
+    public ReplicaPlace Place { get; private set; }
+
+    public NodeId Node => Place.Node;
+
+    public bool IsUp => _replica is not null;
+
+    public ShardReplica Replica => _replica ?? throw new InvalidOperationException("The node is down.");
+
+    public ReplicaStatus Status => Replica.Describe();
+
+    /// <summary>Its members, as the tests write them: voters, then learners.</summary>
+    public string Members
+    {
+        get
+        {
+            ReplicaStatus status = Status;
+            string Ids(Func<MemberStatus, bool> which) => string.Join(' ', status.Members.Where(which).Select(member => member.Place.Replica));
+            string text = Ids(member => member.IsVoter);
+            text += status.IsJoint ? " leaving " + Ids(member => member.IsOutgoingVoter) : "";
+            return Ids(member => member.IsLearner) is { Length: > 0 } learners ? text + " learning " + learners : text;
+        }
+    }
+
+    public void Start()
+    {
+        _scheduler = new PumpedScheduler();
+        _reports.Clear();
+        _storage = NodeStorage.Open(new StorageOptions
+        {
+            ClusterId = "tests",
+            NodeId = Node,
+            Engine = StorageEngine.Memory,
+            Disk = _disk,
+            SegmentBytes = 1 << 20,
+            RetainedLogBytes = _cluster.RetainedLogBytes,
+            Scheduler = _scheduler,
+        });
+        _loop = _storage.CreateLoop(this);
+        IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
+        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place);
+        _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
+        _replica.Start();
+    }
+
+    public void LosePower()
+    {
+        _storage!.Abandon();
+        _disk.Crash(new Random(1));
+        _completions.Clear();
+        _replica = null;
+    }
+
+    /// <summary>The directory is emptied, and the node comes back under another replica id (or, if somebody does it wrong, under the same).</summary>
+    public void ComeBackEmpty(ReplicaId under)
+    {
+        if (IsUp)
+        {
+            LosePower();
+        }
+
+        _disk = new SimulatedDisk();
+        Place = Place with { Replica = under };
+        Start();
+    }
+
+    /// <summary>One step of the loop. Returns whether anything moved.</summary>
+    public bool Step()
+    {
+        if (!IsUp)
+        {
+            return false;
+        }
+
+        bool moved = _scheduler.Step();
+        while (_reports.TryDequeue(out StorageEvent report))
+        {
+            moved = true;
+            Handle(report);
+        }
+
+        Replica.Turn();
+        foreach (Completion completion in _completions)
+        {
+            _cluster.Answers[completion.Handle] = completion;
+        }
+
+        _completions.Clear();
+        _loop!.Submit();
+        return moved || !_scheduler.IsIdle;
+    }
+
+    public void Send(ShardId shard, NodeId to, in RaftMessage message)
+    {
+        RaftMessage copy = message;
+        copy.Entries = message.Entries.ToArray().Select(entry => entry with { Payload = entry.Payload.ToArray() }).ToArray();
+        _cluster.Post(Node, to, copy.Kind.ToString(), replica => replica.Receive(Node, copy));
+    }
+
+    public void Send(ShardId shard, NodeId to, DottedMessageKind kind, ReadOnlySpan<byte> payload)
+    {
+        byte[] copy = payload.ToArray();
+        _cluster.Post(Node, to, kind.ToString(), replica => replica.Receive(Node, kind, copy));
+    }
+
+    public void Send(ShardId shard, NodeId to, in SnapshotPage page)
+    {
+        SnapshotPage copy = page with { Records = [.. page.Records] };
+        _cluster.NotePage(to, copy);
+        _cluster.Post(Node, to, "Page", replica => replica.Receive(Node, copy));
+    }
+
+    public void Post(in StorageEvent e) => _reports.Enqueue(e);
+
+    private void Handle(in StorageEvent report)
+    {
+        switch (report.Kind)
+        {
+            case StorageEventKind.Durable:
+                if (Replica.WaitsForDurable)
+                {
+                    Replica.OnDurable(report.Durable);
+                }
+
+                break;
+            case StorageEventKind.Loaded:
+                Replica.OnLoaded(report.Tag);
+                break;
+            case StorageEventKind.Scanned:
+                Replica.OnScanned(report.Page!);
+                break;
+            case StorageEventKind.Installed:
+                Replica.OnInstalled(report.Position);
+                break;
+            default:
+                throw new InvalidOperationException("Storage has failed.", report.Error);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+using System.Collections.Immutable;
+using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+using KvStore.Simulator.Engine;
+using KvStore.Simulator.Nodes;
+
+namespace KvStore.Simulator.Faults;
+
+/// <summary>
+/// What is known of a shard's members from outside: the newest configuration that any replica has applied (an applied one is committed, so the one at the highest index counts), who ever was a
+/// member, and what was asked and answered. Checks what no answer may contradict.
+/// </summary>
+internal sealed class MembershipRecord(SimulatedCluster cluster)
+{
+    private readonly HashSet<ReplicaId> _everMember = [];
+    private readonly Dictionary<ReplicaId, int> _openAsks = [];
+    private readonly Dictionary<LogIndex, string> _configurations = [];
+    private LogIndex _applied;
+
+    public ImmutableArray<ReplicaPlace> Members { get; private set; } = [];
+
+    public ImmutableArray<ReplicaPlace> Voters { get; private set; } = [];
+
+    public bool IsJoint { get; private set; }
+
+    public bool WasMember(ReplicaId id) => _everMember.Contains(id);
+
+    public bool WasRemoved(ReplicaId id) => !IsJoint && _everMember.Contains(id) && Members.All(place => place.Replica != id);
+
+    /// <summary>Asks every replica that has the shard's data.</summary>
+    public void Look()
+    {
+        foreach (SimulatedNode node in cluster.Nodes)
+        {
+            if (node.Replica is { IsActive: true, IsRemoved: false } replica && replica.Position.Applied > LogIndex.Zero)
+            {
+                Look(node, replica.Describe());
+            }
+        }
+    }
+
+    public void Asked(ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners)
+    {
+        foreach (ReplicaPlace place in voters.Concat(learners).Where(place => !_everMember.Contains(place.Replica)))
+        {
+            _openAsks[place.Replica] = _openAsks.GetValueOrDefault(place.Replica) + 1;
+        }
+    }
+
+    public void Answered(SimulatedNode node, in Completion answer, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners)
+    {
+        if (answer.Outcome == Outcome.NotDone)
+        {
+            foreach (ReplicaPlace place in voters.Concat(learners))
+            {
+                if (_openAsks.TryGetValue(place.Replica, out int asks))
+                {
+                    _openAsks[place.Replica] = asks - 1;
+                }
+            }
+        }
+
+        if (answer.Outcome != Outcome.Done)
+        {
+            return;
+        }
+
+        // The answer was given in a step of this node; later steps may have applied more.
+        ImmutableArray<MemberStatus> now = node.Replica!.Describe().Members;
+        if (voters.Any(place => !_everMember.Contains(place.Replica) && now.All(member => member.Place.Replica != place.Replica)))
+        {
+            throw new SimulationFailedException($"{node.Id} said that the members are changed, and does not know all of [{string.Join(' ', voters)}] [{string.Join(' ', learners)}].");
+        }
+    }
+
+    private void Look(SimulatedNode node, ReplicaStatus status)
+    {
+        if (status.Commit < status.Applied)
+        {
+            // A snapshot is being switched in: its members are not read yet.
+            return;
+        }
+
+        string text = string.Join(' ', status.Members.Select(member => $"{member.Place}{(member.IsVoter ? "v" : "")}{(member.IsOutgoingVoter ? "o" : "")}{(member.IsLearner ? "l" : "")}"));
+        if (!_configurations.TryAdd(status.Applied, text) && _configurations[status.Applied] != text)
+        {
+            throw new SimulationFailedException($"At applied index {status.Applied.Value} one replica knows the members as [{_configurations[status.Applied]}], {node.Id} as [{text}].");
+        }
+
+        if (status.Applied < _applied)
+        {
+            return;
+        }
+
+        _applied = status.Applied;
+        Members = [.. status.Members.Select(member => member.Place)];
+        Voters = [.. status.Members.Where(member => member.IsVoter).Select(member => member.Place)];
+        IsJoint = status.IsJoint;
+        foreach (ReplicaPlace place in Members)
+        {
+            bool refused = _openAsks.TryGetValue(place.Replica, out int open) && open == 0;
+            if (_everMember.Add(place.Replica) && refused)
+            {
+                throw new SimulationFailedException($"{place} became a member although every request for it was answered as not done.");
+            }
+        }
+    }
+}
