@@ -69,6 +69,15 @@ public enum KvCode
     /// <summary>The key has too many concurrent values; resolve them first.</summary>
     TooManySiblings = 21,
 
+    /// <summary>A change of the shard's members is under way, or may be.</summary>
+    ChangePending = 22,
+
+    /// <summary>A change of the shard's members would count on replicas that are not here or lack what was acknowledged.</summary>
+    NotCaughtUp = 23,
+
+    /// <summary>The replica that was asked was removed from its shard.</summary>
+    ReplicaRemoved = 24,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

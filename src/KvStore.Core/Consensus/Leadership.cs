@@ -54,14 +54,14 @@ internal sealed class Leadership
         get
         {
             LogIndex last = _state.Log.LastIndex;
-            if (_state.Commit != last || _state.Applied != last || _state.Persist.Stable != last || !_reads.IsEmpty || _state.Members.IsJoint || !HasQuorumContact)
+            if (_state.Commit != last || _state.Applied != last || _state.Persist.Stable != last || !_reads.IsEmpty || !HasQuorumContact)
             {
                 return false;
             }
 
             foreach (Progress member in _progress.Members)
             {
-                bool level = member.Match == last && member.State == ProgressState.Replicate && member.Inflights.Count == 0 && member.Repair == 0;
+                bool level = member.Match == last && member.Repair == 0 && member.State == ProgressState.Replicate && member.Inflights.Count == 0;
                 if (member.Id != _state.Self && !level)
                 {
                     return false;

@@ -80,7 +80,7 @@ internal sealed class Quiescence(RaftState state, Leadership leadership)
         }
     }
 
-    /// <summary>Leader: something was asked of the group, or is about to be.</summary>
+    /// <summary>Something was asked of the group here, or is about to be.</summary>
     public void Stir()
     {
         Wake();

@@ -16,8 +16,8 @@ public sealed class RaftNode
     private readonly Roles _roles;
     private readonly Leadership _leadership;
     private readonly Followership _followership;
-    private readonly Random _random;
     private readonly Quiescence _quiescence;
+    private readonly Random _random;
     private readonly Ready _ready = new();
     private HardState _lastHardState;
     private LeadershipChange _lastLeadership;
@@ -195,15 +195,8 @@ public sealed class RaftNode
     /// </summary>
     public ReadResult ReadIndex(ulong context)
     {
-        if (!_state.IsLeader)
-        {
-            // Time must pass here for a read whose messages are lost.
-            _quiescence.Wake();
-            return _followership.Read(context);
-        }
-
         _quiescence.Stir();
-        return _leadership.Read(context);
+        return _state.IsLeader ? _leadership.Read(context) : _followership.Read(context);
     }
 
     /// <summary>

@@ -129,8 +129,8 @@ internal sealed class RaftState
 
         Role = role;
         Leader = leader;
-        Forwarded.AbortAll(Out.Reads);
         IsQuiet = false;
+        Forwarded.AbortAll(Out.Reads);
         RestartElectionTimer();
     }
 

@@ -53,12 +53,10 @@ internal sealed class ConsensusGroup
 
     public NodeId LeaderNode => Raft.Leader.IsNone ? default : _parts.Places.NodeOf(Raft.Leader);
 
-    public bool WaitsForDurable => _consensus.WaitsForDurable;
-
-    /// <summary>The group has fallen silent, and nothing of it is left to do here.</summary>
+    /// <summary>The group has fallen silent and nothing of it is under way here.</summary>
     public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
 
-    private bool IsFreeOfSnapshots => _sender.IsIdle && !_receiver.IsCommitting && !_parts.View.IsReplacing;
+    public bool WaitsForDurable => _consensus.WaitsForDurable;
 
     public int PendingCount => Ordered.PendingCount + Membership.PendingCount;
 
@@ -113,6 +111,20 @@ internal sealed class ConsensusGroup
         NoteContact();
     }
 
+    /// <summary>The failure detector has news of a node, or a connection to it broke. What it says wakes a quiet group; it decides nothing.</summary>
+    public void OnNewsOf(NodeId node, bool reachable)
+    {
+        bool leads = node == LeaderNode;
+        if (leads && !reachable)
+        {
+            Raft.OnLeaderUnreachable();
+        }
+        else if (leads || IsLeader)
+        {
+            Raft.Wake();
+        }
+    }
+
     public void Receive(NodeId from, in SnapshotPage page)
     {
         if (_parts.Places.TryHear(page.From, from))
@@ -149,33 +161,10 @@ internal sealed class ConsensusGroup
         }
     }
 
-    /// <summary>So many ticks have passed in a quiet group.</summary>
     public void TickQuiet(int ticks)
     {
         Raft.MayRest = MayRest(Raft.Leader);
         Raft.TickQuiet(ticks);
-    }
-
-    /// <summary>The detector has news of a node. <paramref name="gone"/>: it can't be reached, or is back as somebody who leads nothing.</summary>
-    public void OnNodeChanged(NodeId node, bool gone)
-    {
-        if (node == LeaderNode && gone)
-        {
-            Raft.OnLeaderUnreachable();
-        }
-        else if (node == LeaderNode || IsLeader)
-        {
-            Raft.Wake();
-        }
-    }
-
-    /// <summary>A connection broke.</summary>
-    public void OnPeerLost(NodeId node)
-    {
-        if (node == LeaderNode || IsLeader)
-        {
-            Raft.Wake();
-        }
     }
 
     public void Turn()
@@ -217,10 +206,13 @@ internal sealed class ConsensusGroup
         }
     }
 
+    private bool IsFreeOfSnapshots => _sender.IsIdle && !_receiver.IsCommitting;
+
     /// <summary>Whether the group may fall silent as far as this replica can tell: no caller waits for it, and the nodes that would have to be missed are known as up.</summary>
     private bool MayRest(ReplicaId leader) =>
         PendingCount == 0
         && IsFreeOfSnapshots
+        && !_parts.View.IsReplacing
         && (leader == _parts.Descriptor.Self.Replica ? _parts.Peers.AllKnownUp : !leader.IsNone && _parts.Peers.IsKnownUp(_parts.Places.NodeOf(leader)));
 
     /// <summary>A leader knows that it misses nothing as long as a quorum answers it; in a quiet group it knew that when all agreed last.</summary>

@@ -24,32 +24,38 @@ internal sealed class PeerReachability
 
     public int Configured { get; private set; }
 
-    public bool IsReachable(NodeId node) => !_downSinceMs.ContainsKey(node);
-
-    /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
-    public bool IsKnownUp(NodeId node) => IsReachable(node) && _boots.GetValueOrDefault(node) != 0;
-
-    /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers.</summary>
+    /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers, learners included.</summary>
     public bool AllKnownUp
     {
         get
         {
-            bool all = true;
             foreach (NodeId peer in _places.Peers)
             {
-                all &= IsKnownUp(peer);
+                if (!IsKnownUp(peer))
+                {
+                    return false;
+                }
             }
 
-            return all;
+            return true;
         }
     }
+
+    public bool IsReachable(NodeId node) => !_downSinceMs.ContainsKey(node);
+
+    /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
+    public bool IsKnownUp(NodeId node) => !_downSinceMs.ContainsKey(node) && _boots.GetValueOrDefault(node) != 0;
 
     /// <summary>Takes note of which life of the node the detector hears. Returns whether it is another one than before.</summary>
     public bool SetBoot(NodeId node, ulong boot)
     {
-        bool news = _boots.GetValueOrDefault(node) != boot;
+        if (_boots.GetValueOrDefault(node) == boot)
+        {
+            return false;
+        }
+
         _boots[node] = boot;
-        return news && _places.PeerIndexOf(node) >= 0;
+        return true;
     }
 
     /// <summary>Takes note of the detector's verdict. Returns whether it is news for this shard.</summary>

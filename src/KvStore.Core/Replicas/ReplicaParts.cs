@@ -4,6 +4,7 @@ namespace KvStore.Core.Replicas;
 internal readonly record struct ReplicaParts(
     ShardDescriptor Descriptor,
     ReplicaPlaces Places,
+    PeerReachability Peers,
     ReplicaOptions Options,
     ReplicaClock Clock,
     IReplicaStorage Storage,
@@ -11,5 +12,4 @@ internal readonly record struct ReplicaParts(
     KvStateMachine StateMachine,
     ViewState View,
     RecordLoader Loader,
-    CompletionSink Completions,
-    PeerReachability Peers);
+    CompletionSink Completions);

@@ -35,6 +35,9 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
+    /// <summary>The group has nothing to do and has fallen silent.</summary>
+    public bool Quiet { get; init; }
+
     /// <summary>The members as of the applied index, by their ids.</summary>
     public required ImmutableArray<MemberStatus> Members { get; init; }
 

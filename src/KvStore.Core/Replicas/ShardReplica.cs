@@ -100,7 +100,7 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && (_open?.IsQuiet ?? true));
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true));
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
     public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
@@ -299,7 +299,7 @@ public sealed class ShardReplica
     /// <param name="node">A peer of this shard, or any other node.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
     /// <param name="boot">Which life of the peer is heard: another number after each restart. Zero: not known, and then no group falls silent relying on it.</param>
-    public void SetReachable(NodeId node, bool reachable, ulong boot)
+    public void SetReachable(NodeId node, bool reachable, ulong boot = 0)
     {
         bool restarted = _peers.SetBoot(node, boot);
         bool changed = _peers.Set(node, reachable, _clock.NowMs);
@@ -308,9 +308,9 @@ public sealed class ShardReplica
             _open?.OnReachabilityChanged();
         }
 
-        if (IsActive && (changed || restarted))
+        if (changed || restarted)
         {
-            _group!.OnNodeChanged(node, gone: restarted || !reachable);
+            _group?.OnNewsOf(node, reachable);
         }
     }
 
@@ -319,7 +319,7 @@ public sealed class ShardReplica
     {
         if (IsActive)
         {
-            _group!.OnPeerLost(node);
+            _group!.OnNewsOf(node, reachable: true);
         }
     }
 
@@ -351,7 +351,11 @@ public sealed class ShardReplica
         }
 
         _group!.TickQuiet(ticks);
-        _open?.OnQuietTicks(ticks);
+        if (!_places.IsRemoved)
+        {
+            _open?.OnQuietTicks(ticks);
+        }
+
         ReleaseLog();
     }
 
@@ -403,6 +407,7 @@ public sealed class ShardReplica
         Removed = _places.IsRemoved,
         Clock = _open?.DescribeClock() ?? "",
         PeerLag = _open?.PeerLag ?? 0,
+        Quiet = IsQuiet,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
 
@@ -428,7 +433,7 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _peers);
+        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
         _peers.OnMembersChanged();

@@ -132,6 +132,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         LastIndex = status.LastIndex.Value,
         Clock = status.Clock,
         PeerLag = status.PeerLag,
+        Quiet = status.Quiet,
         Fenced = status.Fenced,
         Removed = status.Removed,
     };

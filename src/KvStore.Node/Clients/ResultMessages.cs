@@ -78,8 +78,8 @@ internal static class ResultMessages
     public static StatusCode StatusOf(Code code) => code switch
     {
         Code.NoLeader or Code.NoQuorum or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCode.Unavailable,
-        Code.StaleEpoch => StatusCode.Aborted,
-        Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew => StatusCode.FailedPrecondition,
+        Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
+        Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved => StatusCode.FailedPrecondition,
         Code.InvalidArgument or Code.RequestReused => StatusCode.InvalidArgument,
         Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,

@@ -71,7 +71,7 @@ public sealed class KvNode : IAsyncDisposable
             application = Build(options, services, lifetime, loggers);
             await ListenAsync(application, options, cancellation);
             KvNode node = new(options, application, services, lifetime, loggers, BoundPort(application));
-            await services.StartAsync(node.Address, cancellation);
+            await services.StartAsync(node.Address, new IPEndPoint(EndPoint(options).Address, BoundPort(application)), cancellation);
             node.Announce();
             return node;
         }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -119,7 +120,8 @@ public sealed class NodeServices
     }
 
     /// <param name="address">Where this node is reached, as others should know it.</param>
-    public async Task StartAsync(string address, CancellationToken cancellation)
+    /// <param name="datagrams">Where heartbeats are taken as datagrams, if possible.</param>
+    public async Task StartAsync(string address, IPEndPoint datagrams, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         UpdateMembers(_options.Members.Count > 0 ? _options.Members : [new PeerAddress(Identity.Node, address)]);
@@ -127,6 +129,7 @@ public sealed class NodeServices
         _loops.Start();
         _placement.Start();
         Mesh.Start();
+        Heartbeats.UseDatagrams(datagrams);
         Heartbeats.Start();
 
         // Ready when the system shard has been read back: from then on the node knows what it has.

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Security.Cryptography;
 using Grpc.Core;
 using Grpc.Net.Client;
 using KvStore.Contracts.V1;
@@ -7,7 +9,17 @@ namespace KvStore.Node.Peers;
 
 /// <summary>What all heartbeat connections of a node share.</summary>
 internal sealed record HeartbeatContext(
-    PeerIdentity Identity, HeartbeatOptions Options, PeerMeshOptions Connection, LinkFaults Faults, TimeProvider Time, ILogger Log);
+    PeerIdentity Identity, HeartbeatOptions Options, PeerMeshOptions Connection, LinkFaults Faults, TimeProvider Time, ILogger Log)
+{
+    private volatile HeartbeatSocket? _socket;
+
+    /// <summary>Null: heartbeats go on the streams only.</summary>
+    public HeartbeatSocket? Socket
+    {
+        get => _socket;
+        set => _socket = value;
+    }
+}
 
 /// <summary>
 /// The heartbeats to and from one peer: the outbound stream with a connection of its own, and what arrives on the peer's stream to this node.
@@ -35,6 +47,10 @@ internal sealed class HeartbeatPeer
     private double _skewMs;
     private ulong _incarnation;
     private int _inboundStream;
+    private ulong _inboundToken;
+    private double _datagramHeardMs = double.NegativeInfinity;
+    private bool _peerHearsDatagrams;
+    private volatile DatagramTarget? _datagrams;
 
     public HeartbeatPeer(PeerAddress peer, HeartbeatContext context)
     {
@@ -57,15 +73,54 @@ internal sealed class HeartbeatPeer
     public void ReconnectNow() => _reconnection.Hurry();
 
     /// <summary>The peer opened a new stream, whose sequence begins anew. What still comes on an older one counts no more.</summary>
-    /// <returns>The number of the stream, for <see cref="Beat"/>.</returns>
-    public int Greeted(ulong incarnation)
+    /// <returns>The number of the stream, for <see cref="Beat"/>, and the token for the datagrams that go with it.</returns>
+    public (int Stream, ulong Token) Greeted(ulong incarnation)
     {
+        Span<byte> token = stackalloc byte[sizeof(ulong)];
+        RandomNumberGenerator.Fill(token);
         lock (_gate)
         {
             _incarnation = incarnation;
             _heardSequence = 0;
-            return ++_inboundStream;
+            _inboundToken = Math.Max(1, BitConverter.ToUInt64(token));
+            _datagramHeardMs = double.NegativeInfinity;
+            return (++_inboundStream, _inboundToken);
         }
+    }
+
+    /// <summary>A stream of the peer ended: datagrams that belong to it are void.</summary>
+    public void Ended(int stream)
+    {
+        lock (_gate)
+        {
+            _inboundToken = stream == _inboundStream ? 0 : _inboundToken;
+        }
+    }
+
+    /// <summary>A heartbeat arrived as a datagram. Returns whether it is this peer's.</summary>
+    public bool TryBeat(Heartbeat beat)
+    {
+        int stream;
+        lock (_gate)
+        {
+            if (_inboundToken == 0 || beat.DatagramToken != _inboundToken)
+            {
+                return false;
+            }
+
+            stream = _inboundStream;
+        }
+
+        if (!_context.Faults.CutsInbound(Peer.Node))
+        {
+            Beat(beat, stream);
+            lock (_gate)
+            {
+                _datagramHeardMs = NowMs;
+            }
+        }
+
+        return true;
     }
 
     /// <summary>A heartbeat arrived.</summary>
@@ -84,6 +139,7 @@ internal sealed class HeartbeatPeer
             _heardMs = now;
             _pulse.Beat(now);
             _hearsUs = beat.Hears.Contains(_context.Identity.Node.Value);
+            _peerHearsDatagrams = beat.HearsDatagrams;
             if (beat.EchoSequence != 0 && beat.EchoSequence <= _sequence && _sequence - beat.EchoSequence < SentWindow)
             {
                 double trip = now - _sentMs[beat.EchoSequence % SentWindow] - (beat.EchoAgeUs / 1_000.0);
@@ -108,8 +164,11 @@ internal sealed class HeartbeatPeer
         }
     }
 
-    /// <summary>Sends a heartbeat unless there is no stream, or the last one is still on its way (then the stream is stuck, and another would tell nobody anything).</summary>
-    public void Send(IReadOnlyList<uint> hears)
+    /// <summary>
+    /// Sends a heartbeat unless there is no stream, or the last one is still on its way (then the stream is stuck, and another would tell nobody anything). As a datagram where possible, and on the stream until the peer says
+    /// that it hears the datagrams: a beat that comes twice counts once.
+    /// </summary>
+    public void Send(IReadOnlyList<uint> hears, HeartbeatSocket? socket)
     {
         if (_stream is not { } stream || !_write.IsCompleted)
         {
@@ -118,7 +177,19 @@ internal sealed class HeartbeatPeer
 
         double now = NowMs;
         Heartbeat beat = Next(now, hears);
-        if (Delay(beat, now) is { } due && _context.Faults.Draw(Peer.Node) != FrameFate.Drop)
+        if (Delay(beat, now) is not { } due || _context.Faults.Draw(Peer.Node) == FrameFate.Drop)
+        {
+            return;
+        }
+
+        bool sent = false;
+        if (socket is not null && _datagrams is { } target)
+        {
+            due.DatagramToken = target.Token;
+            sent = socket.TrySend(target.EndPoint, due);
+        }
+
+        if (!sent || !_peerHearsDatagrams)
         {
             _write = WriteAsync(stream, due);
         }
@@ -157,6 +228,9 @@ internal sealed class HeartbeatPeer
                 EchoAgeUs = _heardSequence == 0 ? 0 : (ulong)(Math.Max(0, now - _heardMs) * 1_000),
                 DurableBatch = _context.Identity.DurableBatch(),
                 WallMs = (ulong)_context.Time.GetUtcNow().ToUnixTimeMilliseconds(),
+
+                // Some may be lost. After more silence than this the peer repeats its beats on the stream, well before the detector gives it up.
+                HearsDatagrams = now - _datagramHeardMs <= 3 * _context.Options.Interval.TotalMilliseconds,
             };
             beat.Hears.AddRange(hears);
             return beat;
@@ -221,6 +295,7 @@ internal sealed class HeartbeatPeer
 
         end.CancelAfter(Timeout.InfiniteTimeSpan);
         _reconnection.Reset();
+        _datagrams = await TargetAsync(call.ResponseStream.Current, end.Token);
         _stream = call.RequestStream;
         try
         {
@@ -232,6 +307,35 @@ internal sealed class HeartbeatPeer
         finally
         {
             _stream = null;
+            _datagrams = null;
         }
     }
+
+    /// <summary>Where the peer takes datagrams, if it does: on the host of its address.</summary>
+    private async Task<DatagramTarget?> TargetAsync(Heartbeat welcome, CancellationToken cancellation)
+    {
+        if (_context.Socket is not { } socket || welcome.DatagramPort is 0 or > IPEndPoint.MaxPort || welcome.DatagramToken == 0)
+        {
+            return null;
+        }
+
+        try
+        {
+            foreach (IPAddress address in await Dns.GetHostAddressesAsync(new Uri($"http://{Peer.Address}").IdnHost, cancellation))
+            {
+                if (socket.Reachable(new IPEndPoint(address, (int)welcome.DatagramPort)) is { } endPoint)
+                {
+                    return new DatagramTarget(endPoint, welcome.DatagramToken);
+                }
+            }
+        }
+        catch (System.Net.Sockets.SocketException)
+        {
+            // The name resolved a moment ago, for the stream; the beats stay there.
+        }
+
+        return null;
+    }
+
+    private sealed record DatagramTarget(IPEndPoint EndPoint, ulong Token);
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using Grpc.Core;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
@@ -20,6 +21,8 @@ public sealed class HeartbeatService : IAsyncDisposable
     private readonly Thread _thread;
     private volatile HeartbeatPeer[] _peers = [];
     private volatile PeerView _view = PeerView.Empty;
+    private long _datagramsHeard;
+    private volatile bool _refusesDatagrams;
     private bool _started;
     private bool _gateWasOpen = true;
 
@@ -35,6 +38,9 @@ public sealed class HeartbeatService : IAsyncDisposable
         _thread = new Thread(Run) { IsBackground = true, Name = "heartbeats", Priority = ThreadPriority.AboveNormal };
         faults.Changed += ReconnectAll;
     }
+
+    /// <summary>Heartbeats of peers that came as datagrams, since the start.</summary>
+    public long DatagramsHeard => Volatile.Read(ref _datagramsHeard);
 
     /// <summary>The newest judgement of all peers.</summary>
     public PeerView View => _view;
@@ -58,6 +64,13 @@ public sealed class HeartbeatService : IAsyncDisposable
 
         _thread.Start();
     }
+
+    /// <summary>From now on heartbeats travel as datagrams to the peers that take them, and are taken as such. Called before <see cref="Start"/> or never.</summary>
+    /// <param name="at">Where to listen; another port is taken if this one isn't free.</param>
+    public void UseDatagrams(IPEndPoint at) => _context.Socket = HeartbeatSocket.TryOpen(at, OnDatagram);
+
+    /// <summary>For tests: what arrives as a datagram is dropped from now on, as behind a firewall.</summary>
+    internal void RefuseDatagrams() => _refusesDatagrams = true;
 
     /// <summary>The members of the cluster, this node included or not.</summary>
     public void UpdateMembers(IReadOnlyList<PeerAddress> members)
@@ -102,6 +115,7 @@ public sealed class HeartbeatService : IAsyncDisposable
         _context.Faults.Changed -= ReconnectAll;
         _stopped.Set();
         _stop.Cancel();
+        _context.Socket?.Dispose();
         foreach (HeartbeatPeer peer in _peers)
         {
             peer.Abort();
@@ -125,8 +139,23 @@ public sealed class HeartbeatService : IAsyncDisposable
             }
 
             end.CancelAfter(Timeout.InfiniteTimeSpan);
-            await responses.WriteAsync(new Heartbeat { Hello = Handshake.Hello(_context.Identity, node, Lane.Unspecified) }, end.Token);
-            await ListenAsync(node, hello!.Incarnation, requests, end.Token);
+            HeartbeatPeer? listener = Find(node);
+            (int stream, ulong token) = listener?.Greeted(hello!.Incarnation) ?? default;
+            try
+            {
+                Heartbeat welcome = new()
+                {
+                    Hello = Handshake.Hello(_context.Identity, node, Lane.Unspecified),
+                    DatagramPort = (uint)(_context.Socket?.Port ?? 0),
+                    DatagramToken = token,
+                };
+                await responses.WriteAsync(welcome, end.Token);
+                await ListenAsync(node, listener, stream, requests, end.Token);
+            }
+            finally
+            {
+                listener?.Ended(stream);
+            }
         }
         catch (OperationCanceledException) when (end.IsCancellationRequested)
         {
@@ -138,10 +167,8 @@ public sealed class HeartbeatService : IAsyncDisposable
         }
     }
 
-    private async Task ListenAsync(NodeId node, ulong incarnation, IAsyncStreamReader<Heartbeat> requests, CancellationToken end)
+    private async Task ListenAsync(NodeId node, HeartbeatPeer? listener, int stream, IAsyncStreamReader<Heartbeat> requests, CancellationToken end)
     {
-        HeartbeatPeer? listener = Find(node);
-        int stream = listener?.Greeted(incarnation) ?? 0;
         bool first = true;
         while (await requests.MoveNext(end))
         {
@@ -162,6 +189,19 @@ public sealed class HeartbeatService : IAsyncDisposable
                 first = false;
                 peer.ReconnectNow();
                 PeerHeard?.Invoke(node);
+            }
+        }
+    }
+
+    /// <summary>On the socket's thread.</summary>
+    private void OnDatagram(Heartbeat beat)
+    {
+        foreach (HeartbeatPeer peer in _refusesDatagrams ? [] : _peers)
+        {
+            if (peer.TryBeat(beat))
+            {
+                Interlocked.Increment(ref _datagramsHeard);
+                return;
             }
         }
     }
@@ -200,7 +240,7 @@ public sealed class HeartbeatService : IAsyncDisposable
             uint[] hears = [.. now.Peers.Where(peer => peer.Reachability == Reachability.Up).Select(peer => peer.Node.Value)];
             foreach (HeartbeatPeer peer in peers)
             {
-                peer.Send(hears);
+                peer.Send(hears, _context.Socket);
             }
         }
 

@@ -22,13 +22,18 @@ internal sealed class LoopbackPeer : IAsyncDisposable
 
     private readonly WebApplication _application;
 
-    private LoopbackPeer(PeerIdentity identity, int port, PeerMeshOptions options)
+    private LoopbackPeer(PeerIdentity identity, int port, PeerMeshOptions options, bool datagrams)
     {
         Faults = new LinkFaults(seed: 7);
         Log = new CapturedLog();
         using LoggerFactory loggers = new([Log]);
         Mesh = new PeerMesh(identity, Received.Enqueue, Faults, options, TimeProvider.System, loggers.CreateLogger<PeerMesh>());
         Heartbeats = new HeartbeatService(identity, () => Alive, Faults, new HeartbeatOptions(), options, TimeProvider.System, NullLogger<HeartbeatService>.Instance);
+        if (datagrams)
+        {
+            Heartbeats.UseDatagrams(new IPEndPoint(IPAddress.Loopback, port));
+        }
+
         Mesh.PeerDisconnected += Disconnected.Enqueue;
         Address = new PeerAddress(identity.Node, $"127.0.0.1:{port}");
 
@@ -60,9 +65,9 @@ internal sealed class LoopbackPeer : IAsyncDisposable
 
     public NodeId Node => Address.Node;
 
-    public static async Task<LoopbackPeer> StartAsync(uint node, int port = 0, string cluster = "test", PeerMeshOptions? options = null)
+    public static async Task<LoopbackPeer> StartAsync(uint node, int port = 0, string cluster = "test", PeerMeshOptions? options = null, bool datagrams = true)
     {
-        LoopbackPeer peer = new(new PeerIdentity(cluster, new NodeId(node), 1_000 + node), port == 0 ? FreePort() : port, options ?? new PeerMeshOptions());
+        LoopbackPeer peer = new(new PeerIdentity(cluster, new NodeId(node), 1_000 + node), port == 0 ? FreePort() : port, options ?? new PeerMeshOptions(), datagrams);
         await peer._application.StartAsync();
         peer.Mesh.Start();
         peer.Heartbeats.Start();

@@ -10,6 +10,7 @@ public class SimulatorTests(ITestOutputHelper output)
     /// <summary>Seeds that failed when they were found. A change of the simulator changes what they play; they stay as a fixed part of every run.</summary>
     [Theory]
     [InlineData("consensus", 1, 12)]
+    [InlineData("members", 1, 10)]
     [InlineData("ap", 1, 1)]
     [InlineData("ap", 4, 5)]
     [InlineData("ap", 10, 10)]
@@ -37,6 +38,7 @@ public class SimulatorTests(ITestOutputHelper output)
     /// <summary>New seeds each time, for so many seconds. The floor is far below what a slow machine plays: it only notices a slice that has become empty.</summary>
     [Theory]
     [InlineData("consensus", 35, 10)]
+    [InlineData("members", 15, 4)]
     [InlineData("ap", 12, 4)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
     {

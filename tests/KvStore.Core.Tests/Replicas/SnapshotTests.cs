@@ -1,4 +1,3 @@
-using System.Text;
 using FluentAssertions;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -29,7 +28,7 @@ public class SnapshotTests
 
         cluster.Tick(20);
         (cluster.Pages.Count - atOnce).Should().BeInRange(4, 7);
-        cluster.TickUntil(() => Has(newcomer, Keys - 1), "the snapshot is installed");
+        cluster.TickUntil(() => Has(cluster, newcomer, Keys - 1), "the snapshot is installed");
         cluster.Pages.Should().HaveCountGreaterThanOrEqualTo(Keys);
     }
 
@@ -41,7 +40,7 @@ public class SnapshotTests
         ReplicaMachine[] newcomers = [cluster.Add(PlaceOf(2)), cluster.Add(PlaceOf(3)), cluster.Add(PlaceOf(4))];
         cluster.Change(Places(1), Places(2, 3, 4)).Outcome.Should().Be(Outcome.Done);
 
-        cluster.TickUntil(() => newcomers.All(newcomer => Has(newcomer, Keys - 1)), "all have it");
+        cluster.TickUntil(() => newcomers.All(newcomer => Has(cluster, newcomer, Keys - 1)), "all have it");
         int switches = cluster.Pages.Zip(cluster.Pages.Skip(1)).Count(pair => pair.First != pair.Second);
         switches.Should().Be(2, "each gets all its pages before the next gets any: " + string.Join(' ', cluster.Pages));
     }
@@ -61,7 +60,7 @@ public class SnapshotTests
 
         cluster.Change(Places(1), Places(3)).Outcome.Should().Be(Outcome.Done);
         int before = cluster.Pages.Count;
-        cluster.TickUntil(() => Has(next, Keys - 1), "the second has it");
+        cluster.TickUntil(() => Has(cluster, next, Keys - 1), "the second has it");
         cluster.Pages.Skip(before).Should().OnlyContain(node => node == new NodeId(3));
     }
 
@@ -78,7 +77,7 @@ public class SnapshotTests
         cluster.Heal();
         cluster.TickUntil(() => cluster.Pages.Count > 4, "pages are on their way");
 
-        Has(cluster[3], Keys - 1).Should().BeFalse();
+        Has(cluster, cluster[3], Keys - 1).Should().BeFalse();
         Completion stale = cluster.Get(cluster[3], Key(0), ReadLevel.Eventual);
         (stale.Outcome, TextOf(stale)).Should().Be((Outcome.Done, "old"));
         cluster.TickUntil(() => TextOf(cluster.Get(cluster[3], Key(0), ReadLevel.Eventual)) == "new", "the snapshot is installed");
@@ -93,10 +92,10 @@ public class SnapshotTests
         cluster.Lost.Add("Page");
         cluster.Change(Places(1), Places(2)).Outcome.Should().Be(Outcome.Done);
         cluster.Tick(30);
-        Has(newcomer, 0).Should().BeFalse();
+        Has(cluster, newcomer, 0).Should().BeFalse();
 
         cluster.Lost.Clear();
-        cluster.TickUntil(() => Has(newcomer, Keys - 1), "the snapshot is installed");
+        cluster.TickUntil(() => Has(cluster, newcomer, Keys - 1), "the snapshot is installed");
     }
 
     [Fact]
@@ -159,6 +158,5 @@ public class SnapshotTests
         }
     }
 
-    private static bool Has(ReplicaMachine machine, int key) =>
-        machine.Replica.TryPeek(Encoding.UTF8.GetBytes(Key(key)), out ReadOnlyMemory<byte> value, out _) && value.Length == ValueBytes;
+    private static bool Has(ReplicaCluster cluster, ReplicaMachine machine, int key) => cluster.Get(machine, Key(key), ReadLevel.Eventual).Value.Length == ValueBytes;
 }

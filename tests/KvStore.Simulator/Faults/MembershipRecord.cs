@@ -75,6 +75,12 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
 
     private void Look(SimulatedNode node, ReplicaStatus status)
     {
+        if (status.Commit < status.Applied)
+        {
+            // A snapshot is being switched in: its members are not read yet.
+            return;
+        }
+
         string text = string.Join(' ', status.Members.Select(member => $"{member.Place}{(member.IsVoter ? "v" : "")}{(member.IsOutgoingVoter ? "o" : "")}{(member.IsLearner ? "l" : "")}"));
         if (!_configurations.TryAdd(status.Applied, text) && _configurations[status.Applied] != text)
         {

@@ -96,7 +96,6 @@ internal sealed record ScenarioSettings
                     QuiesceAfterTicks = quiesceAfter,
                     QuietRenewTicks = quiesceAfter == 4 ? 10 : 80,
                     QuietLimitTicks = quiesceAfter == 4 ? 31 : 240,
-                    SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200,
                 },
                 SealTicks = random.Next(1, 21),
                 SealBytes = random.Next(2) == 0 ? 1_000 : 512 * 1024,
