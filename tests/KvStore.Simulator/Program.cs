@@ -1,9 +1,10 @@
 using System.Globalization;
+using KvStore.Simulator.Planted;
 using KvStore.Simulator.Scenarios;
 
 return SimulatorCommand.Run(args, Console.Out);
 
-/// <summary>The command line: <c>--scenario cp|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace]</c>.</summary>
+/// <summary>The command line: <c>--scenario cp|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace]</c>; or <c>--planted all|NAME</c>.</summary>
 internal static class SimulatorCommand
 {
     private const int MaxFailures = 5;
@@ -16,6 +17,12 @@ internal static class SimulatorCommand
         {
             output.WriteLine($"There is no scenario '{scenario}': choose cp, ap, wipe or all (cp and ap).");
             return 2;
+        }
+
+        if (Option(arguments, "--planted") is { } planted)
+        {
+            string seeds = Option(arguments, "--seed") ?? Option(arguments, "--seeds") ?? "1..200";
+            return PlantedCommand.Run(planted, [.. Range(seeds)], arguments.Contains("--trace"), output);
         }
 
         if (Option(arguments, "--seed") is { } single)

@@ -21,7 +21,7 @@ internal sealed class NodeTransport(SimulatedNode self, SimulatedNetwork network
         copy.Entries = entries;
         trace.Add("send " + message.Kind, self.Index, to.Value, (message.Term.Value << 32) + (message.Index.Value << 8) + (ulong)entries.Length);
         SimulatedNode target = find(to);
-        network.Send(self.Index, target.Index, () => target.Post("raft " + copy.Kind, replica => replica.Receive(copy)));
+        network.Send(self.Index, target.Index, () => target.Post("raft " + copy.Kind, replica => target.Receive(replica, copy)));
     }
 
     public void Send(ShardId shard, NodeId to, DottedMessageKind kind, ReadOnlySpan<byte> payload)

@@ -2,6 +2,7 @@ using KvStore.Core.Replicas;
 using KvStore.Simulator.Checks;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Network;
+using KvStore.Simulator.Planted;
 using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator.Nodes;
@@ -10,7 +11,6 @@ namespace KvStore.Simulator.Nodes;
 internal sealed class SimulatedCluster
 {
     private readonly Dictionary<ulong, (SimulatedNode Node, Action<SimulatedNode, Completion> Then)> _calls = [];
-    private readonly StepWatch _watch = new();
     private ulong _lastHandle;
 
     public SimulatedCluster(ScenarioSettings settings, Timeline timeline, EventTrace trace, SeedSource seeds)
@@ -35,6 +35,12 @@ internal sealed class SimulatedCluster
 
     public List<SimulatedNode> Nodes { get; } = [];
 
+    /// <summary>What is watched after every step.</summary>
+    public StepWatch Watch { get; } = new();
+
+    /// <summary>The bug that this run has, if it has one.</summary>
+    public PlantedBug Planted { get; init; } = new NoBug();
+
     public IEnumerable<SimulatedNode> Up => Nodes.Where(node => node.IsUp);
 
     /// <summary>Called when a node's storage has failed and it has fenced its replica.</summary>
@@ -48,6 +54,7 @@ internal sealed class SimulatedCluster
         node.Post("operation " + operation.Kind, replica =>
         {
             _calls.Add(handle, (node, then));
+            Planted.Submit(node, ref operation);
             replica.Submit(operation);
         });
     }
@@ -57,13 +64,13 @@ internal sealed class SimulatedCluster
         Trace.Add("answer " + completion.Outcome + " " + completion.Code, node.Index, completion.Handle, completion.OrderedVersion.Value);
         if (!_calls.Remove(completion.Handle, out (SimulatedNode Node, Action<SimulatedNode, Completion> Then) call))
         {
-            throw new SimulationFailedException($"{node.Id} answered operation {completion.Handle} twice, or one that it was never given: {completion.Outcome} {completion.Code}.");
+            throw new SimulationFailedException(SimulationFailedException.Answers, $"{node.Id} answered operation {completion.Handle} twice, or one that it was never given: {completion.Outcome} {completion.Code}.");
         }
 
         call.Then(node, completion);
     }
 
-    public void AfterStep(SimulatedNode node) => _watch.Look(node, Settings);
+    public void AfterStep(SimulatedNode node) => Watch.Look(node, Settings);
 
     public void OnStorageFailed(SimulatedNode node) => StorageFailed(node);
 

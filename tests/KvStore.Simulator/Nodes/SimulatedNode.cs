@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using KvStore.Core;
+using KvStore.Core.Consensus;
 using KvStore.Core.Detection;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -68,6 +69,7 @@ internal sealed class SimulatedNode
     {
         Invariant.Assert(!IsUp);
         Incarnation++;
+        _cluster.Planted.BeforeStart(this);
         _inbox.Clear();
         _completions.Clear();
         _scans.Clear();
@@ -89,9 +91,11 @@ internal sealed class SimulatedNode
         });
         _loop = _storage.CreateLoop(new IncarnationSink(this, Incarnation));
         View = _loop.OpenReplica(Shard, out RecoveredReplica recovered);
+        recovered = _cluster.Planted.Recover(this, recovered);
+        IReplicaStorage storage = _cluster.Watch.OnStart(this, recovered, _cluster.Planted.Over(this, View));
         var places = _cluster.Nodes.Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
         var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, places, Id);
-        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, View, _transport, recovered, _clock, new Random(_random.Next()), _completions);
+        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, storage, _cluster.Planted.Over(this, _transport), recovered, _clock, new Random(_random.Next()), _completions);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
         _cluster.Trace.Add("start", Index, recovered.Position.Applied.Value, (ulong)recovered.Records.Count);
         Guarded("start", Replica.Start);
@@ -136,6 +140,8 @@ internal sealed class SimulatedNode
         _disk = new SimulatedDisk();
     }
 
+    public bool IsPaused => _pausedUntilUs > _cluster.Timeline.NowUs;
+
     public void Pause(long us) => _pausedUntilUs = Math.Max(_pausedUntilUs, _cluster.Timeline.NowUs + us);
 
     public void StallDisk(long us)
@@ -173,6 +179,13 @@ internal sealed class SimulatedNode
             _inbox.Add((what, act));
             PlanStep();
         }
+    }
+
+    /// <summary>A message of a peer's replica has come to this one.</summary>
+    public void Receive(ShardReplica replica, RaftMessage message)
+    {
+        _cluster.Planted.Receive(this, ref message);
+        replica.Receive(message);
     }
 
     public void HearHeartbeat(NodeId from, int incarnation, bool hearsUs)
@@ -240,6 +253,7 @@ internal sealed class SimulatedNode
 
     private void Deliver()
     {
+        _cluster.Planted.Answer(this, _completions);
         foreach (Completion completion in _completions)
         {
             _cluster.Complete(this, completion);
@@ -304,7 +318,7 @@ internal sealed class SimulatedNode
         }
 
         // A timer that fires while the process stands still fires once.
-        if (!_tickWaits)
+        if (!_tickWaits && _cluster.Planted.MayTick(this))
         {
             _tickWaits = true;
             Post("tick", Tick);
@@ -353,7 +367,7 @@ internal sealed class SimulatedNode
         }
         catch (InvariantViolationException broken)
         {
-            throw new SimulationFailedException($"{Id} broke an invariant at '{what}': {broken}");
+            throw new SimulationFailedException(SimulationFailedException.Invariants, $"{Id} broke an invariant at '{what}': {broken}");
         }
     }
 

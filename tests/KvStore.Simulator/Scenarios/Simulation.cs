@@ -3,6 +3,7 @@ using KvStore.Simulator.Clients;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Faults;
 using KvStore.Simulator.Nodes;
+using KvStore.Simulator.Planted;
 using KvStore.TestKit.Histories;
 
 namespace KvStore.Simulator.Scenarios;
@@ -24,23 +25,28 @@ internal sealed class Simulation
     private readonly HistoryRecorder _recorder;
     private readonly SeedSource _seeds;
 
-    private Simulation(ScenarioKind kind, ulong seed, TextWriter? lines)
+    private Simulation(ScenarioKind kind, ulong seed, TextWriter? lines, PlantedBug planted)
     {
         _kind = kind;
         _seed = seed;
         _seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Cp ? 0u : 1u));
         _trace = new EventTrace(_timeline, lines);
-        _settings = ScenarioSettings.Draw(kind, _seeds.Next());
-        _cluster = new SimulatedCluster(_settings, _timeline, _trace, _seeds);
+        _settings = planted.Adjust(ScenarioSettings.Draw(kind, _seeds.Next()));
+        _cluster = new SimulatedCluster(_settings, _timeline, _trace, _seeds) { Planted = planted };
+        planted.Begin(_cluster, new Random((int)seed));
         _faults = new FaultSchedule(_cluster, _seeds.Next());
         _recorder = new HistoryRecorder(new VirtualTime(_timeline));
     }
 
-    public static SimulationReport Run(ScenarioKind kind, ulong seed, TextWriter? lines = null) => new Simulation(kind, seed, lines).Run();
+    public static SimulationReport Run(ScenarioKind kind, ulong seed, TextWriter? lines = null) => new Simulation(kind, seed, lines, new NoBug()).Run();
+
+    /// <summary>Plays a seed with a bug in it.</summary>
+    public static SimulationReport Run(PlantedBug planted, ulong seed, TextWriter? lines = null) => new Simulation(planted.Kind, seed, lines, planted).Run();
 
     private SimulationReport Run()
     {
         string? failure = null;
+        string? checker = null;
         try
         {
             _trace.Say(_settings.ToString);
@@ -49,6 +55,7 @@ internal sealed class Simulation
         catch (Exception found) when (found is not OutOfMemoryException)
         {
             failure = found is SimulationFailedException ? found.Message : found.ToString();
+            checker = (found as SimulationFailedException)?.Checker ?? found.GetType().Name;
             _trace.Say(() => "FAILED: " + failure);
             _trace.Say(DescribeNodes);
         }
@@ -60,6 +67,7 @@ internal sealed class Simulation
             Kind = _kind,
             Settings = _settings.ToString(),
             Failure = failure,
+            Checker = checker,
             TraceHash = _trace.Hash,
             Operations = operations.Count,
             Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
@@ -88,7 +96,7 @@ internal sealed class Simulation
 
     private void PlayOrdered()
     {
-        var answers = new AnswerWatch { AcknowledgesEarly = _settings.Mode.Replication != Core.Policy.Replication.Sync };
+        var answers = new AnswerWatch(_cluster.Watch) { AcknowledgesEarly = _settings.Mode.Replication != Core.Policy.Replication.Sync };
         var context = new ClientContext(_cluster, _recorder, answers);
         List<OrderedClient> clients = [];
         for (int i = 0; i < _settings.Clients; i++)
@@ -117,13 +125,14 @@ internal sealed class Simulation
         Demand("all replicas apply the same", () => _cluster.Nodes.All(node => node.Replica!.Position == _cluster.Nodes[0].Replica!.Position), 20_000_000);
         Demand("nothing is pending", () => _cluster.Nodes.All(node => node.Replica!.PendingCount == 0), 10_000_000);
         _timeline.RunFor(2_000_000);
-        OrderedVerdict.CheckEqualViews(_cluster);
+        EqualViews.Check(_cluster, _cluster.Nodes);
+        _cluster.Watch.Acknowledged.CheckEnd(_cluster.Watch.Committed.Newest);
         OrderedVerdict.CheckHistory(_recorder.ToHistory(), _settings);
     }
 
     private void PlayOpen()
     {
-        var context = new ClientContext(_cluster, _recorder, new AnswerWatch { AcknowledgesEarly = true });
+        var context = new ClientContext(_cluster, _recorder, new AnswerWatch(_cluster.Watch) { AcknowledgesEarly = true });
         List<OpenClient> clients = [];
         for (int i = 0; i < _settings.Clients; i++)
         {
@@ -168,7 +177,7 @@ internal sealed class Simulation
     {
         if (!_timeline.RunUntil(condition, withinUs))
         {
-            throw new SimulationFailedException($"After the heal, not within {withinUs / 1_000_000} s: {what}.{Environment.NewLine}{DescribeNodes()}");
+            throw new SimulationFailedException(SimulationFailedException.Progress, $"After the heal, not within {withinUs / 1_000_000} s: {what}.{Environment.NewLine}{DescribeNodes()}");
         }
     }
 
