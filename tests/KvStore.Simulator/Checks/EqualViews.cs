@@ -18,7 +18,7 @@ internal static class EqualViews
         {
             if (node.View!.UnsealedBytes != 0)
             {
-                throw new SimulationFailedException(nameof(EqualViews), $"{node.Id} has not sealed its view although it had the time.");
+                throw new SimulationFailedException(SimulationFailedException.Progress, $"{node.Id} has not sealed its view although it had the time.");
             }
 
             node.Dump(records => dumps[node.Id] = records);
@@ -26,7 +26,7 @@ internal static class EqualViews
 
         if (!cluster.Timeline.RunUntil(() => dumps.Count == nodes.Count, ReadUs))
         {
-            throw new SimulationFailedException(nameof(EqualViews), "The views can't be read.");
+            throw new SimulationFailedException(SimulationFailedException.Progress, "The views can't be read.");
         }
 
         NodeId first = nodes[0].Id;

@@ -12,4 +12,11 @@ internal sealed class LogRecorder(SimulatedNode node, IReplicaStorage inner, Log
         logs.OnAppend(node, kind, term, index, payload);
         return Inner.Append(kind, term, index, payload, urgency);
     }
+
+    public override void CommitInstall(in ViewPosition position)
+    {
+        // From here on what was in the log is void; its record follows when the switch is durable.
+        logs.Of(node).Restart(position.Applied, position.AppliedTerm);
+        Inner.CommitInstall(position);
+    }
 }

@@ -39,18 +39,12 @@ internal sealed class RefusedAfterPropose : PlantedBug
 
     public override string ExpectedBy => "FailuresStayInvisible, Linearizability";
 
-    public override void Submit(SimulatedNode node, ref ClientOperation operation)
-    {
-        if (OneIn(Rarity))
-        {
-            _proposed.OnSubmit(node, operation);
-        }
-    }
+    public override void Submit(SimulatedNode node, ref ClientOperation operation) => _proposed.OnSubmit(node, operation);
 
     public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => _proposed.Over(node, storage);
 
     public override void Answer(SimulatedNode node, List<Completion> completions) =>
-        _proposed.AnswerNow(node, completions, (handle, _) => new Completion { Handle = handle, Outcome = Outcome.NotDone, Code = RefusalCode.Overloaded });
+        _proposed.AnswerNow(node, completions, (handle, _) => OneIn(Rarity) ? new Completion { Handle = handle, Outcome = Outcome.NotDone, Code = RefusalCode.Overloaded } : null);
 }
 
 /// <summary>"Unknown" reaches the client as "not done".</summary>

@@ -62,6 +62,8 @@ internal sealed class RoundReused : PlantedBug
 
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Witness(this, node, transport);
 
+    public override void BeforeStart(SimulatedNode node) => _newest.Remove(node.Id);
+
     public override void Receive(SimulatedNode node, ref RaftMessage message)
     {
         if (message.Kind == RaftMessageKind.HeartbeatResponse)

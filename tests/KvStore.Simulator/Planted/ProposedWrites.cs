@@ -22,16 +22,16 @@ internal sealed class ProposedWrites
 
     public IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Witness(this, node, storage);
 
-    /// <summary>Answers what was appended in this step, and leaves out the answers that come later.</summary>
-    public void AnswerNow(SimulatedNode node, List<Completion> completions, Func<ulong, LogIndex, Completion> answer)
+    /// <summary>Answers what was appended in this step (unless there is no answer yet), and leaves out the answers that come later.</summary>
+    public void AnswerNow(SimulatedNode node, List<Completion> completions, Func<ulong, LogIndex, Completion?> answer)
     {
         completions.RemoveAll(completion => _answered.Contains(completion.Handle));
         foreach ((NodeId by, ulong handle, LogIndex index) in _appended)
         {
-            if (by == node.Id && _answered.Add(handle))
+            if (by == node.Id && answer(handle, index) is { } now && _answered.Add(handle))
             {
                 completions.RemoveAll(completion => completion.Handle == handle);
-                completions.Add(answer(handle, index));
+                completions.Add(now);
             }
         }
 
