@@ -79,6 +79,7 @@ internal sealed class SimulatedNode
     {
         Invariant.Assert(!IsUp);
         Incarnation++;
+        _stepPlanned = false;
         _tickWaits = false;
         _durableNotBeforeUs = 0;
         Clock.Restart(_random);
