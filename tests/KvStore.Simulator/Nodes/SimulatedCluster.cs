@@ -13,11 +13,12 @@ internal sealed class SimulatedCluster
     private readonly Dictionary<ulong, (SimulatedNode Node, Action<SimulatedNode, Completion> Then)> _calls = [];
     private ulong _lastHandle;
 
-    public SimulatedCluster(ScenarioSettings settings, Timeline timeline, EventTrace trace, SeedSource seeds)
+    public SimulatedCluster(ScenarioSettings settings, Timeline timeline, EventTrace trace, RareBranches rare, SeedSource seeds)
     {
         Settings = settings;
         Timeline = timeline;
         Trace = trace;
+        Rare = rare;
         Network = new SimulatedNetwork(timeline, trace, seeds.Next(), settings.Nodes);
         for (int i = 0; i < settings.Nodes; i++)
         {
@@ -31,6 +32,9 @@ internal sealed class SimulatedCluster
 
     public EventTrace Trace { get; }
 
+    /// <summary>The rare branches that this run forces.</summary>
+    public RareBranches Rare { get; }
+
     public SimulatedNetwork Network { get; }
 
     public List<SimulatedNode> Nodes { get; } = [];
@@ -43,17 +47,37 @@ internal sealed class SimulatedCluster
 
     public IEnumerable<SimulatedNode> Up => Nodes.Where(node => node.IsUp);
 
+    /// <summary>Nodes that are there, or may come back: all but those that refuse to start on what is left of their disk.</summary>
+    public IReadOnlyList<SimulatedNode> Usable => [.. Nodes.Where(node => node.RefusesToStart is null)];
+
+    /// <summary>The node that leads in the highest term, if any does.</summary>
+    public SimulatedNode? Leader => Nodes.Where(node => node.Replica?.IsLeader == true).MaxBy(node => node.Replica!.Term);
+
     /// <summary>Called when a node's storage has failed and it has fenced its replica.</summary>
     public Action<SimulatedNode> StorageFailed { get; set; } = _ => { };
 
-    /// <summary>Hands an operation to a node, in its loop. The answer comes at most once; a node that goes down gives none.</summary>
+    /// <summary>Called when a rare branch wants a node to lose its power where it hurts.</summary>
+    public Action<SimulatedNode> CrashSoon { get; set; } = _ => { };
+
+    /// <summary>
+    /// Hands an operation to a node, in its loop. The deadline is in true time. The answer comes at most once; a node that goes down gives none.
+    /// </summary>
     public void Submit(SimulatedNode node, ClientOperation operation, Action<SimulatedNode, Completion> then)
     {
         ulong handle = ++_lastHandle;
         operation.Handle = handle;
-        node.Post("operation " + operation.Kind, replica =>
+        node.Post("operation", replica =>
         {
             _calls.Add(handle, (node, then));
+            if (operation.Kind == OperationKind.Put && node.IsDiskLow)
+            {
+                // As the shard loop does, before the replica sees it.
+                Rare.Meet(RareBranch.SeenDiskLow);
+                Complete(node, new Completion { Handle = handle, Outcome = Outcome.NotDone, Code = RefusalCode.DiskLow });
+                return;
+            }
+
+            operation.DeadlineMs = node.Clock.ToLocalMs(operation.DeadlineMs);
             Planted.Submit(node, ref operation);
             replica.Submit(operation);
         });
@@ -61,12 +85,13 @@ internal sealed class SimulatedCluster
 
     public void Complete(SimulatedNode node, in Completion completion)
     {
-        Trace.Add("answer " + completion.Outcome + " " + completion.Code, node.Index, completion.Handle, completion.OrderedVersion.Value);
+        Trace.Add("answer", node.Index, completion.Handle, ((ulong)completion.Outcome << 56) | ((ulong)completion.Code << 48) | completion.OrderedVersion.Value);
         if (!_calls.Remove(completion.Handle, out (SimulatedNode Node, Action<SimulatedNode, Completion> Then) call))
         {
             throw new SimulationFailedException(SimulationFailedException.Answers, $"{node.Id} answered operation {completion.Handle} twice, or one that it was never given: {completion.Outcome} {completion.Code}.");
         }
 
+        NoteAnswer(node, completion);
         call.Then(node, completion);
     }
 
@@ -79,6 +104,27 @@ internal sealed class SimulatedCluster
         foreach (ulong handle in _calls.Where(call => call.Value.Node == node).Select(call => call.Key).ToArray())
         {
             _calls.Remove(handle);
+        }
+    }
+
+    private void NoteAnswer(SimulatedNode node, in Completion completion)
+    {
+        if (completion.Outcome == Outcome.Done && Rare.Hits(RareBranch.CrashAfterAnswer))
+        {
+            CrashSoon(node);
+        }
+
+        switch (completion.Code)
+        {
+            case RefusalCode.Overloaded:
+                Rare.Meet(RareBranch.SeenOverloaded);
+                break;
+            case RefusalCode.LeadershipLost:
+                Rare.Meet(RareBranch.SeenLeadershipLost);
+                break;
+            case RefusalCode.ConditionFailed:
+                Rare.Meet(RareBranch.SeenConditionFailed);
+                break;
         }
     }
 }

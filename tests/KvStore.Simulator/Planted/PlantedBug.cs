@@ -23,7 +23,7 @@ internal abstract class PlantedBug
     public abstract string ExpectedBy { get; }
 
     /// <summary>The scenario it is played in.</summary>
-    public virtual ScenarioKind Kind => ScenarioKind.Cp;
+    public virtual ScenarioKind Kind => ScenarioKind.Consensus;
 
     protected SimulatedCluster Cluster { get; private set; } = null!;
 

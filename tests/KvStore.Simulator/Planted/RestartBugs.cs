@@ -160,7 +160,7 @@ internal sealed class VoterWiped : PlantedBug
     {
         if (node.Incarnation > 1 && OneIn(Rarity))
         {
-            node.LoseDisk();
+            node.Disk.Wipe();
         }
     }
 }
