@@ -74,6 +74,8 @@ internal sealed class VoteBeforeDurable : PlantedBug
 
     public override string ExpectedBy => "OneLeaderPerTerm, LogsAgree";
 
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
+
     public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Hasty(storage);
 
     private sealed class Hasty(IReplicaStorage inner) : StorageDecorator(inner)
@@ -103,6 +105,8 @@ internal sealed class HardStateLate : PlantedBug
     public override string StandsFor => "Term and vote kept in a file of their own that is written behind: any crash in between forgets them, power or not.";
 
     public override string ExpectedBy => "OneLeaderPerTerm, LogsAgree";
+
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
 
     public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Writer(this, node, storage);
 

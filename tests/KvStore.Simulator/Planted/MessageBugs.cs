@@ -11,7 +11,7 @@ namespace KvStore.Simulator.Planted;
 /// <summary>Answers of an earlier term come again under the term of now.</summary>
 internal sealed class ReplayAcrossTerms : PlantedBug
 {
-    private const int Rarity = 10;
+    private const int Rarity = 5;
 
     public override string Name => "replay-across-terms";
 
@@ -19,30 +19,27 @@ internal sealed class ReplayAcrossTerms : PlantedBug
 
     public override string ExpectedBy => "OneLeaderPerTerm, CommittedEntriesStay, Invariants";
 
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
+
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Replayer(this, transport);
 
     private sealed class Replayer(ReplayAcrossTerms bug, IPeerTransport inner) : TransportDecorator(inner)
     {
-        private readonly Dictionary<(NodeId To, RaftMessageKind Kind), RaftMessage> _kept = [];
+        private readonly Dictionary<NodeId, RaftMessage> _kept = [];
 
         public override void Send(ShardId shard, NodeId to, in RaftMessage message)
         {
             base.Send(shard, to, message);
-            if (message.Reject || message.Kind is not (RaftMessageKind.AppendResponse or RaftMessageKind.VoteResponse))
+            if (_kept.TryGetValue(to, out RaftMessage old) && old.Term < message.Term && bug.OneIn(Rarity))
             {
-                return;
+                old.Term = message.Term;
+                base.Send(shard, to, old);
             }
 
-            foreach (RaftMessageKind kind in (RaftMessageKind[])[RaftMessageKind.AppendResponse, RaftMessageKind.VoteResponse])
+            if (!message.Reject && message.Kind is RaftMessageKind.AppendResponse or RaftMessageKind.VoteResponse)
             {
-                if (_kept.TryGetValue((to, kind), out RaftMessage old) && old.Term < message.Term && bug.OneIn(Rarity))
-                {
-                    old.Term = message.Term;
-                    base.Send(shard, to, old);
-                }
+                _kept[to] = message;
             }
-
-            _kept[(to, message.Kind)] = message;
         }
     }
 }
@@ -58,7 +55,7 @@ internal sealed class RoundReused : PlantedBug
 
     public override string ExpectedBy => "FreshReads, Linearizability";
 
-    public override ScenarioSettings Adjust(ScenarioSettings drawn) => Sync(drawn);
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
 
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Witness(this, node, transport);
 

@@ -84,6 +84,20 @@ internal abstract class PlantedBug
     protected static ScenarioSettings Sync(ScenarioSettings drawn) =>
         drawn with { Mode = drawn.Mode with { Replication = Core.Policy.Replication.Sync } };
 
+    /// <summary>Three nodes with short election timeouts that are nearly equal, under many faults and a busy load: leaders change often, and candidates compete.</summary>
+    protected static ScenarioSettings ManyElections(ScenarioSettings drawn)
+    {
+        const int ElectionTicks = 6;
+        return Sync(drawn) with
+        {
+            Nodes = 3,
+            FaultEveryMs = 400,
+            MaxThinkUs = 20_000,
+            OperationsPerClient = 400,
+            Replica = drawn.Replica with { Raft = drawn.Replica.Raft with { ElectionTicksMin = ElectionTicks, ElectionTicksMax = ElectionTicks + 1 } },
+        };
+    }
+
     /// <summary>Short logs and small pages: whoever was away gets a snapshot of several pages.</summary>
     protected static ScenarioSettings ManySnapshots(ScenarioSettings drawn) =>
         drawn with { Replica = drawn.Replica with { KeepEntries = 4, CompactStep = 1, SnapshotPageBytes = 300 } };

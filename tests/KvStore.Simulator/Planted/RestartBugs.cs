@@ -14,6 +14,8 @@ internal sealed class VoteForgotten : PlantedBug
 
     public override string ExpectedBy => "OneLeaderPerTerm";
 
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
+
     public override RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered) => recovered with
     {
         // The vote stands in front of the commit index, in eight bytes.
@@ -31,6 +33,8 @@ internal sealed class TermForgotten : PlantedBug
     public override string StandsFor => "A restart that takes its term from the last entry of the log: it votes once more in a term in which it has voted (C9).";
 
     public override string ExpectedBy => "OneLeaderPerTerm, LogsAgree";
+
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
 
     public override RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered) =>
         recovered with { Records = [.. recovered.Records.Where(record => record.Kind != LogRecordKind.HardState)] };
@@ -172,7 +176,7 @@ internal sealed class OpenTailForgotten : PlantedBug
 
     public override string StandsFor => "An open shard's log tail that is truncated: writes acknowledged here alone are lost, and their dots are minted again for others (C7).";
 
-    public override string ExpectedBy => "AcknowledgedOpenWrites, Convergence";
+    public override string ExpectedBy => "AcknowledgedOpenWrites, Convergence, Invariants";
 
     public override ScenarioKind Kind => ScenarioKind.Ap;
 
