@@ -17,7 +17,7 @@ internal sealed class OrderedPlay
     public OrderedPlay(SimulationStage stage)
     {
         _stage = stage;
-        var answers = new AnswerWatch { AcknowledgesEarly = stage.Settings.Mode.Replication != Replication.Sync };
+        var answers = new AnswerWatch(stage.Cluster.Watch) { AcknowledgesEarly = stage.Settings.Mode.Replication != Replication.Sync };
         _context = new ClientContext(stage.Cluster, stage.Recorder, answers);
     }
 
@@ -63,7 +63,8 @@ internal sealed class OrderedPlay
         _stage.Demand("after the heal, all replicas apply the same", HaveAppliedTheSame, 20_000_000);
         _stage.Demand("after the heal, nothing is pending", () => _stage.Cluster.Usable.All(node => node.Replica?.PendingCount == 0), 10_000_000);
         _stage.Timeline.RunFor(2_000_000);
-        OrderedVerdict.CheckEqualViews(_stage.Cluster);
+        EqualViews.Check(_stage.Cluster, _stage.Cluster.Usable);
+        _stage.Cluster.Watch.Acknowledged.CheckEnd(_stage.Cluster.Watch.Committed.Newest);
         OrderedVerdict.CheckHistory(_stage.Recorder.ToHistory(), _stage.Settings);
     }
 

@@ -1,5 +1,6 @@
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Faults;
+using KvStore.Simulator.Planted;
 using KvStore.TestKit.Histories;
 
 namespace KvStore.Simulator.Scenarios;
@@ -14,10 +15,10 @@ internal static class Simulation
         options ??= SimulationOptions.Default;
         var seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Consensus ? 0u : 1u));
         ScenarioSettings settings = ScenarioSettings.Draw(kind, seeds.Next());
-        settings = settings with { OperationsPerClient = Math.Max(1, settings.OperationsPerClient * options.LoadPercent / 100) };
+        settings = (options.Planted?.Adjust(settings) ?? settings) with { OperationsPerClient = Math.Max(1, settings.OperationsPerClient * options.LoadPercent / 100) };
         IReadOnlyList<Strike> plan = FaultPlan.Draw(settings, settings.WorkUs, seeds.Next());
         var stage = new SimulationStage(settings, seeds, options);
-        string? failure = Play(stage, kind, options.Keep is { } keep ? plan.Where(strike => keep.Contains(strike.Number)) : plan);
+        (string? failure, string? checker) = Play(stage, kind, options.Keep is { } keep ? plan.Where(strike => keep.Contains(strike.Number)) : plan);
         IReadOnlyList<RecordedOperation> operations = stage.Recorder.ToHistory().Operations;
         return new SimulationReport
         {
@@ -27,6 +28,7 @@ internal static class Simulation
             Nodes = settings.Nodes,
             Settings = settings.ToString(),
             Failure = failure,
+            Checker = checker,
             TraceHash = stage.Trace.Hash,
             Operations = operations.Count,
             Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
@@ -38,7 +40,10 @@ internal static class Simulation
         };
     }
 
-    private static string? Play(SimulationStage stage, ScenarioKind kind, IEnumerable<Strike> plan)
+    /// <summary>Plays a seed with a bug in it.</summary>
+    public static SimulationReport Run(PlantedBug planted, ulong seed, TextWriter? lines = null) => Run(planted.Kind, seed, new SimulationOptions { Planted = planted, Lines = lines });
+
+    private static (string? Failure, string? Checker) Play(SimulationStage stage, ScenarioKind kind, IEnumerable<Strike> plan)
     {
         try
         {
@@ -57,14 +62,14 @@ internal static class Simulation
                 OpenPlay.Play(stage, plan);
             }
 
-            return null;
+            return (null, null);
         }
         catch (Exception found) when (found is not OutOfMemoryException)
         {
             string failure = found is SimulationFailedException ? found.Message : found.ToString();
             stage.Trace.Say(() => "FAILED: " + failure);
             stage.Trace.Say(stage.Describe);
-            return failure;
+            return (failure, (found as SimulationFailedException)?.Checker ?? found.GetType().Name);
         }
     }
 }
