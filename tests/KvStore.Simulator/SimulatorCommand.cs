@@ -7,7 +7,7 @@ namespace KvStore.Simulator;
 
 /// <summary>
 /// The command line: <c>--scenario consensus|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace] [--keep 3,17] [--load 25] [--no-rare]</c>;
-/// <c>--named all|PART [--seeds A..B]</c> plays the named scenarios, <c>--planted all|NAME [--seeds A..B]</c> hunts for planted bugs.
+/// <c>--named all|PART [--seeds A..B]</c> plays the named scenarios; <c>--planted all|NAME [--seeds A..B]</c> hunts for planted bugs.
 /// </summary>
 internal static class SimulatorCommand
 {

@@ -14,11 +14,5 @@ internal sealed class SimulationFailedException(string checker, string what) : E
     /// <summary>After the heal everything that was pending ends and new work is done.</summary>
     public const string Progress = "Progress";
 
-    /// <summary>A process that nobody harmed comes up again.</summary>
-    public const string Recovery = "Recovery";
-
-    /// <summary>What a named scenario promises.</summary>
-    public const string Scenario = "Scenario";
-
     public string Checker { get; } = checker;
 }

@@ -80,23 +80,23 @@ internal sealed class SimulatedNode
     {
         Invariant.Assert(!IsUp);
         Incarnation++;
+        _cluster.Planted.BeforeStart(this);
         _stepPlanned = false;
         _tickWaits = false;
         _durableNotBeforeUs = 0;
-        _cluster.Planted.BeforeStart(this);
         Clock.Restart(_random);
         if (!OpenStorage(out RecoveredReplica? recovered))
         {
             return false;
         }
 
-        recovered = _cluster.Planted.Recover(this, recovered!);
-        IReplicaStorage storage = _cluster.Watch.OnStart(this, recovered, _cluster.Planted.Over(this, View!));
+        RecoveredReplica given = _cluster.Planted.Recover(this, recovered!);
+        IReplicaStorage storage = _cluster.Watch.OnStart(this, given, _cluster.Planted.Over(this, View!));
         var places = _cluster.Nodes.Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
         var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, places, Id);
-        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, storage, _cluster.Planted.Over(this, _transport), recovered, Clock.Replica, new Random(_random.Next()), _completions);
+        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, storage, _cluster.Planted.Over(this, _transport), given, Clock.Replica, new Random(_random.Next()), _completions);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
-        _cluster.Trace.Add("start", Index, recovered.Position.Applied.Value, (ulong)recovered.Records.Count);
+        _cluster.Trace.Add("start", Index, recovered!.Position.Applied.Value, (ulong)recovered.Records.Count);
         Guarded("start", Replica.Start);
         PlanStep();
         PlanTick(Incarnation);
@@ -205,7 +205,7 @@ internal sealed class SimulatedNode
         {
             if (!Disk.IsDamaged)
             {
-                throw new SimulationFailedException(SimulationFailedException.Recovery, $"{Id} refuses to start although nobody has damaged its disk: {damage}");
+                throw new SimulationFailedException("StartsUndamaged", $"{Id} refuses to start although nobody has damaged its disk: {damage}");
             }
 
             RefusesToStart = damage.Message;

@@ -15,7 +15,7 @@ internal static class PlantedCommand
 
         if (trace)
         {
-            SimulationReport report = Simulation.Run(PlantedBugs.Make(name), seeds[0], output);
+            SimulationReport report = PlantedRun.Play(name, seeds[0], output);
             output.WriteLine($"{name}, seed {seeds[0]}: {report.Settings}: {report.Failure ?? "not found"}");
             return report.Failure is null ? 1 : 0;
         }

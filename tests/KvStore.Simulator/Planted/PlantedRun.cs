@@ -28,7 +28,7 @@ public static class PlantedRun
         foreach (ulong seed in seeds)
         {
             tried++;
-            SimulationReport report = Simulation.Run(PlantedBugs.Make(name), seed);
+            SimulationReport report = Play(name, seed);
             if (report.Failure is { } failure)
             {
                 return new PlantedFinding(name, seed, report.Checker, failure.Split('\n')[0], tried, time.Elapsed);
@@ -36,6 +36,12 @@ public static class PlantedRun
         }
 
         return new PlantedFinding(name, null, null, null, tried, time.Elapsed);
+    }
+
+    internal static SimulationReport Play(string name, ulong seed, TextWriter? lines = null)
+    {
+        PlantedBug bug = PlantedBugs.Make(name);
+        return Simulation.Run(bug.Kind, seed, new SimulationOptions { Planted = bug, Lines = lines });
     }
 
     /// <summary>Plays a seed in the scenario of a bug, without the bug. Null: everything held; otherwise what did not.</summary>

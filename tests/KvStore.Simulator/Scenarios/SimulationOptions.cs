@@ -23,7 +23,7 @@ internal sealed record SimulationOptions
     /// <summary>Rare branches with rates of the caller's choice.</summary>
     public IReadOnlyDictionary<RareBranch, double>? Force { get; init; }
 
-    /// <summary>A bug that this run has. One object serves one run.</summary>
+    /// <summary>A bug that the run has. It serves one run.</summary>
     public PlantedBug? Planted { get; init; }
 
     /// <summary>The arguments that replay this.</summary>

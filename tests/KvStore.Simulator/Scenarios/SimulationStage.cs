@@ -65,7 +65,7 @@ internal sealed class SimulationStage
     {
         if (!holds)
         {
-            throw new SimulationFailedException(SimulationFailedException.Scenario, $"It does not hold that {what}.{Environment.NewLine}{Describe()}");
+            throw new SimulationFailedException("Requirement", $"It does not hold that {what}.{Environment.NewLine}{Describe()}");
         }
     }
 
