@@ -40,8 +40,8 @@ internal sealed class RareBranches
     /// <summary>What comes by seldom is struck more often.</summary>
     private static double HighestRate(RareBranch point) => point switch
     {
-        RareBranch.CrashAtInstalled or RareBranch.CrashAtScan or RareBranch.CrashAtStart => 0.5,
-        RareBranch.CrashAtSnapshotPage or RareBranch.LateLoad => 0.2,
+        RareBranch.CrashAtInstalled or RareBranch.CrashAtSnapshotPage => 0.5,
+        RareBranch.CrashAtScan or RareBranch.CrashAtStart or RareBranch.LateLoad => 0.1,
         _ => 0.02,
     };
 
