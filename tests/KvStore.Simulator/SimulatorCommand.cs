@@ -1,12 +1,13 @@
 using System.Globalization;
 using KvStore.Simulator.Engine;
+using KvStore.Simulator.Planted;
 using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator;
 
 /// <summary>
 /// The command line: <c>--scenario consensus|ap|wipe|members|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace] [--keep 3,17] [--load 25] [--no-rare]</c>;
-/// <c>--named all|PART [--seeds A..B]</c> plays the named scenarios.
+/// <c>--named all|PART [--seeds A..B]</c> plays the named scenarios; <c>--planted all|NAME [--seeds A..B]</c> hunts for planted bugs.
 /// </summary>
 internal static class SimulatorCommand
 {
@@ -17,6 +18,12 @@ internal static class SimulatorCommand
         if (Option(arguments, "--named") is { } named)
         {
             return PlayNamed(named, Range(Option(arguments, "--seeds") ?? "1..5"), output);
+        }
+
+        if (Option(arguments, "--planted") is { } planted)
+        {
+            string seeds = Option(arguments, "--seed") ?? Option(arguments, "--seeds") ?? "1..200";
+            return PlantedCommand.Run(planted, [.. Range(seeds)], arguments.Contains("--trace"), output);
         }
 
         string scenario = Option(arguments, "--scenario") ?? "all";

@@ -60,6 +60,22 @@ public sealed class LogDamageTests
     }
 
     [Fact]
+    public void A_last_batch_that_recovery_has_accepted_once_is_never_taken_for_torn_again()
+    {
+        var disk = WriteLog(records: 6, payloadBytes: 20, forgetUnsynced: true);
+        var end = EndOf(disk);
+        var lastBatch = end - LogFormat.HeaderBytes - LogFormat.TotalBytes(20);
+        TryRecover(disk).Should().Equal(Expected(6));
+        disk.Crash();
+        for (var offset = lastBatch; offset < end; offset++)
+        {
+            var damaged = disk.Clone();
+            damaged.FlipBit(SegmentHeader.NameOf(1), offset, 3);
+            TryRecover(damaged).Should().BeNull($"the flip at {offset} damages what the first start had promised to keep");
+        }
+    }
+
+    [Fact]
     public void A_flipped_bit_in_a_segment_before_the_last_is_always_refused()
     {
         var disk = WriteLog(records: 40, payloadBytes: 5_000);

@@ -19,6 +19,9 @@ internal sealed class RecoveredLog
     /// <summary>The number of the last batch found.</summary>
     public ulong LastBatch { get; set; }
 
+    /// <summary>Whether the last record found is a mark, so that damage to the batch before it would show.</summary>
+    public bool EndsWithMark { get; set; }
+
     /// <summary>Where the next record goes in the last segment.</summary>
     public long Tail { get; set; }
 }
@@ -114,6 +117,7 @@ internal sealed class LogRecovery(ILogDirectory directory, LogIdentity identity)
     private void Take(LogSegment segment, ReadOnlySpan<byte> record, string name, long offset, bool isFirstSegment)
     {
         var kind = LogFormat.Kind(record);
+        _result.EndsWithMark = kind == LogFormat.BatchMark;
         if (kind == LogFormat.BatchMark)
         {
             if (LogFormat.Index(record).Value != _result.LastBatch + 1)

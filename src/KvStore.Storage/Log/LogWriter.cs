@@ -49,6 +49,10 @@ internal sealed class LogWriter : ScheduledWork
         _retainedBytes = setup.RetainedBytes;
         _batch = setup.Recovered.LastBatch;
         _durableBatch = _batch;
+        if (_batch > 0 && !setup.Recovered.EndsWithMark)
+        {
+            MarkRecovered();
+        }
     }
 
     public long Syncs => Interlocked.Read(ref _syncs);
@@ -292,6 +296,19 @@ internal sealed class LogWriter : ScheduledWork
         {
             StageMark();
             WriteStaged();
+            _markWritten = true;
+        }
+    }
+
+    /// <summary>
+    /// A power loss took the mark behind the last batch, and recovery has accepted that batch: from here on it counts as durable, and damage to it must not look like a torn write.
+    /// </summary>
+    private void MarkRecovered()
+    {
+        if (_segments.Fits(LogFormat.HeaderBytes))
+        {
+            StageMark();
+            Sync();
             _markWritten = true;
         }
     }

@@ -38,12 +38,12 @@ internal static class OpenVerdict
         ConvergenceResult converged = ConvergenceChecker.Check(dumps.Contents);
         if (!converged.Converged)
         {
-            throw new SimulationFailedException($"The clocks are equal, the data is not: {converged}");
+            throw new SimulationFailedException("Convergence", $"The clocks are equal, the data is not: {converged}");
         }
 
         // Best-effort writes live in one process until they have spread; a degraded one may have been on the lost disk alone.
         bool mayLose = (settings.Mode.Replication == Replication.BestEffort && faults.Crashed) || (faults.Wiped && settings.Mode.Replication != Replication.Sync);
-        Judge(history, dumps.Values[0], violation => mayLose && violation.Fault == AcknowledgedWriteFault.Lost);
+        Judge("AcknowledgedOpenWrites", history, dumps.Values[0], violation => mayLose && violation.Fault == AcknowledgedWriteFault.Lost);
         if (settings.Mode.Replication == Replication.Sync && !faults.Wiped)
         {
             CheckQuorumReads(history, context.ThinWrites);
@@ -68,6 +68,7 @@ internal static class OpenVerdict
 
             IEnumerable<RecordedOperation> before = history.Operations.Where(operation => operation.Key == read.Key && operation.InvokeOrder < read.ReturnOrder);
             Judge(
+                "QuorumReads",
                 new History(before),
                 end,
                 violation => violation.Fault != AcknowledgedWriteFault.Lost
@@ -76,13 +77,14 @@ internal static class OpenVerdict
         }
     }
 
-    private static void Judge(History history, ReplicaDump end, Func<AcknowledgedWriteViolation, bool> isAllowed)
+    private static void Judge(string checker, History history, ReplicaDump end, Func<AcknowledgedWriteViolation, bool> isAllowed)
     {
         foreach (AcknowledgedWriteViolation violation in AcknowledgedWriteChecker.Check(history, end))
         {
             if (!isAllowed(violation))
             {
                 throw new SimulationFailedException(
+                    checker,
                     $"{violation}{Environment.NewLine}In the end: {string.Join(", ", end.ValuesOf(violation.Key))}{Environment.NewLine}"
                     + string.Join(Environment.NewLine, history.Operations.Where(operation => operation.Key == violation.Key)));
             }

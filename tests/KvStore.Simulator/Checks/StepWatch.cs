@@ -1,20 +1,45 @@
+using System.Text;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
 using KvStore.Simulator.Clients;
-using KvStore.Simulator.Engine;
 using KvStore.Simulator.Nodes;
 using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator.Checks;
 
-/// <summary>
-/// What must hold after every step: one leader in a term, applied and durable positions that only grow while a process lives, and state machines that hold the same at the same applied index.
-/// </summary>
+/// <summary>Looks at a node after each of its steps, on behalf of all checks that need no answer of a client.</summary>
 internal sealed class StepWatch
 {
-    private readonly Dictionary<Term, NodeId> _leaders = [];
-    private readonly Dictionary<(ulong Applied, int Key), (ulong Content, NodeId Node)> _states = [];
-    private readonly Dictionary<NodeId, (int Incarnation, ulong Applied, ulong Term)> _last = [];
+    private readonly OneLeaderPerTerm _leaders = new();
+    private readonly PositionsNeverGoBack _positions = new();
+    private readonly EqualStates _states = new();
+    private readonly VersionsOnlyGrow _versions = new();
+    private readonly HashSet<(int Key, LogIndex Version)> _seen = [];
+
+    public StepWatch()
+    {
+        Committed = new CommittedEntriesStay(Logs);
+        Failures = new FailuresStayInvisible(Effects);
+        Committed.OnCommitted = (index, entry) => Acknowledged.OnCommitted(index, entry);
+    }
+
+    public LogsAgree Logs { get; } = new();
+
+    public CommittedEntriesStay Committed { get; }
+
+    public OneEffectPerRequest Effects { get; } = new();
+
+    public FailuresStayInvisible Failures { get; }
+
+    public AcknowledgedWritesStay Acknowledged { get; } = new();
+
+    /// <summary>A process starts with what it found, over this storage. Returns the storage to give it.</summary>
+    public IReplicaStorage OnStart(SimulatedNode node, RecoveredReplica recovered, IReplicaStorage storage)
+    {
+        Logs.OnStart(node, recovered);
+        return new LogRecorder(node, storage, Logs);
+    }
 
     public void Look(SimulatedNode node, ScenarioSettings settings)
     {
@@ -25,40 +50,47 @@ internal sealed class StepWatch
         }
 
         // A voter that lost its disk under its old id may vote twice: open shards have no data at stake in that.
-        if (replica.IsLeader && !settings.MayWipe && !_leaders.TryAdd(replica.Term, node.Id) && _leaders[replica.Term] != node.Id)
+        bool leads = replica.IsLeader;
+        if (leads && !(settings.IsOpen && settings.MayWipe))
         {
-            throw new SimulationFailedException($"Two leaders in term {replica.Term.Value}: {_leaders[replica.Term]} and {node.Id}.");
+            _leaders.Look(node, replica.Term);
         }
 
-        ulong applied = replica.Position.Applied.Value;
-        if (_last.TryGetValue(node.Id, out (int Incarnation, ulong Applied, ulong Term) last)
-            && last.Incarnation == node.Incarnation
-            && (last.Term > replica.Term.Value || last.Applied > applied))
-        {
-            throw new SimulationFailedException($"{node.Id} went back from term {last.Term}, applied {last.Applied} to term {replica.Term.Value}, applied {applied}.");
-        }
-
-        // Only an apply changes what a key holds.
-        bool isLooked = last.Incarnation == node.Incarnation && last.Applied == applied;
-        _last[node.Id] = (node.Incarnation, applied, replica.Term.Value);
-        if (settings.IsOpen || isLooked)
+        LogIndex applied = replica.Position.Applied;
+        bool moved = _positions.Look(node, applied, replica.Term);
+        if (settings.IsOpen)
         {
             return;
         }
 
-        for (int key = 0; key < settings.Keys; key++)
+        Committed.Look(node, applied, replica.Term, leads);
+        for (int key = 0; key < settings.Keys && moved; key++)
         {
             RecordLookup lookup = node.View!.Find(RecordSpace.Data, ClientKeys.Bytes(key).Span, out ReadOnlyMemory<byte> record);
-            if (lookup == RecordLookup.NotResident)
+            if (lookup != RecordLookup.NotResident)
             {
-                continue;
+                LookAt(node, applied, key, lookup == RecordLookup.Found ? record : default);
             }
+        }
+    }
 
-            ulong content = lookup == RecordLookup.Absent ? 0 : ((ulong)(uint)KeyHash.Of(record.Span) << 32) | (uint)record.Length;
-            if (!_states.TryAdd((applied, key), (content, node.Id)) && _states[(applied, key)].Content != content)
-            {
-                throw new SimulationFailedException($"At applied index {applied}, {node.Id} and {_states[(applied, key)].Node} hold key k{key} differently.");
-            }
+    private void LookAt(SimulatedNode node, LogIndex applied, int key, ReadOnlyMemory<byte> record)
+    {
+        _states.Look(node, applied, key, record.Span);
+        if (record.IsEmpty)
+        {
+            return;
+        }
+
+        OrderedRecord found = OrderedRecord.Decode(record);
+        _versions.Look(node, applied, key, found.Index);
+        if (_seen.Add((key, found.Index)))
+        {
+            ReadOnlySpan<byte> value = found.Value.Span;
+            int end = value.IndexOf((byte)'.');
+            string text = Encoding.UTF8.GetString(end < 0 ? value : value[..end]);
+            Effects.OnSeen(key, text, found.Index);
+            Failures.OnSeen(key, text);
         }
     }
 }

@@ -161,7 +161,7 @@ internal sealed class OpenClient(ClientContext context, int number, Random rando
             case Outcome.NotDone:
                 if (answer.Code is RefusalCode.LevelNotOffered or RefusalCode.None or RefusalCode.RequestReused or RefusalCode.NotLeader)
                 {
-                    throw new SimulationFailedException($"c{number}: {call.Operation.Kind} was refused as {answer.Code}: {answer.Reason}");
+                    throw new SimulationFailedException(SimulationFailedException.Answers, $"c{number}: {call.Operation.Kind} was refused as {answer.Code}: {answer.Reason}");
                 }
 
                 if (answer.Code == RefusalCode.InvalidArgument)
@@ -183,7 +183,7 @@ internal sealed class OpenClient(ClientContext context, int number, Random rando
     {
         if (context.Cluster.Settings.Mode.Replication == Replication.Sync && answer.Acknowledgements < 2 && !answer.Degraded)
         {
-            throw new SimulationFailedException($"c{number}: a sync write was acknowledged by {answer.Acknowledgements} replica, and is not called degraded.");
+            throw new SimulationFailedException(SimulationFailedException.Answers, $"c{number}: a sync write was acknowledged by {answer.Acknowledgements} replica, and is not called degraded.");
         }
 
         return !context.Cluster.Settings.MayWipe || answer.Acknowledgements >= 2;

@@ -22,6 +22,9 @@ internal sealed class OrderedCall(int key, OperationKind kind, WriteCondition co
 
     public int Padding { get; set; }
 
+    /// <summary>Takes the first definite refusal for the answer, unless it names another node: as callers without a retry do.</summary>
+    public bool IsImpatient { get; set; }
+
     public RequestId Request { get; set; }
 
     public OperationInProgress? Recorded { get; set; }

@@ -68,6 +68,7 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
     private void Open(OrderedCall call)
     {
         _call = call;
+        call.IsImpatient = _left > 0 && random.Next(4) == 0;
         call.Padding = random.Next(context.Cluster.Settings.MaxValueBytes);
         if (call.Kind != OperationKind.Get)
         {
@@ -152,6 +153,10 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
                 call.Recorded!.Mismatched();
                 End(done: true);
                 break;
+            case Outcome.NotDone when call.IsImpatient && !call.MayHaveHappened && answer.Code != RefusalCode.NotLeader:
+                context.Answers.OnRefusal(call, answer);
+                Fail(call);
+                break;
             case Outcome.NotDone:
                 context.Answers.OnRefusal(call, answer);
                 _leader = answer.LeaderHint.IsNone ? null : context.Cluster.Nodes[(int)answer.LeaderHint.Value - 1];
@@ -209,9 +214,18 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         }
         else
         {
-            call.Recorded!.NotDone();
+            Fail(call);
+            return;
         }
 
+        End(done: false);
+    }
+
+    /// <summary>Every attempt was refused for certain.</summary>
+    private void Fail(OrderedCall call)
+    {
+        context.Answers.OnFailed(call);
+        call.Recorded!.NotDone();
         End(done: false);
     }
 

@@ -16,7 +16,7 @@ internal sealed class RareBranches
         bool any = random.Next(2) == 0;
         for (int point = 0; point < Points; point++)
         {
-            double rate = random.Next(2) * (0.0002 + (0.02 * Math.Pow(random.NextDouble(), 3)));
+            double rate = random.Next(2) * (0.0002 + (HighestRate((RareBranch)point) * Math.Pow(random.NextDouble(), 3)));
             _rates[point] = forced?.GetValueOrDefault((RareBranch)point) ?? (any && areOn ? rate : 0);
         }
     }
@@ -36,6 +36,14 @@ internal sealed class RareBranches
         Meet(point);
         return true;
     }
+
+    /// <summary>What comes by seldom is struck more often.</summary>
+    private static double HighestRate(RareBranch point) => point switch
+    {
+        RareBranch.CrashAtInstalled or RareBranch.CrashAtSnapshotPage => 0.5,
+        RareBranch.CrashAtScan or RareBranch.CrashAtStart or RareBranch.LateLoad => 0.1,
+        _ => 0.02,
+    };
 
     /// <summary>From now on none strikes at random.</summary>
     public void End() => Array.Clear(_rates);

@@ -31,7 +31,7 @@ internal sealed class NodeTransport(SimulatedNode self, SimulatedNetwork network
         trace.Add(RaftSends[(int)message.Kind], self.Index, to.Value, (message.Term.Value << 32) + (message.Index.Value << 8) + (ulong)message.Entries.Length);
         SimulatedNode target = find(to);
         string arrival = RaftArrivals[(int)copy.Kind];
-        network.Send(self.Index, target.Index, () => target.Post(arrival, replica => replica.Receive(self.Id, copy)));
+        network.Send(self.Index, target.Index, () => target.Post(arrival, replica => target.Receive(replica, self.Id, copy)));
     }
 
     public void Send(ShardId shard, NodeId to, DottedMessageKind kind, ReadOnlySpan<byte> payload)

@@ -2,6 +2,7 @@ using KvStore.Core.Replicas;
 using KvStore.Simulator.Checks;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Network;
+using KvStore.Simulator.Planted;
 using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator.Nodes;
@@ -10,7 +11,6 @@ namespace KvStore.Simulator.Nodes;
 internal sealed class SimulatedCluster
 {
     private readonly Dictionary<ulong, (SimulatedNode Node, Action<SimulatedNode, Completion> Then)> _calls = [];
-    private readonly StepWatch _watch = new();
     private ulong _lastHandle;
 
     public SimulatedCluster(ScenarioSettings settings, Timeline timeline, EventTrace trace, RareBranches rare, SeedSource seeds)
@@ -38,6 +38,12 @@ internal sealed class SimulatedCluster
     public SimulatedNetwork Network { get; }
 
     public List<SimulatedNode> Nodes { get; } = [];
+
+    /// <summary>What is watched after every step.</summary>
+    public StepWatch Watch { get; } = new();
+
+    /// <summary>The bug that this run has, if it has one.</summary>
+    public PlantedBug Planted { get; init; } = new NoBug();
 
     public IEnumerable<SimulatedNode> Up => Nodes.Where(node => node.IsUp);
 
@@ -75,6 +81,7 @@ internal sealed class SimulatedCluster
             }
 
             operation.DeadlineMs = node.Clock.ToLocalMs(operation.DeadlineMs);
+            Planted.Submit(node, ref operation);
             replica.Submit(operation);
         });
     }
@@ -95,14 +102,14 @@ internal sealed class SimulatedCluster
         Trace.Add("answer", node.Index, completion.Handle, ((ulong)completion.Outcome << 56) | ((ulong)completion.Code << 48) | completion.OrderedVersion.Value);
         if (!_calls.Remove(completion.Handle, out (SimulatedNode Node, Action<SimulatedNode, Completion> Then) call))
         {
-            throw new SimulationFailedException($"{node.Id} answered operation {completion.Handle} twice, or one that it was never given: {completion.Outcome} {completion.Code}.");
+            throw new SimulationFailedException(SimulationFailedException.Answers, $"{node.Id} answered operation {completion.Handle} twice, or one that it was never given: {completion.Outcome} {completion.Code}.");
         }
 
         NoteAnswer(node, completion);
         call.Then(node, completion);
     }
 
-    public void AfterStep(SimulatedNode node) => _watch.Look(node, Settings);
+    public void AfterStep(SimulatedNode node) => Watch.Look(node, Settings);
 
     public void OnStorageFailed(SimulatedNode node) => StorageFailed(node);
 

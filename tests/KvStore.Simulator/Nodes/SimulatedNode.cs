@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using KvStore.Core;
+using KvStore.Core.Consensus;
 using KvStore.Core.Detection;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -90,6 +91,8 @@ internal sealed class SimulatedNode
         }
 
         Incarnation++;
+        _cluster.Planted.BeforeStart(this);
+        _stepPlanned = false;
         _tickWaits = false;
         _durableNotBeforeUs = 0;
         Clock.Restart(_random);
@@ -98,9 +101,11 @@ internal sealed class SimulatedNode
             return false;
         }
 
+        RecoveredReplica given = _cluster.Planted.Recover(this, recovered!);
+        IReplicaStorage storage = _cluster.Watch.OnStart(this, given, _cluster.Planted.Over(this, View!));
         var founders = _cluster.Nodes.Take(_cluster.Settings.FoundingNodes).Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
         var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, founders, Place);
-        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, View!, _transport, recovered!, Clock.Replica, new Random(_random.Next()), _completions);
+        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, storage, _cluster.Planted.Over(this, _transport), given, Clock.Replica, new Random(_random.Next()), _completions);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
         _cluster.Trace.Add("start", Index, recovered!.Position.Applied.Value, (ulong)recovered.Records.Count);
         Guarded("start", Replica.Start);
@@ -165,6 +170,13 @@ internal sealed class SimulatedNode
         }
     }
 
+    /// <summary>A message of a peer's replica has come to this one.</summary>
+    public void Receive(ShardReplica replica, NodeId from, RaftMessage message)
+    {
+        _cluster.Planted.Receive(this, ref message);
+        replica.Receive(from, message);
+    }
+
     public void HearHeartbeat(NodeId from, int incarnation, bool hearsUs)
     {
         if (IsUp && !IsPaused)
@@ -204,7 +216,7 @@ internal sealed class SimulatedNode
         {
             if (!Disk.IsDamaged)
             {
-                throw new SimulationFailedException($"{Id} refuses to start although nobody has damaged its disk: {damage}");
+                throw new SimulationFailedException("StartsUndamaged", $"{Id} refuses to start although nobody has damaged its disk: {damage}");
             }
 
             RefusesToStart = damage.Message;
@@ -280,6 +292,7 @@ internal sealed class SimulatedNode
 
     private void Deliver()
     {
+        _cluster.Planted.Answer(this, _completions);
         foreach (Completion completion in _completions)
         {
             _cluster.Complete(this, completion);
@@ -388,7 +401,7 @@ internal sealed class SimulatedNode
         }
 
         // A timer that fires while the process stands still fires once.
-        if (!_tickWaits && !_cluster.Rare.Hits(RareBranch.SkippedTick))
+        if (!_tickWaits && _cluster.Planted.MayTick(this) && !_cluster.Rare.Hits(RareBranch.SkippedTick))
         {
             _tickWaits = true;
             Post("tick", Tick);
@@ -458,7 +471,7 @@ internal sealed class SimulatedNode
         }
         catch (InvariantViolationException broken)
         {
-            throw new SimulationFailedException($"{Id} broke an invariant at '{what}': {broken}");
+            throw new SimulationFailedException(SimulationFailedException.Invariants, $"{Id} broke an invariant at '{what}': {broken}");
         }
     }
 

@@ -8,7 +8,7 @@ internal static class OpenPlay
 {
     public static void Play(SimulationStage stage, IEnumerable<Faults.Strike> plan)
     {
-        var context = new ClientContext(stage.Cluster, stage.Recorder, new AnswerWatch { AcknowledgesEarly = true });
+        var context = new ClientContext(stage.Cluster, stage.Recorder, new AnswerWatch(stage.Cluster.Watch) { AcknowledgesEarly = true });
         List<OpenClient> clients = [];
         for (int i = 0; i < stage.Settings.Clients; i++)
         {

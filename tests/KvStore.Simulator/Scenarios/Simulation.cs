@@ -14,10 +14,11 @@ internal static class Simulation
         options ??= SimulationOptions.Default;
         var seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Consensus ? 0u : 1u));
         ScenarioSettings settings = ScenarioSettings.Draw(kind, seeds.Next());
+        settings = options.Planted?.Adjust(settings) ?? settings;
         settings = settings with { OperationsPerClient = Math.Max(1, settings.OperationsPerClient * options.LoadPercent / 100) };
         IReadOnlyList<Strike> plan = FaultPlan.Draw(settings, settings.WorkUs, seeds.Next());
         var stage = new SimulationStage(settings, seeds, options);
-        string? failure = Play(stage, kind, options.Keep is { } keep ? plan.Where(strike => keep.Contains(strike.Number)) : plan);
+        Exception? found = Play(stage, kind, options.Keep is { } keep ? plan.Where(strike => keep.Contains(strike.Number)) : plan);
         IReadOnlyList<RecordedOperation> operations = stage.Recorder.ToHistory().Operations;
         return new SimulationReport
         {
@@ -26,7 +27,8 @@ internal static class Simulation
             Options = options,
             Nodes = settings.Nodes,
             Settings = settings.ToString(),
-            Failure = failure,
+            Failure = found is SimulationFailedException ? found.Message : found?.ToString(),
+            Checker = (found as SimulationFailedException)?.Checker ?? found?.GetType().Name,
             TraceHash = stage.Trace.Hash,
             Operations = operations.Count,
             Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
@@ -38,7 +40,7 @@ internal static class Simulation
         };
     }
 
-    private static string? Play(SimulationStage stage, ScenarioKind kind, IEnumerable<Strike> plan)
+    private static Exception? Play(SimulationStage stage, ScenarioKind kind, IEnumerable<Strike> plan)
     {
         try
         {
@@ -65,10 +67,9 @@ internal static class Simulation
         }
         catch (Exception found) when (found is not OutOfMemoryException)
         {
-            string failure = found is SimulationFailedException ? found.Message : found.ToString();
-            stage.Trace.Say(() => "FAILED: " + failure);
+            stage.Trace.Say(() => "FAILED: " + found);
             stage.Trace.Say(stage.Describe);
-            return failure;
+            return found;
         }
     }
 }

@@ -1,4 +1,5 @@
 using KvStore.Simulator.Engine;
+using KvStore.Simulator.Planted;
 
 namespace KvStore.Simulator.Scenarios;
 
@@ -21,6 +22,9 @@ internal sealed record SimulationOptions
 
     /// <summary>Rare branches with rates of the caller's choice.</summary>
     public IReadOnlyDictionary<RareBranch, double>? Force { get; init; }
+
+    /// <summary>A bug that the run has. It serves one run.</summary>
+    public PlantedBug? Planted { get; init; }
 
     /// <summary>The arguments that replay this.</summary>
     public override string ToString() =>

@@ -18,6 +18,9 @@ internal sealed record SimulationReport
     /// <summary>Null: everything held.</summary>
     public required string? Failure { get; init; }
 
+    /// <summary>Which check saw the failure; null if everything held.</summary>
+    public required string? Checker { get; init; }
+
     public required ulong TraceHash { get; init; }
 
     public required int Operations { get; init; }

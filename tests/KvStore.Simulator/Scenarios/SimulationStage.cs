@@ -2,6 +2,7 @@ using KvStore.Core.Replicas;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Faults;
 using KvStore.Simulator.Nodes;
+using KvStore.Simulator.Planted;
 using KvStore.TestKit.Histories;
 
 namespace KvStore.Simulator.Scenarios;
@@ -20,7 +21,8 @@ internal sealed class SimulationStage
             Rare.Meet(bound);
         }
 
-        Cluster = new SimulatedCluster(settings, Timeline, Trace, Rare, seeds);
+        Cluster = new SimulatedCluster(settings, Timeline, Trace, Rare, seeds) { Planted = options.Planted ?? new NoBug() };
+        Cluster.Planted.Begin(Cluster, new Random((int)seeds.Seed));
         Faults = new FaultDriver(Cluster, seeds.Next());
         Recorder = new HistoryRecorder(new VirtualTime(Timeline));
     }
@@ -54,7 +56,7 @@ internal sealed class SimulationStage
     {
         if (!Timeline.RunUntil(condition, withinUs))
         {
-            throw new SimulationFailedException($"Not within {withinUs / 1_000_000.0:0.#} s: {what}.{Environment.NewLine}{Describe()}");
+            throw new SimulationFailedException(SimulationFailedException.Progress, $"Not within {withinUs / 1_000_000.0:0.#} s: {what}.{Environment.NewLine}{Describe()}");
         }
     }
 
@@ -63,7 +65,7 @@ internal sealed class SimulationStage
     {
         if (!holds)
         {
-            throw new SimulationFailedException($"It does not hold that {what}.{Environment.NewLine}{Describe()}");
+            throw new SimulationFailedException("Requirement", $"It does not hold that {what}.{Environment.NewLine}{Describe()}");
         }
     }
 

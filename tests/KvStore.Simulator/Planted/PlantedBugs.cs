@@ -1,0 +1,52 @@
+namespace KvStore.Simulator.Planted;
+
+/// <summary>All bugs that can be planted.</summary>
+internal static class PlantedBugs
+{
+    private static readonly IReadOnlyList<Func<PlantedBug>> Factories =
+    [
+        static () => new DurableTooEarly(),
+        static () => new AppendAnsweredEarly(),
+        static () => new VoteBeforeDurable(),
+        static () => new HardStateLate(),
+        static () => new PayloadSwapped(),
+        static () => new VoteForgotten(),
+        static () => new TermForgotten(),
+        static () => new TailForgotten(),
+        static () => new TruncationForgotten(),
+        static () => new TornWriteAccepted(),
+        static () => new VoterWiped(),
+        static () => new OpenTailForgotten(),
+        static () => new PositionWithoutData(),
+        static () => new DataWithoutPosition(),
+        static () => new DedupNotDurable(),
+        static () => new DedupFloorMoved(),
+        static () => new PutLost(),
+        static () => new SnapshotUnpinned(),
+        static () => new SnapshotWithoutDedup(),
+        static () => new SnapshotPageDropped(),
+        static () => new SnapshotPositionAhead(),
+        static () => new ReplayAcrossTerms(),
+        static () => new RoundReused(),
+        static () => new LivenessAsQuorum(),
+        static () => new HeartbeatCommitUnbounded(),
+        static () => new AppendUnchecked(),
+        static () => new EntrySkipped(),
+        static () => new TimerStops(),
+        static () => new AnswerBeforeCommit(),
+        static () => new RefusedAfterPropose(),
+        static () => new UnknownAsFailed(),
+        static () => new AnswersSwapped(),
+        static () => new RetryUnderNewId(),
+        static () => new LeaderReadsLocally(),
+        static () => new ReadBeforeFirstCommit(),
+    ];
+
+    /// <summary>In the order of the table in docs/testing.md.</summary>
+    public static IReadOnlyList<string> Names { get; } = [.. Factories.Select(make => make().Name)];
+
+    /// <summary>A fresh one, for one run.</summary>
+    /// <exception cref="ArgumentException">There is none of that name.</exception>
+    public static PlantedBug Make(string name) =>
+        Factories.Select(make => make()).FirstOrDefault(bug => bug.Name == name) ?? throw new ArgumentException($"There is no planted bug '{name}'.", nameof(name));
+}
