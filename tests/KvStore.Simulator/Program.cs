@@ -3,7 +3,7 @@ using KvStore.Simulator.Scenarios;
 
 return SimulatorCommand.Run(args, Console.Out);
 
-/// <summary>The command line: <c>--scenario cp|ap|wipe|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace]</c>.</summary>
+/// <summary>The command line: <c>--scenario cp|ap|wipe|cluster|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace]</c>.</summary>
 internal static class SimulatorCommand
 {
     private const int MaxFailures = 5;
@@ -11,10 +11,10 @@ internal static class SimulatorCommand
     public static int Run(string[] arguments, TextWriter output)
     {
         string scenario = Option(arguments, "--scenario") ?? "all";
-        string[] scenarios = scenario == "all" ? ["cp", "ap"] : [scenario];
-        if (!scenarios.All(name => name is "cp" or "ap" or "wipe"))
+        string[] scenarios = scenario == "all" ? ["cp", "ap", "cluster"] : [scenario];
+        if (!scenarios.All(name => name is "cp" or "ap" or "wipe" or "cluster"))
         {
-            output.WriteLine($"There is no scenario '{scenario}': choose cp, ap, wipe or all (cp and ap).");
+            output.WriteLine($"There is no scenario '{scenario}': choose cp, ap, wipe, cluster or all (cp, ap and cluster).");
             return 2;
         }
 

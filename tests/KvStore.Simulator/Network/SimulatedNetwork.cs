@@ -22,6 +22,8 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
 
     public long Lost { get; private set; }
 
+    public bool IsCut(int from, int to) => _cut[from, to];
+
     public void Cut(int from, int to) => _cut[from, to] = true;
 
     public void CutBoth(int one, int other)

@@ -104,4 +104,7 @@ internal enum ScenarioKind
 
     /// <summary>An open shard of which one replica loses its disk and comes back under its old ids.</summary>
     Wipe,
+
+    /// <summary>Whole nodes and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
+    Cluster,
 }

@@ -36,7 +36,8 @@ internal sealed class Simulation
         _recorder = new HistoryRecorder(new VirtualTime(_timeline));
     }
 
-    public static SimulationReport Run(ScenarioKind kind, ulong seed, TextWriter? lines = null) => new Simulation(kind, seed, lines).Run();
+    public static SimulationReport Run(ScenarioKind kind, ulong seed, TextWriter? lines = null) =>
+        kind == ScenarioKind.Cluster ? Clusters.ClusterSimulation.Run(seed, lines) : new Simulation(kind, seed, lines).Run();
 
     private SimulationReport Run()
     {

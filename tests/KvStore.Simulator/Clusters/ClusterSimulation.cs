@@ -1,0 +1,158 @@
+using KvStore.Core.Replicas;
+using KvStore.Simulator.Engine;
+using KvStore.Simulator.Scenarios;
+using KvStore.TestKit.Histories;
+
+namespace KvStore.Simulator.Clusters;
+
+/// <summary>
+/// Plays one seed of a whole cluster: production nodes with many shards of several keyspaces, production clients, real bytes between them; clients work while faults strike, everything heals, what was pending ends,
+/// and each keyspace is judged by what it promises. Start reading here.
+/// </summary>
+internal sealed class ClusterSimulation
+{
+    private const long WorkUs = 25_000_000;
+
+    private readonly Timeline _timeline = new();
+    private readonly EventTrace _trace;
+    private readonly ClusterSettings _settings;
+    private readonly ulong _seed;
+    private readonly SeedSource _seeds;
+    private readonly World _world;
+    private readonly ClusterFaults _faults;
+    private readonly ClusterContext _context;
+
+    private ClusterSimulation(ulong seed, TextWriter? lines)
+    {
+        _seed = seed;
+        _seeds = new SeedSource(~seed);
+        _trace = new EventTrace(_timeline, lines);
+        _settings = ClusterSettings.Draw(_seeds.Next());
+        _world = new World(_settings, _timeline, _trace, _seeds);
+        _faults = new ClusterFaults(_world, _seeds.Next());
+        _context = new ClusterContext(_world);
+    }
+
+    public static SimulationReport Run(ulong seed, TextWriter? lines = null) => new ClusterSimulation(seed, lines).Run();
+
+    private SimulationReport Run()
+    {
+        string? failure = null;
+        try
+        {
+            _trace.Say(_settings.ToString);
+            Play();
+        }
+        catch (Exception found) when (found is not OutOfMemoryException)
+        {
+            failure = found is SimulationFailedException ? found.Message : found.ToString();
+            _trace.Say(() => "FAILED: " + failure);
+        }
+
+        RecordedOperation[] operations = [.. _settings.Keyspaces.SelectMany(keyspace => _context.Recorder(keyspace).ToHistory().Operations)];
+        return new SimulationReport
+        {
+            Seed = _seed,
+            Kind = ScenarioKind.Cluster,
+            Settings = _settings.ToString(),
+            Failure = failure,
+            TraceHash = _trace.Hash,
+            Operations = operations.Length,
+            Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
+            VirtualTime = TimeSpan.FromMicroseconds(_timeline.NowUs),
+            Events = _timeline.Executed,
+            Faults = _trace.Faults,
+        };
+    }
+
+    private void Play()
+    {
+        foreach (ClusterNode node in _world.Nodes)
+        {
+            node.Start();
+        }
+
+        List<ClusterWorker> workers = [];
+        for (int i = 0; i < _settings.Clients; i++)
+        {
+            ClusterClient client = new(_world, i, _world.Nodes[i % _settings.Nodes], _seeds.Next());
+            for (int worker = 0; worker < _settings.WorkersPerClient; worker++)
+            {
+                workers.Add(new ClusterWorker(client, _context, worker, _seeds.Next(), _settings.OperationsPerWorker));
+            }
+        }
+
+        workers.ForEach(worker => worker.Begin());
+        _faults.Begin();
+        Until(() => workers.TrueForAll(worker => worker.HasFinished), WorkUs);
+        _context.Stopping = true;
+        _faults.HealAll();
+        Demand("every pending operation ends", () => workers.TrueForAll(worker => worker.IsIdle) ? null : "some worker waits", 15_000_000);
+        ServesAgain();
+        Demand("all replicas of each shard stand at the same place, and nothing is pending", () => ClusterVerdict.Unfinished(_world), 60_000_000);
+        foreach (KeyspaceSettings keyspace in _settings.Keyspaces)
+        {
+            var reads = new LocalReads(_world, keyspace);
+            Demand($"every replica of {keyspace.Name} answers for every key", () => reads.AreComplete ? null : "not yet", 5_000_000);
+            ClusterVerdict.Check(keyspace, reads, _context, _faults.Crashed);
+        }
+    }
+
+    /// <summary>After the heal every key can be written and read, from anywhere.</summary>
+    private void ServesAgain()
+    {
+        foreach (KeyspaceSettings keyspace in _settings.Keyspaces)
+        {
+            for (int key = 0; key < _settings.Keys; key++)
+            {
+                int wanted = key;
+                ClusterClient client = new(_world, _settings.Clients + key, _world.Nodes[key % _settings.Nodes], _seeds.Next());
+                ClusterWorker last = new(client, _context, (int)keyspace.Id, _seeds.Next(), 0);
+                Insist($"a new write of {keyspace.Name}/k{key} is done", last, () => last.PutNow(keyspace, wanted));
+                Insist($"a new read of {keyspace.Name}/k{key} is done", last, () => last.GetNow(keyspace, wanted));
+            }
+        }
+    }
+
+    /// <summary>A refusal right after the heal is right while the detector still calls the others down: who asks again gets an answer.</summary>
+    private void Insist(string what, ClusterWorker worker, Action ask)
+    {
+        bool asked = false;
+        Demand(
+            what,
+            () =>
+            {
+                if (worker.IsIdle && !(asked && worker.LastWasDone))
+                {
+                    asked = true;
+                    ask();
+                }
+
+                return worker.IsIdle ? null : "no answer yet";
+            },
+            15_000_000);
+    }
+
+    private void Demand(string what, Func<string?> missing, long withinUs)
+    {
+        if (!Until(() => missing() is null, withinUs))
+        {
+            throw new SimulationFailedException($"After the heal, not within {withinUs / 1_000_000} s: {what}; {missing()}.{Environment.NewLine}{Describe()}");
+        }
+    }
+
+    private bool Until(Func<bool> condition, long atMostUs)
+    {
+        bool holds = _timeline.RunUntil(() => _world.Failure is not null || condition(), atMostUs);
+        return _world.Failure is { } failure ? throw new SimulationFailedException(failure) : holds;
+    }
+
+    private string Describe() => string.Join(Environment.NewLine, _world.Nodes.SelectMany(node => node.Replicas.Select(replica => Describe(node, replica))));
+
+    private static string Describe(ClusterNode node, ShardReplica replica)
+    {
+        ReplicaStatus status = replica.Describe();
+        return $"{node.Id} {status.Descriptor.Shard} {status.Role} term {status.Term.Value} leader {status.Leader} commit {status.Commit.Value} applied {status.Applied.Value} last {status.LastIndex.Value} "
+            + $"pending {replica.PendingCount} clock {status.Clock} lag {status.PeerLag} {status.Fenced}";
+    }
+}
