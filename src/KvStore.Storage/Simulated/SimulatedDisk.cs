@@ -34,6 +34,18 @@ public sealed class SimulatedDisk : ILogDirectory
         }
     }
 
+    /// <summary>Bytes that files take up.</summary>
+    public long UsedBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return Used;
+            }
+        }
+    }
+
     internal MemoryViewStore View { get; } = new();
 
     private long Used
@@ -125,6 +137,40 @@ public sealed class SimulatedDisk : ILogDirectory
 
     /// <summary>Flips one bit of what is durable.</summary>
     public void FlipBit(string name, long offset, int bit) => Find(name).FlipBit(offset, bit);
+
+    /// <summary>How far a file holds something other than zeros.</summary>
+    public long WrittenBytes(string name) => Find(name).WrittenBytes;
+
+    /// <summary>Takes a file away, so that it is missing. Returns what <see cref="PutBack"/> needs.</summary>
+    public object TakeOut(string name)
+    {
+        var file = Find(name);
+        Delete(name);
+        return file;
+    }
+
+    /// <summary>Brings a file back that <see cref="TakeOut"/> has taken away.</summary>
+    public void PutBack(string name, object file)
+    {
+        lock (_gate)
+        {
+            _files[name] = (SimulatedFile)file;
+        }
+    }
+
+    /// <summary>One record of the flushed view can't be read any more: whoever reads it gets an error, as from a block with a wrong checksum. Returns false if nothing is flushed.</summary>
+    public bool DamageView(Random random) => View.Damage(random);
+
+    /// <summary>What <see cref="DamageView"/> did is undone.</summary>
+    public void RepairView() => View.Repair();
+
+    /// <summary>What a backup of the whole disk would hold: the files as they are, and the flushed view.</summary>
+    public SimulatedDisk CloneWithView()
+    {
+        var clone = Clone();
+        clone.View.CopyFrom(View);
+        return clone;
+    }
 
     /// <summary>A disk with the same durable and undurable content, for trying several fates of one state. The view is not copied.</summary>
     public SimulatedDisk Clone()

@@ -11,6 +11,17 @@ internal sealed class SimulatedFile(SimulatedDisk disk, byte[] content) : ILogFi
 
     public long Length => content.Length;
 
+    public long WrittenBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return content.AsSpan().LastIndexOfAnyExcept((byte)0) + 1;
+            }
+        }
+    }
+
     public void Write(long offset, ReadOnlySpan<byte> bytes)
     {
         disk.BeforeWrite();

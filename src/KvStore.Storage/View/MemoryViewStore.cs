@@ -12,15 +12,41 @@ internal sealed class MemoryViewStore : ViewStore
     private ImmutableSortedSet<MemoryRecord> _current = Nothing;
     private ImmutableSortedSet<MemoryRecord> _flushed = Nothing;
 
+    private byte[]? _damaged;
+
     /// <summary>Forgets what was not flushed.</summary>
     public void Crash() => _current = _flushed;
 
+    /// <summary>Takes over what another view has flushed.</summary>
+    public void CopyFrom(MemoryViewStore other)
+    {
+        _flushed = Volatile.Read(ref other._flushed);
+        _current = _flushed;
+    }
+
+    /// <summary>From now on one record can't be read. Returns false if there is none.</summary>
+    public bool Damage(Random random)
+    {
+        if (_flushed.Count == 0)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _damaged, _flushed[random.Next(_flushed.Count)].Key);
+        return true;
+    }
+
+    public void Repair() => Volatile.Write(ref _damaged, null);
+
     public override ViewBatch NewBatch() => new Batch(this);
 
-    public override byte[]? Get(ReadOnlySpan<byte> key) =>
-        Volatile.Read(ref _current).TryGetValue(new MemoryRecord(key.ToArray(), default), out var found) ? found.Record.ToArray() : null;
+    public override byte[]? Get(ReadOnlySpan<byte> key)
+    {
+        AssertReadable(key);
+        return Volatile.Read(ref _current).TryGetValue(new MemoryRecord(key.ToArray(), default), out var found) ? found.Record.ToArray() : null;
+    }
 
-    public override ViewSnapshot Snapshot() => new MemorySnapshot(Volatile.Read(ref _current));
+    public override ViewSnapshot Snapshot() => new MemorySnapshot(this, Volatile.Read(ref _current));
 
     public override void Flush() => Volatile.Write(ref _flushed, Volatile.Read(ref _current));
 
@@ -33,6 +59,14 @@ internal sealed class MemoryViewStore : ViewStore
     {
         var index = records.IndexOf(new MemoryRecord(key, default));
         return index < 0 ? ~index : index;
+    }
+
+    private void AssertReadable(ReadOnlySpan<byte> key)
+    {
+        if (Volatile.Read(ref _damaged) is { } damaged && key.SequenceEqual(damaged))
+        {
+            throw new InvalidDataException("The simulated view is damaged.");
+        }
     }
 
     private readonly record struct MemoryRecord(byte[] Key, ReadOnlyMemory<byte> Record);
@@ -73,13 +107,14 @@ internal sealed class MemoryViewStore : ViewStore
         }
     }
 
-    private sealed class MemorySnapshot(ImmutableSortedSet<MemoryRecord> records) : ViewSnapshot
+    private sealed class MemorySnapshot(MemoryViewStore store, ImmutableSortedSet<MemoryRecord> records) : ViewSnapshot
     {
         public override void Visit(byte[] from, byte[] to, RecordVisitor visitor)
         {
             for (var i = LowerBound(records, from); i < records.Count; i++)
             {
                 var (key, record) = records[i];
+                store.AssertReadable(key);
                 if (key.AsSpan().SequenceCompareTo(to) >= 0 || !visitor(key, record.Span))
                 {
                     return;

@@ -4,54 +4,53 @@ using Xunit;
 
 namespace KvStore.Cluster.Tests.Simulation;
 
-/// <summary>A few seconds of the simulator in every run of the tests; long soaks are its own command (see tests/KvStore.Simulator/README.md).</summary>
+/// <summary>A slice of the simulator in every run of the tests; long soaks are its own command (see tests/KvStore.Simulator/README.md).</summary>
 public class SimulatorTests(ITestOutputHelper output)
 {
-    /// <summary>Every seed that ever failed, and stayed what it was.</summary>
+    /// <summary>Seeds that failed when they were found. A change of the simulator changes what they play; they stay as a fixed part of every run.</summary>
     [Theory]
-    [InlineData("cp", 20)]
-    [InlineData("cp", 24)]
-    [InlineData("cp", 44)]
-    [InlineData("ap", 1)]
-    [InlineData("ap", 4)]
-    [InlineData("ap", 5)]
-    [InlineData("ap", 10)]
-    [InlineData("ap", 14)]
-    [InlineData("ap", 15)]
-    [InlineData("wipe", 29)]
-    [InlineData("ap", 32)]
-    [InlineData("ap", 37)]
-    [InlineData("wipe", 39)]
-    [InlineData("ap", 74)]
-    [InlineData("ap", 78)]
-    [InlineData("ap", 91)]
-    [InlineData("wipe", 101)]
-    public void A_seed_that_failed_once_holds(string scenario, ulong seed)
+    [InlineData("consensus", 1, 12)]
+    [InlineData("ap", 1, 1)]
+    [InlineData("ap", 4, 5)]
+    [InlineData("ap", 10, 10)]
+    [InlineData("ap", 14, 15)]
+    [InlineData("ap", 32, 32)]
+    [InlineData("ap", 37, 37)]
+    [InlineData("ap", 74, 74)]
+    [InlineData("ap", 78, 78)]
+    [InlineData("ap", 91, 91)]
+    [InlineData("wipe", 29, 29)]
+    [InlineData("wipe", 39, 39)]
+    [InlineData("wipe", 101, 101)]
+    public void Fixed_seeds_hold(string scenario, ulong first, ulong last)
     {
         var run = new SimulationRun();
 
-        run.Play(scenario, seed);
-
-        run.Failures.Should().BeEmpty();
-    }
-
-    [Theory]
-    [InlineData("cp")]
-    [InlineData("ap")]
-    public void Fresh_seeds_hold(string scenario)
-    {
-        const int AtLeast = 5;
-        var run = new SimulationRun();
-        ulong first = (ulong)Random.Shared.NextInt64(1_000_000, 1_000_000_000);
-        output.WriteLine($"Scenario {scenario}, seeds from {first} on.");
-
-        for (ulong seed = first; run.Elapsed < TimeSpan.FromSeconds(6) && run.Failures.Count == 0; seed++)
+        for (ulong seed = first; seed <= last; seed++)
         {
             run.Play(scenario, seed);
         }
 
+        run.Failures.Should().BeEmpty();
+    }
+
+    /// <summary>New seeds each time, for so many seconds. The floor is far below what a slow machine plays: it only notices a slice that has become empty.</summary>
+    [Theory]
+    [InlineData("consensus", 35, 10)]
+    [InlineData("ap", 12, 4)]
+    public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
+    {
+        var run = new SimulationRun();
+        ulong first = (ulong)Random.Shared.NextInt64(1_000_000, 1_000_000_000);
+
+        for (ulong seed = first; run.Elapsed < TimeSpan.FromSeconds(seconds) && run.Failures.Count == 0; seed++)
+        {
+            run.Play(scenario, seed);
+        }
+
+        output.WriteLine($"Scenario {scenario}, seeds {first}..{first + (ulong)run.Seeds - 1}: {run.Seeds} seeds.");
         output.WriteLine(run.ToString());
         run.Failures.Should().BeEmpty();
-        run.Seeds.Should().BeGreaterThan(AtLeast, "fewer prove nothing");
+        run.Seeds.Should().BeGreaterThanOrEqualTo(atLeast, "fewer prove nothing");
     }
 }

@@ -32,7 +32,7 @@ internal static class OpenVerdict
         return true;
     }
 
-    public static void Check(History history, OpenDumps dumps, ClientContext context, FaultSchedule faults)
+    public static void Check(History history, OpenDumps dumps, ClientContext context, FaultDriver faults)
     {
         ScenarioSettings settings = context.Cluster.Settings;
         ConvergenceResult converged = ConvergenceChecker.Check(dumps.Contents);

@@ -35,7 +35,8 @@ internal static class OrderedVerdict
     public static void CheckEqualViews(SimulatedCluster cluster)
     {
         var dumps = new Dictionary<NodeId, IReadOnlyList<ScannedRecord>>();
-        foreach (SimulatedNode node in cluster.Nodes)
+        IReadOnlyList<SimulatedNode> nodes = cluster.Usable;
+        foreach (SimulatedNode node in nodes)
         {
             if (node.View!.UnsealedBytes != 0)
             {
@@ -45,17 +46,17 @@ internal static class OrderedVerdict
             node.Dump(records => dumps[node.Id] = records);
         }
 
-        if (!cluster.Timeline.RunUntil(() => dumps.Count == cluster.Nodes.Count, 5_000_000))
+        if (!cluster.Timeline.RunUntil(() => dumps.Count == nodes.Count, 5_000_000))
         {
             throw new SimulationFailedException("The views can't be read.");
         }
 
-        IReadOnlyList<ScannedRecord> first = dumps[cluster.Nodes[0].Id];
+        IReadOnlyList<ScannedRecord> first = dumps[nodes[0].Id];
         foreach ((NodeId node, IReadOnlyList<ScannedRecord> records) in dumps.OrderBy(dump => dump.Key))
         {
             if (records.Count != first.Count || !records.Zip(first).All(pair => IsSame(pair.First, pair.Second)))
             {
-                throw new SimulationFailedException($"The views of {cluster.Nodes[0].Id} ({first.Count} records) and {node} ({records.Count} records) differ at the same position.");
+                throw new SimulationFailedException($"The views of {nodes[0].Id} ({first.Count} records) and {node} ({records.Count} records) differ at the same position.");
             }
         }
     }

@@ -38,8 +38,10 @@ internal sealed class StepWatch
             throw new SimulationFailedException($"{node.Id} went back from term {last.Term}, applied {last.Applied} to term {replica.Term.Value}, applied {applied}.");
         }
 
+        // Only an apply changes what a key holds.
+        bool isLooked = last.Incarnation == node.Incarnation && last.Applied == applied;
         _last[node.Id] = (node.Incarnation, applied, replica.Term.Value);
-        if (settings.IsOpen)
+        if (settings.IsOpen || isLooked)
         {
             return;
         }

@@ -5,9 +5,14 @@ namespace KvStore.Simulator.Clients;
 /// <summary>The few keys of a run, and values that name their writer and fill some space.</summary>
 internal static class ClientKeys
 {
-    public static string Text(int key) => $"k{key}";
+    private const int MaxKeys = 64;
 
-    public static ReadOnlyMemory<byte> Bytes(int key) => Encoding.UTF8.GetBytes(Text(key));
+    private static readonly string[] Texts = [.. Enumerable.Range(0, MaxKeys).Select(key => $"k{key}")];
+    private static readonly byte[][] Encoded = [.. Texts.Select(Encoding.UTF8.GetBytes)];
+
+    public static string Text(int key) => Texts[key];
+
+    public static ReadOnlyMemory<byte> Bytes(int key) => Encoded[key];
 
     public static ReadOnlyMemory<byte> Value(string text, int padding) => Encoding.UTF8.GetBytes(text + "." + new string('x', padding));
 

@@ -28,6 +28,9 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
     /// <summary>Whether the last operation was done.</summary>
     public bool LastWasDone { get; private set; }
 
+    /// <summary>Operations that were done.</summary>
+    public int Done { get; private set; }
+
     public void Begin() => Think();
 
     /// <summary>Puts, whatever else the client would have done.</summary>
@@ -89,7 +92,12 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         SimulatedNode node = _leader ?? nodes[random.Next(nodes.Count)];
         _leader = null;
         int patienceMs = random.Next(100, 1_200);
-        context.Cluster.Trace.Say(() => $"to {node.Id}: {call}");
+        if (context.Cluster.Trace.IsRead)
+        {
+            string said = $"to {node.Id}: {call}";
+            context.Cluster.Trace.Say(() => said);
+        }
+
         ClientOperation operation = new()
         {
             Kind = call.Kind,
@@ -209,9 +217,13 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
 
     private void End(bool done)
     {
-        RecordedOperation recorded = _call!.Recorded!.Recorded;
-        context.Cluster.Trace.Say(recorded.ToString);
+        if (context.Cluster.Trace.IsRead)
+        {
+            context.Cluster.Trace.Say(_call!.Recorded!.Recorded.ToString);
+        }
+
         LastWasDone = done;
+        Done += done ? 1 : 0;
         _call = null;
         Think();
     }

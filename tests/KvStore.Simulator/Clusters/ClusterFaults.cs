@@ -1,44 +1,49 @@
-using KvStore.Simulator.Engine;
-using KvStore.Simulator.Network;
+using KvStore.Simulator.Faults;
 
 namespace KvStore.Simulator.Clusters;
 
-/// <summary>Strikes a cluster at random moments with random faults, and lets most of them pass again. Ends with <see cref="HealAll"/>.</summary>
+/// <summary>Lets the strikes of a plan happen to a whole cluster, brings processes up again that went down, and in the end heals everything. Of the disk's faults, damage of what was durable is left to the scenarios of one shard.</summary>
 internal sealed class ClusterFaults
 {
+    private const int HourMs = 3_600_000;
+
     private readonly World _world;
     private readonly Random _random;
+    private readonly NetworkFaults _network;
     private bool _ended;
 
+    /// <param name="random">For what is no part of a strike: how long a process takes to come up again.</param>
     public ClusterFaults(World world, Random random)
     {
         _world = world;
         _random = random;
+        _network = new NetworkFaults(world);
         world.StorageFailed = node => world.Timeline.After(1_000, () => Kill(node, power: true));
     }
 
     /// <summary>Whether a process died, with or without its power.</summary>
     public bool Crashed { get; private set; }
 
-    private Timeline Timeline => _world.Timeline;
+    /// <summary>The strikes that have happened.</summary>
+    public List<Strike> Struck { get; } = [];
 
-    private EventTrace Trace => _world.Trace;
-
-    private SimulatedNetwork Network => _world.Network;
-
-    public void Begin()
+    public void Begin(IEnumerable<Strike> plan)
     {
-        if (_world.Settings.FaultEveryMs > 0)
+        foreach (Strike strike in plan)
         {
-            Plan();
+            Later(strike.AtUs, () =>
+            {
+                Struck.Add(strike);
+                Apply(strike);
+            });
         }
     }
 
     public void HealAll()
     {
         _ended = true;
-        Trace.Add("HEAL", 0);
-        Network.Calm();
+        _world.Trace.Add("HEAL", 0);
+        _network.End();
         foreach (ClusterNode node in _world.Nodes)
         {
             node.Recover();
@@ -49,125 +54,76 @@ internal sealed class ClusterFaults
         }
     }
 
-    private void Plan() => Timeline.After(_random.Next(1, 2 * _world.Settings.FaultEveryMs * 1_000), () =>
+    private void Apply(in Strike strike)
     {
-        if (!_ended)
+        var dice = new Random(strike.Seed);
+        if (strike.Kind < FaultKind.Kill)
         {
-            Strike();
-            Plan();
+            _network.Strike(strike.Kind, dice);
+            return;
         }
-    });
 
-    private void Strike()
-    {
-        ClusterNode victim = _world.Nodes[_random.Next(_world.Nodes.Count)];
-        int dice = _random.Next(100);
-        switch (dice)
-        {
-            case < 14:
-                Split();
-                break;
-            case < 20:
-                Isolate(victim);
-                break;
-            case < 28:
-                CutOneWay(victim);
-                break;
-            case < 38:
-                Degrade();
-                break;
-            case < 42:
-                Trace.Fault("heal network", 0);
-                Network.Heal();
-                break;
-            case < 58:
-                Strike(victim, dice % 2 == 0 ? "power loss" : "kill", () => Kill(victim, power: dice % 2 == 0));
-                break;
-            case < 61:
-                BlackOut();
-                break;
-            case < 68:
-                Strike(victim, "restart", () => StopGently(victim));
-                break;
-            case < 80:
-                Strike(victim, "pause", () => victim.Pause(_random.Next(10_000, 3_000_000)));
-                break;
-            case < 89:
-                Strike(victim, "slow disk", () => victim.StallDisk(_random.Next(10_000, 2_000_000)));
-                break;
-            case < 92:
-                Strike(victim, "broken disk", victim.BreakDisk);
-                break;
-            case < 96:
-                Strike(victim, "wall clock", () => victim.WallSkewMs = _random.Next(-3_600_000, 3_600_000));
-                break;
-            default:
-                Strike(victim, "timer", () => victim.TickFactor = 0.5 + _random.NextDouble());
-                break;
-        }
-    }
-
-    private void Strike(ClusterNode victim, string kind, Action strike)
-    {
+        ClusterNode victim = _world.Nodes[dice.Next(_world.Nodes.Count)];
         if (victim.IsUp)
         {
-            Trace.Fault(kind, victim.Index);
-            strike();
+            _world.Trace.Fault(strike.Kind.ToString(), victim.Index);
+            StrikeNode(strike.Kind, victim, dice);
         }
     }
 
-    private void Split()
+    private void StrikeNode(FaultKind kind, ClusterNode victim, Random dice)
     {
-        Trace.Fault("partition", 0);
-        int sides = _random.Next(1, 1 << _world.Nodes.Count);
-        foreach (ClusterNode one in _world.Nodes)
+        switch (kind)
         {
-            foreach (ClusterNode other in _world.Nodes.Where(other => ((sides >> one.Index) & 1) != ((sides >> other.Index) & 1)))
-            {
-                Network.Cut(one.Index, other.Index);
-            }
+            case FaultKind.Kill or FaultKind.PowerLoss:
+                Kill(victim, power: kind == FaultKind.PowerLoss);
+                break;
+            case FaultKind.PowerLossInSync or FaultKind.SyncError:
+                victim.FailSync();
+                break;
+            case FaultKind.WriteError:
+                victim.FailWrite();
+                break;
+            case FaultKind.BlackOut or FaultKind.MinorityFirst:
+                _world.Nodes.ForEach(node => Kill(node, power: true));
+                break;
+            case FaultKind.GentleRestart:
+                StopGently(victim);
+                break;
+            case FaultKind.RollingRestart:
+                int gapUs = dice.Next(200_000, 2_000_000);
+                _world.Nodes.ForEach(node => Later((long)node.Index * gapUs, () => StopGently(node)));
+                break;
+            case FaultKind.RestartLoop:
+                for (int round = dice.Next(2, 5); round >= 0; round--)
+                {
+                    Later(round * 2_000_000L, () => Kill(victim, power: false));
+                }
+
+                break;
+            case FaultKind.Pause:
+                victim.Pause(dice.Next(10_000, dice.Next(3) == 0 ? 10_000_000 : 2_000_000));
+                break;
+            case FaultKind.SlowNode:
+                victim.StepDelayUs = dice.Next(2_000, 80_000);
+                Later(dice.Next(500_000, 6_000_000), () => victim.StepDelayUs = 0);
+                break;
+            case FaultKind.WallStep or FaultKind.WallStrobe:
+                victim.WallSkewMs = dice.Next(-HourMs, HourMs);
+                break;
+            case FaultKind.TimerDrift:
+                victim.TickFactor = 0.5 + (1.5 * dice.NextDouble());
+                Later(dice.Next(500_000, 10_000_000), () => victim.TickFactor = 1);
+                break;
+            case FaultKind.SlowSyncs:
+                victim.SlowDisk(dice.Next(5_000, 200_000));
+                Later(dice.Next(500_000, 8_000_000), () => victim.SlowDisk(0));
+                break;
+            default:
+                victim.StallDisk(dice.Next(10_000, 4_000_000));
+                break;
         }
-
-        HealLater();
     }
-
-    private void Isolate(ClusterNode node)
-    {
-        Trace.Fault("isolation", node.Index);
-        foreach (ClusterNode other in _world.Nodes.Where(other => other != node))
-        {
-            Network.CutBoth(node.Index, other.Index);
-        }
-
-        HealLater();
-    }
-
-    private void CutOneWay(ClusterNode from)
-    {
-        int to = (from.Index + _random.Next(1, _world.Nodes.Count)) % _world.Nodes.Count;
-        Trace.Fault("one-way cut", from.Index, (ulong)to);
-        Network.Cut(from.Index, to);
-        HealLater();
-    }
-
-    private void Degrade()
-    {
-        Trace.Fault("bad network", 0);
-        Network.Loss = _random.NextDouble() * 0.3;
-        Network.Duplication = _random.NextDouble() * 0.3;
-        Network.MaxDelayUs = _random.Next(1_000, 100_000);
-        Timeline.After(_random.Next(100_000, 4_000_000), () =>
-        {
-            if (!_ended)
-            {
-                Network.Loss = 0.01;
-                Network.Duplication = 0.02;
-                Network.MaxDelayUs = 2_000;
-            }
-        });
-    }
-
-    private void HealLater() => Timeline.After(_random.Next(50_000, 6_000_000), Network.Heal);
 
     private void Kill(ClusterNode node, bool power)
     {
@@ -179,20 +135,17 @@ internal sealed class ClusterFaults
         }
     }
 
-    private void BlackOut()
-    {
-        Trace.Fault("power loss everywhere", 0);
-        foreach (ClusterNode node in _world.Nodes)
-        {
-            Kill(node, power: true);
-        }
-    }
-
     private void StopGently(ClusterNode node)
     {
+        if (!node.IsUp)
+        {
+            return;
+        }
+
+        const int WellStoppedUs = 10_000;
         node.Stop();
         int incarnation = node.Incarnation;
-        Timeline.After(10_000, () =>
+        _world.Timeline.After(WellStoppedUs, () =>
         {
             if (!node.IsUp && node.Incarnation == incarnation)
             {
@@ -204,7 +157,7 @@ internal sealed class ClusterFaults
     private void StartLater(ClusterNode node)
     {
         int incarnation = node.Incarnation;
-        Timeline.After(_ended ? 1_000 : _random.Next(1_000, 2_500_000), () =>
+        _world.Timeline.After(_ended ? 1_000 : _random.Next(1_000, 2_500_000), () =>
         {
             if (!node.IsUp && node.Incarnation == incarnation)
             {
@@ -212,4 +165,12 @@ internal sealed class ClusterFaults
             }
         });
     }
+
+    private void Later(long us, Action then) => _world.Timeline.After(us, () =>
+    {
+        if (!_ended)
+        {
+            then();
+        }
+    });
 }

@@ -59,6 +59,9 @@ internal sealed class ClusterNode(World world, int index, Random random)
     /// <summary>How fast this node's timer runs.</summary>
     public double TickFactor { get; set; } = 1;
 
+    /// <summary>By how much each step of this node is late: a slow machine.</summary>
+    public int StepDelayUs { get; set; }
+
     public IEnumerable<ShardReplica> Replicas => Loops?.Loops.SelectMany(loop => loop.Replicas) ?? [];
 
     public void Start()
@@ -113,6 +116,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
         }
 
         _disk.NextSyncError = null;
+        _disk.NextWriteError = null;
         Forget(power ? Dice.Next(100_000, 3_000_000) : 0);
     }
 
@@ -153,23 +157,32 @@ internal sealed class ClusterNode(World world, int index, Random random)
         }
     }
 
-    public void BreakDisk()
+    /// <summary>From now on every piece of the disk's work takes this much longer.</summary>
+    public void SlowDisk(int us)
     {
-        if (IsUp)
+        if (_disks is { } disks)
         {
-            _disk.NextSyncError = new IOException("The simulated disk gave up.");
+            disks.SlownessUs = us;
         }
     }
+
+    public void FailSync() => _disk.NextSyncError = new IOException("The simulated disk gave up.");
+
+    public void FailWrite() => _disk.NextWriteError = new IOException("The simulated disk took no write.");
 
     /// <summary>What passes of itself has passed.</summary>
     public void Recover()
     {
         PausedUntilUs = 0;
-        _disk.NextSyncError = null;
+        StepDelayUs = 0;
         TickFactor = 1;
+        WallSkewMs = 0;
+        _disk.NextSyncError = null;
+        _disk.NextWriteError = null;
         if (_disks is { } disks)
         {
             disks.StalledUntilUs = 0;
+            disks.SlownessUs = 0;
         }
     }
 

@@ -50,12 +50,15 @@ internal sealed record ClusterSettings
     /// <summary>Mean time between two faults. Zero: none.</summary>
     public required int FaultEveryMs { get; init; }
 
+    /// <summary>What the plan of faults is drawn for.</summary>
+    public required ScenarioSettings Faults { get; init; }
+
     /// <summary>Share of frames between nodes that arrive damaged.</summary>
     public required double Damage { get; init; }
 
     public static ClusterSettings Draw(Random random)
     {
-        ScenarioSettings one = ScenarioSettings.Draw(ScenarioKind.Cp, random);
+        ScenarioSettings one = ScenarioSettings.Draw(ScenarioKind.Consensus, random);
         int keys = random.Next(2, 6);
         Replication open = random.Next(3) == 0 ? Replication.Async : Replication.Sync;
         Replication early = random.Next(3) == 0 ? Replication.BestEffort : Replication.Async;
@@ -80,9 +83,10 @@ internal sealed record ClusterSettings
             WorkersPerClient = random.Next(1, 4),
             OperationsPerWorker = random.Next(20, 60),
             MaxValueBytes = one.MaxValueBytes,
-            MaxThinkUs = one.MaxThinkUs,
+            MaxThinkUs = Math.Min(300_000, one.MaxThinkUs),
             AttemptTimeoutMs = random.Next(2) == 0 ? 300 : 1_500,
             FaultEveryMs = one.FaultEveryMs,
+            Faults = one,
             Damage = random.Next(2) == 0 ? 0 : 0.003,
         };
     }

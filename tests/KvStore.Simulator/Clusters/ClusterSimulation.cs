@@ -1,5 +1,6 @@
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Engine;
+using KvStore.Simulator.Faults;
 using KvStore.Simulator.Scenarios;
 using KvStore.TestKit.Histories;
 
@@ -17,23 +18,29 @@ internal sealed class ClusterSimulation
     private readonly EventTrace _trace;
     private readonly ClusterSettings _settings;
     private readonly ulong _seed;
+    private readonly SimulationOptions _options;
+    private readonly IReadOnlyList<Strike> _plan;
     private readonly SeedSource _seeds;
     private readonly World _world;
     private readonly ClusterFaults _faults;
     private readonly ClusterContext _context;
 
-    private ClusterSimulation(ulong seed, TextWriter? lines)
+    private ClusterSimulation(ulong seed, SimulationOptions options)
     {
         _seed = seed;
+        _options = options;
         _seeds = new SeedSource(~seed);
-        _trace = new EventTrace(_timeline, lines);
-        _settings = ClusterSettings.Draw(_seeds.Next());
+        _trace = new EventTrace(_timeline, options.Lines);
+        ClusterSettings drawn = ClusterSettings.Draw(_seeds.Next());
+        _settings = drawn with { OperationsPerWorker = Math.Max(1, drawn.OperationsPerWorker * options.LoadPercent / 100) };
+        IReadOnlyList<Strike> plan = FaultPlan.Draw(_settings.Faults with { Nodes = _settings.Nodes }, WorkUs, _seeds.Next());
+        _plan = options.Keep is { } keep ? [.. plan.Where(strike => keep.Contains(strike.Number))] : plan;
         _world = new World(_settings, _timeline, _trace, _seeds);
         _faults = new ClusterFaults(_world, _seeds.Next());
         _context = new ClusterContext(_world);
     }
 
-    public static SimulationReport Run(ulong seed, TextWriter? lines = null) => new ClusterSimulation(seed, lines).Run();
+    public static SimulationReport Run(ulong seed, SimulationOptions options) => new ClusterSimulation(seed, options).Run();
 
     private SimulationReport Run()
     {
@@ -54,6 +61,8 @@ internal sealed class ClusterSimulation
         {
             Seed = _seed,
             Kind = ScenarioKind.Cluster,
+            Options = _options,
+            Nodes = _settings.Nodes,
             Settings = _settings.ToString(),
             Failure = failure,
             TraceHash = _trace.Hash,
@@ -61,7 +70,9 @@ internal sealed class ClusterSimulation
             Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
             VirtualTime = TimeSpan.FromMicroseconds(_timeline.NowUs),
             Events = _timeline.Executed,
-            Faults = _trace.Faults,
+            Counts = _trace.Counts,
+            Rare = new long[Enum.GetValues<RareBranch>().Length],
+            Strikes = _faults.Struck,
         };
     }
 
@@ -83,7 +94,7 @@ internal sealed class ClusterSimulation
         }
 
         workers.ForEach(worker => worker.Begin());
-        _faults.Begin();
+        _faults.Begin(_plan);
         Until(() => workers.TrueForAll(worker => worker.HasFinished), WorkUs);
         _context.Stopping = true;
         _faults.HealAll();

@@ -17,7 +17,7 @@ internal sealed class VirtualLoopScheduler(Timeline timeline, ClusterNode node, 
 
     public override ulong WallMs => (ulong)(1_700_000_000_000 + timeline.NowMs + node.WallSkewMs);
 
-    public override void Queue(IThreadPoolWorkItem work) => timeline.After(Math.Max(random.Next(1, MaxStepDelayUs), node.PausedUntilUs - timeline.NowUs), () => Run(work));
+    public override void Queue(IThreadPoolWorkItem work) => timeline.After(Math.Max(node.StepDelayUs + random.Next(1, MaxStepDelayUs), node.PausedUntilUs - timeline.NowUs), () => Run(work));
 
     public override ITimer Every(TimeSpan period, Action tick)
     {

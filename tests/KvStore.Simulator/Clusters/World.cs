@@ -1,13 +1,15 @@
 using System.Collections.Immutable;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
 using KvStore.Node.Catalog;
 using KvStore.Simulator.Engine;
+using KvStore.Simulator.Faults;
 using KvStore.Simulator.Network;
 
 namespace KvStore.Simulator.Clusters;
 
 /// <summary>All nodes of a run, what lies between them, and the first thing that went wrong.</summary>
-internal sealed class World
+internal sealed class World : IFaultGround
 {
     private readonly Dictionary<(ShardId Shard, Term Term), NodeId> _leaders = [];
 
@@ -34,6 +36,12 @@ internal sealed class World
     public SimulatedNetwork Network { get; }
 
     public List<ClusterNode> Nodes { get; } = [];
+
+    int IFaultGround.NodeCount => Nodes.Count;
+
+    int? IFaultGround.LeaderIndex => null;
+
+    ReplicaOptions IFaultGround.Replica => Settings.Replica;
 
     /// <summary>What every node begins with.</summary>
     public ClusterCatalog Catalog { get; }

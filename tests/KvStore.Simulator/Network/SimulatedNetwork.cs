@@ -5,7 +5,11 @@ namespace KvStore.Simulator.Network;
 /// <summary>Directed links between nodes that lose, repeat, delay and reorder what is sent, as the faults of the moment say.</summary>
 internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Random random, int nodes)
 {
-    private readonly bool[,] _cut = new bool[nodes, nodes];
+    private const int CalmDelayUs = 1_000;
+
+    // Several faults may cut the same link: it works again when the last of them has passed.
+    private readonly int[,] _cuts = new int[nodes, nodes];
+    private int _cutLinks;
 
     /// <summary>Share of messages that are lost.</summary>
     public double Loss { get; set; }
@@ -13,18 +17,30 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
     /// <summary>Share of messages that arrive twice.</summary>
     public double Duplication { get; set; }
 
-    /// <summary>Share of repeated messages that come seconds late.</summary>
+    /// <summary>Share of repeated messages that come late.</summary>
     public double Lateness { get; set; } = 0.05;
 
-    public int MaxDelayUs { get; set; } = 1_000;
+    /// <summary>How late those are, at most.</summary>
+    public int MaxLatenessUs { get; set; } = 8_000_000;
+
+    public int MaxDelayUs { get; set; } = CalmDelayUs;
+
+    /// <summary>What every message to or from this node takes in addition; -1: no node.</summary>
+    public int SlowNode { get; set; } = -1;
+
+    public int SlowNodeDelayUs { get; set; }
 
     public long Sent { get; private set; }
 
     public long Lost { get; private set; }
 
-    public bool IsCut(int from, int to) => _cut[from, to];
+    public bool IsCut(int from, int to) => _cuts[from, to] > 0;
 
-    public void Cut(int from, int to) => _cut[from, to] = true;
+    public void Cut(int from, int to)
+    {
+        _cuts[from, to]++;
+        _cutLinks++;
+    }
 
     public void CutBoth(int one, int other)
     {
@@ -32,38 +48,67 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
         Cut(other, one);
     }
 
-    public void Heal() => Array.Clear(_cut);
+    /// <summary>Undoes one <see cref="Cut"/>, unless everything was healed since.</summary>
+    public void Mend(int from, int to)
+    {
+        if (_cuts[from, to] > 0)
+        {
+            _cuts[from, to]--;
+            _cutLinks--;
+        }
+    }
 
+    public void MendBoth(int one, int other)
+    {
+        Mend(one, other);
+        Mend(other, one);
+    }
+
+    /// <summary>All links work again.</summary>
+    public void Heal()
+    {
+        Array.Clear(_cuts);
+        _cutLinks = 0;
+    }
+
+    /// <summary>All links work again, and work well.</summary>
     public void Calm()
     {
         Heal();
         Loss = 0;
         Duplication = 0;
-        MaxDelayUs = 1_000;
+        MaxDelayUs = CalmDelayUs;
+        SlowNode = -1;
     }
 
     public void Send(int from, int to, Action deliver)
     {
         Sent++;
-        if (_cut[from, to] || random.NextDouble() < Loss)
+        if ((_cutLinks > 0 && _cuts[from, to] > 0) || (Loss > 0 && random.NextDouble() < Loss))
         {
             Lost++;
             return;
         }
 
-        Plan(from, to, random.Next(50, MaxDelayUs), deliver);
-        if (random.NextDouble() < Duplication)
+        int slowness = from == SlowNode || to == SlowNode ? SlowNodeDelayUs : 0;
+        Plan(from, to, slowness + random.Next(50, MaxDelayUs), deliver);
+        if (Duplication > 0 && random.NextDouble() < Duplication)
         {
             trace.Count("duplicate");
-            int delayUs = random.NextDouble() < Lateness ? random.Next(500_000, 8_000_000) : random.Next(50, 4 * MaxDelayUs);
-            Plan(from, to, delayUs, deliver);
+            bool late = random.NextDouble() < Lateness;
+            if (late)
+            {
+                trace.Count("late replay");
+            }
+
+            Plan(from, to, late ? random.Next(500_000, MaxLatenessUs) : random.Next(50, 4 * MaxDelayUs), deliver);
         }
     }
 
     private void Plan(int from, int to, int delayUs, Action deliver) => timeline.After(delayUs, () =>
     {
         // A cut hits what is under way, too.
-        if (_cut[from, to])
+        if (_cutLinks > 0 && _cuts[from, to] > 0)
         {
             Lost++;
         }

@@ -1,23 +1,25 @@
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Checks;
 using KvStore.Simulator.Engine;
+using KvStore.Simulator.Faults;
 using KvStore.Simulator.Network;
 using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator.Nodes;
 
 /// <summary>The nodes of a run, the operations that are on their way at them, and what is watched after every step.</summary>
-internal sealed class SimulatedCluster
+internal sealed class SimulatedCluster : IFaultGround
 {
     private readonly Dictionary<ulong, (SimulatedNode Node, Action<SimulatedNode, Completion> Then)> _calls = [];
     private readonly StepWatch _watch = new();
     private ulong _lastHandle;
 
-    public SimulatedCluster(ScenarioSettings settings, Timeline timeline, EventTrace trace, SeedSource seeds)
+    public SimulatedCluster(ScenarioSettings settings, Timeline timeline, EventTrace trace, RareBranches rare, SeedSource seeds)
     {
         Settings = settings;
         Timeline = timeline;
         Trace = trace;
+        Rare = rare;
         Network = new SimulatedNetwork(timeline, trace, seeds.Next(), settings.Nodes);
         for (int i = 0; i < settings.Nodes; i++)
         {
@@ -31,35 +33,65 @@ internal sealed class SimulatedCluster
 
     public EventTrace Trace { get; }
 
+    /// <summary>The rare branches that this run forces.</summary>
+    public RareBranches Rare { get; }
+
     public SimulatedNetwork Network { get; }
 
     public List<SimulatedNode> Nodes { get; } = [];
 
     public IEnumerable<SimulatedNode> Up => Nodes.Where(node => node.IsUp);
 
+    /// <summary>Nodes that are there, or may come back: all but those that refuse to start on what is left of their disk.</summary>
+    public IReadOnlyList<SimulatedNode> Usable => [.. Nodes.Where(node => node.RefusesToStart is null)];
+
+    /// <summary>The node that leads in the highest term, if any does.</summary>
+    public SimulatedNode? Leader => Nodes.Where(node => node.Replica?.IsLeader == true).MaxBy(node => node.Replica!.Term);
+
+    int IFaultGround.NodeCount => Nodes.Count;
+
+    int? IFaultGround.LeaderIndex => Leader?.Index;
+
+    ReplicaOptions IFaultGround.Replica => Settings.Replica;
+
     /// <summary>Called when a node's storage has failed and it has fenced its replica.</summary>
     public Action<SimulatedNode> StorageFailed { get; set; } = _ => { };
 
-    /// <summary>Hands an operation to a node, in its loop. The answer comes at most once; a node that goes down gives none.</summary>
+    /// <summary>Called when a rare branch wants a node to lose its power where it hurts.</summary>
+    public Action<SimulatedNode> CrashSoon { get; set; } = _ => { };
+
+    /// <summary>
+    /// Hands an operation to a node, in its loop. The deadline is in true time. The answer comes at most once; a node that goes down gives none.
+    /// </summary>
     public void Submit(SimulatedNode node, ClientOperation operation, Action<SimulatedNode, Completion> then)
     {
         ulong handle = ++_lastHandle;
         operation.Handle = handle;
-        node.Post("operation " + operation.Kind, replica =>
+        node.Post("operation", replica =>
         {
             _calls.Add(handle, (node, then));
+            if (operation.Kind == OperationKind.Put && node.IsDiskLow)
+            {
+                // As the shard loop does, before the replica sees it.
+                Rare.Meet(RareBranch.SeenDiskLow);
+                Complete(node, new Completion { Handle = handle, Outcome = Outcome.NotDone, Code = RefusalCode.DiskLow });
+                return;
+            }
+
+            operation.DeadlineMs = node.Clock.ToLocalMs(operation.DeadlineMs);
             replica.Submit(operation);
         });
     }
 
     public void Complete(SimulatedNode node, in Completion completion)
     {
-        Trace.Add("answer " + completion.Outcome + " " + completion.Code, node.Index, completion.Handle, completion.OrderedVersion.Value);
+        Trace.Add("answer", node.Index, completion.Handle, ((ulong)completion.Outcome << 56) | ((ulong)completion.Code << 48) | completion.OrderedVersion.Value);
         if (!_calls.Remove(completion.Handle, out (SimulatedNode Node, Action<SimulatedNode, Completion> Then) call))
         {
             throw new SimulationFailedException($"{node.Id} answered operation {completion.Handle} twice, or one that it was never given: {completion.Outcome} {completion.Code}.");
         }
 
+        NoteAnswer(node, completion);
         call.Then(node, completion);
     }
 
@@ -72,6 +104,27 @@ internal sealed class SimulatedCluster
         foreach (ulong handle in _calls.Where(call => call.Value.Node == node).Select(call => call.Key).ToArray())
         {
             _calls.Remove(handle);
+        }
+    }
+
+    private void NoteAnswer(SimulatedNode node, in Completion completion)
+    {
+        if (completion.Outcome == Outcome.Done && Rare.Hits(RareBranch.CrashAfterAnswer))
+        {
+            CrashSoon(node);
+        }
+
+        switch (completion.Code)
+        {
+            case RefusalCode.Overloaded:
+                Rare.Meet(RareBranch.SeenOverloaded);
+                break;
+            case RefusalCode.LeadershipLost:
+                Rare.Meet(RareBranch.SeenLeadershipLost);
+                break;
+            case RefusalCode.ConditionFailed:
+                Rare.Meet(RareBranch.SeenConditionFailed);
+                break;
         }
     }
 }

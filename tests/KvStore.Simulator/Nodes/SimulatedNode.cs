@@ -6,11 +6,12 @@ using KvStore.Core.Replicas;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Network;
 using KvStore.Storage;
+using KvStore.Storage.Log;
 
 namespace KvStore.Simulator.Nodes;
 
 /// <summary>
-/// One node with one replica: the production replica over the production storage, stepped as the node's shard loop steps it. It can be paused, stopped, killed, lose its power or its disk.
+/// One node with one replica: the production replica over the production storage, stepped as the node's shard loop steps it. It can be paused, slowed, stopped, killed, lose its power or its disk.
 /// </summary>
 internal sealed class SimulatedNode
 {
@@ -20,18 +21,16 @@ internal sealed class SimulatedNode
 
     private readonly SimulatedCluster _cluster;
     private readonly Random _random;
-    private readonly List<(string What, Action<ShardReplica> Act)> _inbox = [];
-    private readonly List<Completion> _completions = [];
-    private readonly Dictionary<ulong, Action<ScanPage>> _scans = [];
     private readonly NodeTransport _transport;
-    private SimulatedDisk _disk = new();
+    private readonly List<Completion> _completions = [];
+    private readonly ViewDump _dump = new();
+    private List<(string What, Action<ShardReplica> Act)> _inbox = [];
+    private List<(string What, Action<ShardReplica> Act)> _current = [];
     private NodeStorage? _storage;
     private StorageLoop? _loop;
-    private VirtualScheduler? _scheduler;
     private Reachability? _detector;
-    private ReplicaClock _clock = new();
-    private ulong _lastScan;
     private long _pausedUntilUs;
+    private long _durableNotBeforeUs;
     private bool _stepPlanned;
     private bool _tickWaits;
 
@@ -41,6 +40,8 @@ internal sealed class SimulatedNode
         _random = random;
         Index = index;
         Id = new NodeId((uint)index + 1);
+        Clock = new NodeClock(cluster.Timeline);
+        Disk = new NodeDisk(cluster.Settings, cluster.Timeline, random, Id);
         _transport = new NodeTransport(this, cluster.Network, id => cluster.Nodes[(int)id.Value - 1], cluster.Trace);
     }
 
@@ -48,7 +49,13 @@ internal sealed class SimulatedNode
 
     public NodeId Id { get; }
 
+    public NodeClock Clock { get; }
+
+    public NodeDisk Disk { get; }
+
     public bool IsUp => Replica is not null;
+
+    public bool IsPaused => _pausedUntilUs > _cluster.Timeline.NowUs;
 
     public ShardReplica? Replica { get; private set; }
 
@@ -58,64 +65,51 @@ internal sealed class SimulatedNode
     /// <summary>Counts starts.</summary>
     public int Incarnation { get; private set; }
 
-    /// <summary>Milliseconds by which this node's wall clock is wrong.</summary>
-    public long WallSkewMs { get; set; }
+    /// <summary>Not null: the last start was refused because of what stands on the disk, and the node stays down until that is put right.</summary>
+    public string? RefusesToStart { get; private set; }
 
-    /// <summary>How fast this node's timer runs.</summary>
-    public double TickFactor { get; set; } = 1;
+    /// <summary>Whether the node refuses puts because its disk is nearly full.</summary>
+    public bool IsDiskLow => _storage?.IsDiskLow == true;
 
-    public void Start()
+    /// <summary>By how much each step of this node is late: a slow machine.</summary>
+    public int StepDelayUs { get; set; }
+
+    /// <summary>Starts the process. Returns false if it does not come up: the disk is full, or damaged.</summary>
+    public bool Start()
     {
         Invariant.Assert(!IsUp);
         Incarnation++;
-        _inbox.Clear();
-        _completions.Clear();
-        _scans.Clear();
         _tickWaits = false;
-        _clock = new ReplicaClock();
-        SetClock();
-        _scheduler = new VirtualScheduler(_cluster.Timeline, _random);
-        _storage = NodeStorage.Open(new StorageOptions
+        _durableNotBeforeUs = 0;
+        Clock.Restart(_random);
+        if (!OpenStorage(out RecoveredReplica? recovered))
         {
-            ClusterId = "simulated",
-            NodeId = Id,
-            Engine = StorageEngine.Memory,
-            Disk = _disk,
-            SegmentBytes = 64 * 1024,
-            RetainedLogBytes = 128 * 1024,
-            TableBytes = _cluster.Settings.TableBytes,
-            PreloadBytes = _cluster.Settings.PreloadBytes,
-            Scheduler = _scheduler,
-        });
-        _loop = _storage.CreateLoop(new IncarnationSink(this, Incarnation));
-        View = _loop.OpenReplica(Shard, out RecoveredReplica recovered);
+            return false;
+        }
+
         var places = _cluster.Nodes.Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
         var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, places, Id);
-        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, View, _transport, recovered, _clock, new Random(_random.Next()), _completions);
+        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, View!, _transport, recovered!, Clock.Replica, new Random(_random.Next()), _completions);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
-        _cluster.Trace.Add("start", Index, recovered.Position.Applied.Value, (ulong)recovered.Records.Count);
+        _cluster.Trace.Add("start", Index, recovered!.Position.Applied.Value, (ulong)recovered.Records.Count);
         Guarded("start", Replica.Start);
         PlanStep();
         PlanTick(Incarnation);
         PlanHeartbeat(Incarnation);
+        if (_cluster.Rare.Hits(RareBranch.CrashAtStart))
+        {
+            _cluster.CrashSoon(this);
+        }
+
+        return true;
     }
 
-    /// <summary>The process dies. With the power, what was not synced goes as well, each sector as chance has it.</summary>
+    /// <summary>The process dies. With the power, what was not synced goes as well.</summary>
     public void Crash(bool power)
     {
         Invariant.Assert(IsUp);
-        _scheduler!.IsDead = true;
         _storage!.Abandon();
-        if (power)
-        {
-            _disk.Crash(_random);
-        }
-        else
-        {
-            _disk.Kill();
-        }
-
-        _disk.NextSyncError = null;
+        Disk.Crash(power);
         Forget();
     }
 
@@ -125,44 +119,26 @@ internal sealed class SimulatedNode
         Guarded("stop", Replica!.Stop);
         Deliver();
         _storage!.Dispose();
-        _scheduler!.IsDead = true;
+        Disk.Scheduler.IsDead = true;
         Forget();
-    }
-
-    /// <summary>The node comes back with an empty disk.</summary>
-    public void LoseDisk()
-    {
-        Invariant.Assert(!IsUp);
-        _disk = new SimulatedDisk();
     }
 
     public void Pause(long us) => _pausedUntilUs = Math.Max(_pausedUntilUs, _cluster.Timeline.NowUs + us);
 
-    public void StallDisk(long us)
+    /// <summary>What passes of itself has passed. Damage stays.</summary>
+    public void Calm()
     {
-        if (_scheduler is { } scheduler)
+        if (IsPaused)
         {
-            scheduler.StalledUntilUs = Math.Max(scheduler.StalledUntilUs, _cluster.Timeline.NowUs + us);
+            _pausedUntilUs = 0;
+            _stepPlanned = false;
+            PlanStep();
         }
-    }
 
-    public void BreakDisk()
-    {
-        if (IsUp)
-        {
-            _disk.NextSyncError = new IOException("The simulated disk gave up.");
-        }
-    }
-
-    public void Recover()
-    {
-        _pausedUntilUs = 0;
-        _disk.NextSyncError = null;
-        TickFactor = 1;
-        if (_scheduler is { } scheduler)
-        {
-            scheduler.StalledUntilUs = 0;
-        }
+        StepDelayUs = 0;
+        Disk.Calm();
+        Clock.Rate = 1;
+        Clock.WallSkewMs = 0;
     }
 
     /// <summary>Puts something into the loop's inbox. Lost if the node is down.</summary>
@@ -171,37 +147,73 @@ internal sealed class SimulatedNode
         if (IsUp)
         {
             _inbox.Add((what, act));
-            PlanStep();
+            if (!_cluster.Rare.Hits(RareBranch.LostWakeup))
+            {
+                PlanStep();
+            }
         }
     }
 
     public void HearHeartbeat(NodeId from, int incarnation, bool hearsUs)
     {
-        if (IsUp && _pausedUntilUs <= _cluster.Timeline.NowUs)
+        if (IsUp && !IsPaused)
         {
-            _detector!.OnHeartbeat(from, (ulong)incarnation, hearsUs, _cluster.Timeline.NowMs);
+            _detector!.OnHeartbeat(from, (ulong)incarnation, hearsUs, Clock.NowMs);
         }
     }
 
     /// <summary>Reads everything in the view, beside the replica.</summary>
-    public void Dump(Action<IReadOnlyList<ScannedRecord>> then) => DumpPage(default, [], then);
+    public void Dump(Action<IReadOnlyList<ScannedRecord>> then) => _dump.Begin(View!, then);
 
-    private void DumpPage(ScannedRecord after, List<ScannedRecord> found, Action<IReadOnlyList<ScannedRecord>> then)
+    /// <summary>At some of these moments, the power fails.</summary>
+    public void CrashAt(RareBranch point)
     {
-        ulong tag = ulong.MaxValue - ++_lastScan;
-        _scans.Add(tag, page =>
+        if (IsUp && _cluster.Rare.Hits(point))
         {
-            found.AddRange(page.Records);
-            if (page.More)
+            _cluster.CrashSoon(this);
+        }
+    }
+
+    private bool OpenStorage(out RecoveredReplica? recovered)
+    {
+        RefusesToStart = null;
+        recovered = null;
+        try
+        {
+            _storage = Disk.Open();
+            _loop = _storage.CreateLoop(new IncarnationSink(this, Incarnation));
+            View = _loop.OpenReplica(Shard, out recovered);
+        }
+        catch (IOException)
+        {
+            GiveUpStart("start failed");
+            return false;
+        }
+        catch (Exception damage) when (damage is LogCorruptException or StorageRefusedException or InvalidDataException)
+        {
+            if (!Disk.IsDamaged)
             {
-                DumpPage(page.Records[^1], found, then);
+                throw new SimulationFailedException($"{Id} refuses to start although nobody has damaged its disk: {damage}");
             }
-            else
-            {
-                then(found);
-            }
-        });
-        View!.BeginScan(new ScanRequest { Tag = tag, After = after.Key, AfterSpace = after.Space, MaxRecords = 1_000, MaxBytes = 1 << 20 });
+
+            RefusesToStart = damage.Message;
+            _cluster.Rare.Meet(RareBranch.SeenStartRefused);
+            GiveUpStart("start refused");
+            return false;
+        }
+
+        Disk.ForgetDamage();
+        return true;
+    }
+
+    private void GiveUpStart(string why)
+    {
+        _cluster.Trace.Add(why, Index);
+        _cluster.Trace.Count(why);
+        _storage?.Abandon();
+        Disk.Scheduler.IsDead = true;
+        Disk.Crash(power: false);
+        Forget();
     }
 
     private void Step()
@@ -212,31 +224,48 @@ internal sealed class SimulatedNode
             return;
         }
 
-        if (_pausedUntilUs > _cluster.Timeline.NowUs)
+        if (IsPaused)
         {
             PlanStep();
             return;
         }
 
-        SetClock();
-        (string What, Action<ShardReplica> Act)[] items = [.. _inbox];
-        _inbox.Clear();
-        foreach ((string what, Action<ShardReplica> act) in items)
+        RareBranches rare = _cluster.Rare;
+        Clock.Set();
+        (_current, _inbox) = (_inbox, _current);
+        foreach ((string what, Action<ShardReplica> act) in _current)
         {
             if (!IsUp)
             {
-                return;
+                break;
             }
 
             _cluster.Trace.Add(what, Index);
-            Guarded(what, () => act(Replica!));
+            Guarded(what, act);
+            if (IsUp && rare.Hits(RareBranch.TurnAfterEachInput))
+            {
+                Guarded("turn", Turn);
+            }
         }
 
-        Guarded("turn", Replica!.Turn);
+        _current.Clear();
+        if (!IsUp)
+        {
+            return;
+        }
+
+        Guarded("turn", Turn);
+        if (rare.Hits(RareBranch.TurnTwice))
+        {
+            Guarded("turn", Turn);
+        }
+
         Deliver();
         _loop!.Submit();
         _cluster.AfterStep(this);
     }
+
+    private static void Turn(ShardReplica replica) => replica.Turn();
 
     private void Deliver()
     {
@@ -250,30 +279,29 @@ internal sealed class SimulatedNode
 
     private void HandleStorage(in StorageEvent e)
     {
+        RareBranches rare = _cluster.Rare;
         StorageEvent report = e;
         switch (e.Kind)
         {
             case StorageEventKind.Durable:
-                Post("durable", replica =>
-                {
-                    if (replica.WaitsForDurable)
-                    {
-                        replica.OnDurable(report.Durable);
-                    }
-                });
+                ReportDurable(report.Durable);
+                CrashAt(RareBranch.CrashAtDurable);
                 break;
             case StorageEventKind.Loaded:
-                Post("loaded", replica => replica.OnLoaded(report.Tag));
+                rare.Meet(RareBranch.SeenLoadFromView);
+                PostLate("loaded", replica => replica.OnLoaded(report.Tag));
                 break;
-            case StorageEventKind.Scanned when _scans.Remove(e.Page!.Tag, out Action<ScanPage>? own):
-                own(e.Page);
+            case StorageEventKind.Scanned when _dump.TryTake(e.Page!):
                 break;
             case StorageEventKind.Scanned:
-                Post("scanned", replica => replica.OnScanned(report.Page!));
+                PostLate("scanned", replica => replica.OnScanned(report.Page!));
+                CrashAt(RareBranch.CrashAtScan);
                 break;
             case StorageEventKind.Installed:
                 _cluster.Trace.Count("snapshot installed");
+                rare.Meet(RareBranch.SeenSnapshotInstalled);
                 Post("installed", replica => replica.OnInstalled(report.Position));
+                CrashAt(RareBranch.CrashAtInstalled);
                 break;
             default:
                 Post("storage failed", replica =>
@@ -285,6 +313,45 @@ internal sealed class SimulatedNode
         }
     }
 
+    /// <summary>Reports of durability come in their order, however late.</summary>
+    private void ReportDurable(LogPosition position)
+    {
+        long nowUs = _cluster.Timeline.NowUs;
+        if (_cluster.Rare.Hits(RareBranch.LateDurableReport))
+        {
+            _durableNotBeforeUs = nowUs + _cluster.Rare.DelayUs(300_000);
+        }
+
+        PostAfter(_durableNotBeforeUs - nowUs, "durable", replica =>
+        {
+            if (replica.WaitsForDurable)
+            {
+                replica.OnDurable(position);
+            }
+        });
+    }
+
+    private void PostLate(string what, Action<ShardReplica> act) =>
+        PostAfter(_cluster.Rare.Hits(RareBranch.LateLoad) ? _cluster.Rare.DelayUs(200_000) : 0, what, act);
+
+    private void PostAfter(long delayUs, string what, Action<ShardReplica> act)
+    {
+        if (delayUs <= 0)
+        {
+            Post(what, act);
+            return;
+        }
+
+        int incarnation = Incarnation;
+        _cluster.Timeline.After(delayUs, () =>
+        {
+            if (incarnation == Incarnation)
+            {
+                Post(what, act);
+            }
+        });
+    }
+
     private void PlanStep()
     {
         if (_stepPlanned)
@@ -293,10 +360,16 @@ internal sealed class SimulatedNode
         }
 
         _stepPlanned = true;
-        _cluster.Timeline.After(Math.Max(_random.Next(1, 120), _pausedUntilUs - _cluster.Timeline.NowUs), Step);
+        long delayUs = _random.Next(1, 120) + StepDelayUs;
+        if (_cluster.Rare.Hits(RareBranch.LateStep))
+        {
+            delayUs += _cluster.Rare.DelayUs(40_000);
+        }
+
+        _cluster.Timeline.After(Math.Max(delayUs, _pausedUntilUs - _cluster.Timeline.NowUs), Step);
     }
 
-    private void PlanTick(int incarnation) => _cluster.Timeline.After((long)(_cluster.Settings.Replica.TickMs * 1_000 * TickFactor), () =>
+    private void PlanTick(int incarnation) => _cluster.Timeline.After(Clock.TrueUs(_cluster.Settings.Replica.TickMs * 1_000), () =>
     {
         if (!IsUp || incarnation != Incarnation)
         {
@@ -304,10 +377,11 @@ internal sealed class SimulatedNode
         }
 
         // A timer that fires while the process stands still fires once.
-        if (!_tickWaits)
+        if (!_tickWaits && !_cluster.Rare.Hits(RareBranch.SkippedTick))
         {
             _tickWaits = true;
             Post("tick", Tick);
+            PlanStep();
         }
 
         PlanTick(incarnation);
@@ -315,14 +389,31 @@ internal sealed class SimulatedNode
 
     private void Tick(ShardReplica replica)
     {
+        RareBranches rare = _cluster.Rare;
         _tickWaits = false;
         replica.Tick();
+        if (rare.Hits(RareBranch.EarlyTick))
+        {
+            replica.Tick();
+        }
+
+        bool isSuspicious = rare.Hits(RareBranch.FalseSuspicion);
         foreach (SimulatedNode peer in _cluster.Nodes)
         {
             if (peer != this)
             {
-                replica.SetReachable(peer.Id, _detector!.LinkTo(peer.Id, _cluster.Timeline.NowMs).Hearing != Liveness.Down);
+                replica.SetReachable(peer.Id, !isSuspicious && _detector!.LinkTo(peer.Id, Clock.NowMs).Hearing != Liveness.Down);
             }
+        }
+
+        if (rare.Hits(RareBranch.SpuriousCampaign))
+        {
+            replica.Campaign();
+        }
+
+        if (rare.Hits(RareBranch.ForcedFlush))
+        {
+            _storage!.RequestFlush();
         }
     }
 
@@ -333,23 +424,26 @@ internal sealed class SimulatedNode
             return;
         }
 
-        foreach (SimulatedNode peer in _cluster.Nodes)
+        if (!IsPaused)
         {
-            if (peer != this && _pausedUntilUs <= _cluster.Timeline.NowUs)
+            foreach (SimulatedNode peer in _cluster.Nodes)
             {
-                bool hears = _detector!.Hears(peer.Id, _cluster.Timeline.NowMs);
-                _cluster.Network.Send(Index, peer.Index, () => peer.HearHeartbeat(Id, incarnation, hears));
+                if (peer != this)
+                {
+                    bool hears = _detector!.Hears(peer.Id, Clock.NowMs);
+                    _cluster.Network.Send(Index, peer.Index, () => peer.HearHeartbeat(Id, incarnation, hears));
+                }
             }
         }
 
         PlanHeartbeat(incarnation);
     });
 
-    private void Guarded(string what, Action action)
+    private void Guarded(string what, Action<ShardReplica> action)
     {
         try
         {
-            action();
+            action(Replica!);
         }
         catch (InvariantViolationException broken)
         {
@@ -357,16 +451,18 @@ internal sealed class SimulatedNode
         }
     }
 
-    private void SetClock() => _clock.Set(_cluster.Timeline.NowMs, (ulong)(1_700_000_000_000 + _cluster.Timeline.NowMs + WallSkewMs));
+    private void Guarded(string what, Action action) => Guarded(what, _ => action());
 
     private void Forget()
     {
+        _pausedUntilUs = 0;
         Replica = null;
         View = null;
         _storage = null;
         _loop = null;
         _inbox.Clear();
         _completions.Clear();
+        _dump.Clear();
         _cluster.OnDown(this);
     }
 

@@ -11,9 +11,12 @@ internal sealed class VirtualScheduler(Timeline timeline, Random random) : Stora
     /// <summary>Until this moment the disk does nothing.</summary>
     public long StalledUntilUs { get; set; }
 
+    /// <summary>What every piece of work takes at least: a disk whose every fsync is slow.</summary>
+    public int SlownessUs { get; set; }
+
     public bool IsDead { get; set; }
 
-    public override void Queue(IThreadPoolWorkItem work) => Plan(random.Next(20, 1_500), work);
+    public override void Queue(IThreadPoolWorkItem work) => Plan(SlownessUs + random.Next(20, 1_500), work);
 
     public override void QueueAfter(TimeSpan delay, IThreadPoolWorkItem work) => Plan((long)delay.TotalMicroseconds, work);
 

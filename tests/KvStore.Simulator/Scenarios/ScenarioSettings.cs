@@ -1,6 +1,7 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
+using KvStore.Simulator.Engine;
 using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Simulator.Scenarios;
@@ -18,6 +19,8 @@ internal sealed record ScenarioSettings
 
     public required long PreloadBytes { get; init; }
 
+    public long RetainedLogBytes { get; init; } = 128 * 1024;
+
     public required int Keys { get; init; }
 
     public required int Clients { get; init; }
@@ -29,32 +32,44 @@ internal sealed record ScenarioSettings
     /// <summary>How long clients think between two operations, at most.</summary>
     public required int MaxThinkUs { get; init; }
 
+    /// <summary>How long clients work and faults strike, at most.</summary>
+    public long WorkUs { get; init; } = 30_000_000;
+
     /// <summary>Mean time between two faults. Zero: none.</summary>
     public required int FaultEveryMs { get; init; }
 
     /// <summary>Whether a replica may lose its disk and come back empty.</summary>
-    public required bool MayWipe { get; init; }
+    public bool MayWipe { get; init; }
+
+    /// <summary>Whether a replica may come back with an old copy of its disk.</summary>
+    public bool MayRestoreBackup { get; init; }
+
+    /// <summary>The bounds that are at their smallest.</summary>
+    public IReadOnlyList<RareBranch> Tight { get; init; } = [];
 
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
-    public static ScenarioSettings Draw(ScenarioKind kind, Random random)
+    public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind == ScenarioKind.Consensus ? OrderedSettings.Draw(random) : DrawOpen(kind, random);
+
+    public override string ToString() =>
+        $"{Mode}, {Nodes} nodes, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+
+    private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {
-        bool open = kind != ScenarioKind.Cp;
         int dice = random.Next(10);
         Replication replication = dice switch { < 6 => Replication.Sync, < 8 => Replication.Async, _ => Replication.BestEffort };
-        int keep = open ? 8_192 : random.Next(3) switch { 0 => 4, 1 => 32, _ => 8_192 };
         bool tight = random.Next(2) == 0;
         int keys = random.Next(2, 7);
         int maxValueBytes = random.Next(4) == 0 ? 4_000 : 200;
-
-        // Healing needs the keys of one page in memory at one time: below that it would wait for ever.
-        int tableBytes = open ? keys * ((4 * maxValueBytes) + 500) : random.Next(0, 4_000);
         bool hurried = random.Next(2) == 0;
         return new ScenarioSettings
         {
-            Mode = new KeyspaceMode(open ? PartitionChoice.Ap : PartitionChoice.Cp, replication),
-            Nodes = open ? 3 : random.Next(3) == 0 ? 5 : 3,
-            TableBytes = tight ? tableBytes : 1 << 20,
+            Mode = new KeyspaceMode(PartitionChoice.Ap, replication),
+            Nodes = 3,
+
+            // Healing needs the keys of one page in memory at one time: below that it would wait for ever.
+            TableBytes = tight ? keys * ((4 * maxValueBytes) + 500) : 1 << 20,
             PreloadBytes = random.Next(2) == 0 ? 0 : 1 << 20,
             Keys = keys,
             Clients = random.Next(3, 8),
@@ -62,20 +77,10 @@ internal sealed record ScenarioSettings
             MaxValueBytes = maxValueBytes,
             MaxThinkUs = hurried ? 20_000 : 300_000,
             FaultEveryMs = random.Next(10) switch { 0 => 0, < 5 => 400, _ => 1_200 },
-            MayWipe = DrawWipe(kind, random),
+            MayWipe = kind == ScenarioKind.Wipe,
             Replica = new ReplicaOptions
             {
-                Raft = new RaftOptions
-                {
-                    HeartbeatTicks = 2,
-                    MaxInflightMessages = random.Next(2) == 0 ? 4 : 128,
-                    MaxAppendBytes = random.Next(2) == 0 ? 600 : 256 * 1024,
-                    MaxCommittedBytesPerReady = random.Next(2) == 0 ? 400 : 1024 * 1024,
-                    MaxReadRounds = random.Next(1, 5),
-                    SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200,
-                },
-                KeepEntries = keep,
-                CompactStep = keep == 8_192 ? 4_096 : random.Next(1, 9),
+                Raft = new RaftOptions { HeartbeatTicks = 2, SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200 },
                 SealTicks = random.Next(1, 21),
                 SealBytes = random.Next(2) == 0 ? 1_000 : 512 * 1024,
                 SnapshotPageBytes = random.Next(2) == 0 ? 300 : 512 * 1024,
@@ -85,26 +90,4 @@ internal sealed record ScenarioSettings
             },
         };
     }
-
-    // Drawn in every scenario, so that a seed means the same load and faults in all of them.
-    private static bool DrawWipe(ScenarioKind kind, Random random) => random.Next(4) >= 0 && kind == ScenarioKind.Wipe;
-
-    public override string ToString() =>
-        $"{Mode}, {Nodes} nodes, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, table {TableBytes} bytes, keeps {Replica.KeepEntries} entries, "
-        + $"a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}";
-}
-
-internal enum ScenarioKind
-{
-    /// <summary>An ordered shard.</summary>
-    Cp,
-
-    /// <summary>An open shard.</summary>
-    Ap,
-
-    /// <summary>An open shard of which one replica loses its disk and comes back under its old ids.</summary>
-    Wipe,
-
-    /// <summary>Whole nodes and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
-    Cluster,
 }

@@ -1,0 +1,75 @@
+using KvStore.Simulator.Checks;
+using KvStore.Simulator.Clients;
+using KvStore.Simulator.Nodes;
+using Replication = KvStore.Core.Policy.Replication;
+
+namespace KvStore.Simulator.Scenarios;
+
+/// <summary>
+/// An ordered shard: clients work, then all that was pending must end, new work must be done, replicas must agree, and the history must be right. What strikes meanwhile is the caller's.
+/// </summary>
+internal sealed class OrderedPlay
+{
+    private readonly SimulationStage _stage;
+    private readonly ClientContext _context;
+    private readonly List<OrderedClient> _clients = [];
+
+    public OrderedPlay(SimulationStage stage)
+    {
+        _stage = stage;
+        var answers = new AnswerWatch { AcknowledgesEarly = stage.Settings.Mode.Replication != Replication.Sync };
+        _context = new ClientContext(stage.Cluster, stage.Recorder, answers);
+    }
+
+    /// <summary>Share of requests and of answers that get lost between client and node.</summary>
+    public double ClientLoss
+    {
+        get => _context.Loss;
+        set => _context.Loss = value;
+    }
+
+    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished);
+
+    /// <summary>Operations that were done so far.</summary>
+    public int Done => _clients.Sum(client => client.Done);
+
+    /// <summary>Clients begin to work.</summary>
+    public void Begin()
+    {
+        for (int i = 0; i < _stage.Settings.Clients; i++)
+        {
+            _clients.Add(new OrderedClient(_context, i, _stage.Seeds.Next(), _stage.Settings.OperationsPerClient));
+        }
+
+        _clients.ForEach(client => client.Begin());
+    }
+
+    /// <summary>Clients begin nothing more, faults end, and everything that is demanded of a healed shard is.</summary>
+    public void HealAndJudge()
+    {
+        _context.Stopping = true;
+        _stage.Faults.HealAll();
+        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle), 60_000_000);
+        _context.Loss = 0;
+        var last = new OrderedClient(_context, _clients.Count, _stage.Seeds.Next(), 0);
+        for (int key = 0; key < _stage.Settings.Keys; key++)
+        {
+            last.PutNow(key);
+            _stage.Demand($"after the heal, a new write of k{key} is done", () => last.IsIdle && last.LastWasDone, 15_000_000);
+            last.GetNow(key);
+            _stage.Demand($"after the heal, a new read of k{key} is done", () => last.IsIdle && last.LastWasDone, 15_000_000);
+        }
+
+        _stage.Demand("after the heal, all replicas apply the same", HaveAppliedTheSame, 20_000_000);
+        _stage.Demand("after the heal, nothing is pending", () => _stage.Cluster.Usable.All(node => node.Replica?.PendingCount == 0), 10_000_000);
+        _stage.Timeline.RunFor(2_000_000);
+        OrderedVerdict.CheckEqualViews(_stage.Cluster);
+        OrderedVerdict.CheckHistory(_stage.Recorder.ToHistory(), _stage.Settings);
+    }
+
+    private bool HaveAppliedTheSame()
+    {
+        IReadOnlyList<SimulatedNode> nodes = _stage.Cluster.Usable;
+        return nodes.All(node => node.Replica is { } replica && replica.Position == nodes[0].Replica?.Position);
+    }
+}

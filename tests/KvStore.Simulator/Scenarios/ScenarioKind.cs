@@ -1,0 +1,29 @@
+namespace KvStore.Simulator.Scenarios;
+
+internal enum ScenarioKind
+{
+    /// <summary>An ordered shard under all faults that consensus must stand.</summary>
+    Consensus,
+
+    /// <summary>An open shard.</summary>
+    Ap,
+
+    /// <summary>An open shard of which one replica loses its disk and comes back under its old ids.</summary>
+    Wipe,
+
+    /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
+    Cluster,
+}
+
+internal static class ScenarioKinds
+{
+    /// <summary>The scenarios by the names of the command line.</summary>
+    public static readonly IReadOnlyDictionary<string, ScenarioKind> ByName = new SortedDictionary<string, ScenarioKind>(StringComparer.Ordinal)
+    {
+        ["consensus"] = ScenarioKind.Consensus,
+        ["cp"] = ScenarioKind.Consensus,
+        ["ap"] = ScenarioKind.Ap,
+        ["wipe"] = ScenarioKind.Wipe,
+        ["cluster"] = ScenarioKind.Cluster,
+    };
+}
