@@ -1,3 +1,4 @@
+using KvStore.Client.Connections;
 using KvStore.Client.Operations;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -20,7 +21,7 @@ public sealed class KvClient : IKvClient
     private KvClient(KvClientOptions options, ILogger log, TimeProvider time)
     {
         _options = options;
-        _dispatcher = new Dispatcher(options, time);
+        _dispatcher = new Dispatcher(options, time, Random.Shared, (owner, dispatcher) => new PipelineStream(owner, dispatcher, options));
         _dispatcher.Connections.Log = log;
         _watcher = new TopologyWatcher(_dispatcher, options, log);
         _admin = new KvAdminClient(this, options);

@@ -1,10 +1,11 @@
 using KvStore.Client.Operations;
+using KvStore.Client.Routing;
 using Microsoft.Extensions.Logging;
 
 namespace KvStore.Client.Connections;
 
 /// <summary>One connection per member, replaced as a whole when members change.</summary>
-internal sealed class ConnectionTable(KvClientOptions options, Dispatcher dispatcher)
+internal sealed class ConnectionTable(KvClientOptions options, Dispatcher dispatcher, StreamFactory streams) : IRoutableNodes
 {
     private readonly Lock _gate = new();
     private readonly List<LostAttempt> _lost = [];
@@ -17,7 +18,11 @@ internal sealed class ConnectionTable(KvClientOptions options, Dispatcher dispat
 
     public ILogger? Log { get; set; }
 
+    ReadOnlySpan<IRoutableNode> IRoutableNodes.All => _all;
+
     public NodeConnection? Find(uint node) => _byNode.GetValueOrDefault(node);
+
+    IRoutableNode? IRoutableNodes.Find(uint node) => Find(node);
 
     /// <summary>Opens connections to new members and closes those to former ones. A member with a new address gets a new connection.</summary>
     public void Apply(IReadOnlyList<KvMember> members)
@@ -34,7 +39,7 @@ internal sealed class ConnectionTable(KvClientOptions options, Dispatcher dispat
             foreach (KvMember member in members)
             {
                 Uri address = new($"{_scheme}://{member.Address}");
-                next[member.Node] = Find(member.Node) is { } known && known.Address == address ? known : new NodeConnection(member.Node, address, options, dispatcher);
+                next[member.Node] = Find(member.Node) is { } known && known.Address == address ? known : new NodeConnection(member.Node, address, dispatcher, streams);
             }
 
             gone.AddRange(_all.Where(c => next.GetValueOrDefault(c.Node) != c));

@@ -1,15 +1,16 @@
 using KvStore.Client.Operations;
+using KvStore.Client.Routing;
 
 namespace KvStore.Client.Connections;
 
 /// <summary>The client's way to one node: at most one stream at a time, opened when needed and, after a failure, not before a pause of 20 ms to 1 s.</summary>
-internal sealed class NodeConnection(uint node, Uri address, KvClientOptions options, Dispatcher dispatcher)
+internal sealed class NodeConnection(uint node, Uri address, Dispatcher dispatcher, StreamFactory streams) : IRoutableNode
 {
     private const int MinPauseMs = 20;
     private const int MaxPauseMs = 1_000;
 
     private readonly Lock _gate = new();
-    private volatile PipelineStream? _stream;
+    private volatile IOperationStream? _stream;
     private long _retryAtMs;
     private int _failures;
     private bool _isClosed;
@@ -29,9 +30,9 @@ internal sealed class NodeConnection(uint node, Uri address, KvClientOptions opt
     public Submission TrySubmit(KvOperation operation, long nowMs) => Open(nowMs)?.TrySubmit(operation) ?? Submission.Unavailable;
 
     /// <summary>The present stream, or a new one if it is not too early for that.</summary>
-    public PipelineStream? Open(long nowMs)
+    public IOperationStream? Open(long nowMs)
     {
-        PipelineStream? stream = _stream;
+        IOperationStream? stream = _stream;
         if (stream is { IsBroken: false })
         {
             return stream;
@@ -50,17 +51,17 @@ internal sealed class NodeConnection(uint node, Uri address, KvClientOptions opt
             }
 
             _retryAtMs = nowMs + MinPauseMs;
-            return _stream = new PipelineStream(this, dispatcher, options);
+            return _stream = streams(this, dispatcher);
         }
     }
 
     public void OnAnswered() => Volatile.Write(ref _failures, 0);
 
-    public void OnBroken(PipelineStream stream, Exception? cause)
+    public void OnBroken(IOperationStream stream, Exception? cause)
     {
         int failures = Interlocked.Increment(ref _failures);
         int ceiling = Math.Min(MaxPauseMs, MinPauseMs << Math.Min(failures - 1, 8));
-        Volatile.Write(ref _retryAtMs, dispatcher.Clock.NowMs + Random.Shared.Next((ceiling + 1) / 2, ceiling + 1));
+        Volatile.Write(ref _retryAtMs, dispatcher.Clock.NowMs + dispatcher.Random.Next((ceiling + 1) / 2, ceiling + 1));
         dispatcher.Connections.OnBroken(this, stream.IsConnected, cause);
     }
 
@@ -76,7 +77,7 @@ internal sealed class NodeConnection(uint node, Uri address, KvClientOptions opt
 
     public void Close()
     {
-        PipelineStream? stream;
+        IOperationStream? stream;
         lock (_gate)
         {
             _isClosed = true;

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Grpc.Core;
 using Grpc.Net.Client;
 using KvStore.Client.Operations;
@@ -7,38 +6,23 @@ using KvStore.Contracts.Pipeline;
 namespace KvStore.Client.Connections;
 
 /// <summary>
-/// One KvPipeline.Run stream from its opening to its end; it is never mended, its <see cref="NodeConnection"/> opens another. Callers encode into one of two buffers under a short lock; a flush loop on the
-/// thread pool sends the other: what accumulates while a write is in flight becomes the next message, without any timer. A read loop takes answers and hands them to the dispatcher.
-/// Nothing is handed to the connection before it stands, so what was lost before is certainly not sent.
+/// One KvPipeline.Run stream from its opening to its end; it is never mended, its <see cref="NodeConnection"/> opens another. The socket and the tasks around a <see cref="StreamBacklog"/>: a flush loop on the
+/// thread pool sends what has accumulated there, a read loop takes the answers to it.
 /// </summary>
-internal sealed class PipelineStream : IThreadPoolWorkItem
+internal sealed class PipelineStream : IOperationStream, IThreadPoolWorkItem
 {
-    private readonly Lock _gate = new();
     private readonly NodeConnection _owner;
     private readonly Dispatcher _dispatcher;
-    private readonly int _maxBytes;
-    private readonly SlotTable _slots;
+    private readonly StreamBacklog _backlog;
     private readonly TaskCompletionSource _connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly GrpcChannel _channel;
     private readonly AsyncDuplexStreamingCall<RawFrame, RawFrame> _call;
-    private Outbound _outbound;
-    private Outbound _sending;
-    private int _bytesUnderWay;
-    private ulong _lastOrdinal;
-    private ulong _handedOrdinal;
-    private bool _flushing;
-    private bool _isConnected;
-    private bool _isBroken;
-    private double _latency;
 
     public PipelineStream(NodeConnection owner, Dispatcher dispatcher, KvClientOptions options)
     {
         _owner = owner;
         _dispatcher = dispatcher;
-        _maxBytes = options.MaxInFlightBytesPerNode;
-        _slots = new SlotTable(options.MaxInFlightPerNode);
-        _outbound = new Outbound(_maxBytes);
-        _sending = new Outbound(_maxBytes);
+        _backlog = new StreamBacklog(owner.Node, dispatcher, options.MaxInFlightPerNode, options.MaxInFlightBytesPerNode);
         _channel = ChannelFactory.Create(owner.Address, options.ConnectTimeout, OnConnected);
         using (ExecutionContext.SuppressFlow())
         {
@@ -47,110 +31,32 @@ internal sealed class PipelineStream : IThreadPoolWorkItem
         }
     }
 
-    public bool IsConnected => Volatile.Read(ref _isConnected);
+    public bool IsConnected => _backlog.IsConnected;
 
-    public bool IsBroken => Volatile.Read(ref _isBroken);
+    public bool IsBroken => _backlog.IsBroken;
 
-    /// <summary>Peak EWMA: recent latency, in clock ticks, times the queue's length. An estimate, read without a lock.</summary>
-    public double ExpectedWait => (Volatile.Read(ref _latency) + 1) * (_slots.Count + 1);
+    public double ExpectedWait => _backlog.ExpectedWait;
 
     public Submission TrySubmit(KvOperation operation)
     {
-        int elementBytes;
-        bool schedule;
-        lock (_gate)
-        {
-            if (_isBroken)
-            {
-                return Submission.Unavailable;
-            }
-
-            ref SlotTable.Slot slot = ref _slots.TryTake(operation, out ulong callId);
-            if (Unsafe.IsNullRef(ref slot))
-            {
-                return Submission.Full;
-            }
-
-            operation.Wire.CallId = callId;
-            elementBytes = PipelineCodec.ElementSize(PipelineCodec.OperationSize(operation.Wire));
-            if (_bytesUnderWay + elementBytes > _maxBytes || !_outbound.Fits(elementBytes))
-            {
-                _slots.Remove(callId, out _);
-                return Submission.Full;
-            }
-
-            slot.Bytes = elementBytes;
-            slot.Ordinal = ++_lastOrdinal;
-            slot.SubmittedTimestamp = _dispatcher.Clock.Timestamp;
-            slot.Offset = _outbound.Append(operation.Wire, elementBytes);
-            _bytesUnderWay += elementBytes;
-            schedule = !_flushing;
-            _flushing = true;
-        }
-
-        if (schedule)
+        Submission submission = _backlog.TrySubmit(operation, out bool mustFlush);
+        if (mustFlush)
         {
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
 
-        return Submission.Accepted;
+        return submission;
     }
 
     void IThreadPoolWorkItem.Execute() => _ = FlushAsync();
 
-    /// <summary>Takes out what is overdue, canceled or to be tried elsewhere.</summary>
-    public void Sweep(long nowMs, List<LostAttempt> lost)
-    {
-        lock (_gate)
-        {
-            Span<SlotTable.Slot> used = _slots.Used();
-            for (int i = 0; i < used.Length && _slots.Count > 0; i++)
-            {
-                if (used[i].Operation is not { } operation)
-                {
-                    continue;
-                }
+    public void Sweep(long nowMs, List<LostAttempt> lost) => _backlog.Sweep(nowMs, lost);
 
-                bool handed = used[i].Ordinal <= _handedOrdinal;
-                if (nowMs < operation.AttemptEndsMs && !operation.IsOver(nowMs) && (handed || nowMs < operation.GiveUpMs))
-                {
-                    continue;
-                }
-
-                if (!handed)
-                {
-                    _outbound.Withdraw(used[i].Offset);
-                }
-
-                _bytesUnderWay -= used[i].Bytes;
-                lost.Add(new LostAttempt(operation, handed ? AttemptLoss.Sent : _isConnected ? AttemptLoss.NeverSent : AttemptLoss.NeverConnected));
-                _slots.Release(i);
-            }
-        }
-    }
-
-    /// <summary>Ends the stream. What was under way goes back to the dispatcher. The second call does nothing.</summary>
     public void Break(Exception? cause)
     {
-        List<LostAttempt> lost = [];
-        lock (_gate)
+        if (_backlog.Break() is not { } lost)
         {
-            if (_isBroken)
-            {
-                return;
-            }
-
-            _isBroken = true;
-            Span<SlotTable.Slot> used = _slots.Used();
-            for (int i = 0; i < used.Length; i++)
-            {
-                if (used[i].Operation is { } operation)
-                {
-                    AttemptLoss loss = !_isConnected ? AttemptLoss.NeverConnected : used[i].Ordinal <= _handedOrdinal ? AttemptLoss.Sent : AttemptLoss.NeverSent;
-                    lost.Add(new LostAttempt(operation, loss));
-                    _slots.Release(i);
-                }
-            }
+            return;
         }
 
         _connected.TrySetResult();
@@ -165,7 +71,7 @@ internal sealed class PipelineStream : IThreadPoolWorkItem
 
     private void OnConnected()
     {
-        Volatile.Write(ref _isConnected, true);
+        _backlog.OnConnected();
         _connected.TrySetResult();
     }
 
@@ -175,36 +81,20 @@ internal sealed class PipelineStream : IThreadPoolWorkItem
         {
             await _connected.Task.ConfigureAwait(false);
             RawFrame frame = new(default);
-            while (TryHandOver())
+            while (_backlog.TryHandOver(out Outbound sending))
             {
-                for (int i = 0; i < _sending.MessageCount; i++)
+                for (int i = 0; i < sending.MessageCount; i++)
                 {
-                    frame.Bytes = _sending.Message(i);
+                    frame.Bytes = sending.Message(i);
                     await _call.RequestStream.WriteAsync(frame).ConfigureAwait(false);
                 }
 
-                _sending.Clear();
+                sending.Clear();
             }
         }
         catch (Exception failure)
         {
             Break(failure);
-        }
-    }
-
-    private bool TryHandOver()
-    {
-        lock (_gate)
-        {
-            if (_isBroken || _outbound.IsEmpty)
-            {
-                _flushing = false;
-                return false;
-            }
-
-            (_outbound, _sending) = (_sending, _outbound);
-            _handedOrdinal = _lastOrdinal;
-            return true;
         }
     }
 
@@ -214,7 +104,10 @@ internal sealed class PipelineStream : IThreadPoolWorkItem
         {
             while (await _call.ResponseStream.MoveNext(CancellationToken.None).ConfigureAwait(false))
             {
-                TakeAnswers(_call.ResponseStream.Current.Bytes);
+                if (_backlog.TakeAnswers(_call.ResponseStream.Current.Bytes))
+                {
+                    _owner.OnAnswered();
+                }
             }
 
             Break(null);
@@ -222,36 +115,6 @@ internal sealed class PipelineStream : IThreadPoolWorkItem
         catch (Exception failure)
         {
             Break(failure);
-        }
-    }
-
-    private void TakeAnswers(ReadOnlyMemory<byte> frame)
-    {
-        long timestamp = 0;
-        ResultBatchReader reader = new(frame);
-        while (reader.MoveNext(out WireResult result))
-        {
-            KvOperation? operation;
-            SlotTable.Slot slot;
-            lock (_gate)
-            {
-                operation = _slots.Remove(result.CallId, out slot);
-                _bytesUnderWay -= slot.Bytes;
-            }
-
-            if (operation is null)
-            {
-                continue;
-            }
-
-            if (timestamp == 0)
-            {
-                timestamp = _dispatcher.Clock.Timestamp;
-                Volatile.Write(ref _latency, (0.9 * _latency) + (0.1 * (timestamp - slot.SubmittedTimestamp)));
-                _owner.OnAnswered();
-            }
-
-            _dispatcher.OnAnswer(operation, result, _owner.Node);
         }
     }
 }

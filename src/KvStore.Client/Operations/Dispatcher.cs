@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using KvStore.Client.Connections;
 using KvStore.Client.Routing;
 using KvStore.Client.Telemetry;
-using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
 using KvStore.Contracts.V1;
 
@@ -12,42 +11,40 @@ namespace KvStore.Client.Operations;
 /// Carries every operation from the call to its outcome:
 /// <list type="number">
 /// <item>Start: a write gets its request id (or waits for room in the window).</item>
-/// <item>Drive: shard by key, node by <see cref="NodeSelector"/>, hand-over to the node's stream.</item>
-/// <item>OnAnswer, OnLost: the attempt is over; report, go elsewhere, or park for a jittered pause of 5 to 100 ms.</item>
+/// <item>Drive: asks the <see cref="AttemptPlan"/>, and hands over to the stream of the node that it names.</item>
+/// <item>OnAnswer, OnLost: the attempt is over; the plan says whether to report, go elsewhere, or park for a jittered pause of 5 to 100 ms.</item>
 /// <item>The <see cref="Sweeper"/> wakes the parked and ends what is overdue.</item>
 /// </list>
-/// A write that was sent and not answered is unresolved: only "done" or "the condition did not hold" under the same request id resolves it; any other end is unknown.
+/// It has no socket, no thread and no clock of its own: streams, time and randomness are handed in, so that the simulator can play whole clients in virtual time.
 /// </summary>
 internal sealed class Dispatcher
 {
     [ThreadStatic]
     private static bool _drivesAdmitted;
 
-    private const int MinBackoffMs = 5;
-    private const int MaxBackoffMs = 100;
-    private const int KeyspaceGraceMs = 1_000;
-    private const int QuorumSearchMs = 2_000;
-    private const int TopologyPollMs = 100;
-
     private readonly ParkingLot _pausing = new();
     private readonly ParkingLot _awaitingTopology = new();
     private readonly ConcurrentQueue<KvOperation> _admitted = new();
     private readonly RequestWindow _window;
-    private readonly int _attemptTimeoutMs;
+    private readonly AttemptPlan _plan;
     private volatile ClusterMap? _map;
     private volatile bool _closed;
 
-    public Dispatcher(KvClientOptions options, TimeProvider time)
+    public Dispatcher(KvClientOptions options, TimeProvider time, Random random, StreamFactory streams)
     {
         Clock = new ClientClock(time);
+        Random = random;
         Pool = new OperationPool(this);
-        Connections = new ConnectionTable(options, this);
+        Connections = new ConnectionTable(options, this, streams);
         Sweeper = new Sweeper(this);
-        _window = new RequestWindow((ulong)Random.Shared.NextInt64(1, long.MaxValue));
-        _attemptTimeoutMs = (int)options.AttemptTimeout.TotalMilliseconds;
+        _window = new RequestWindow((ulong)random.NextInt64(1, long.MaxValue));
+        _plan = new AttemptPlan(Connections, (int)options.AttemptTimeout.TotalMilliseconds, random);
     }
 
     public ClientClock Clock { get; }
+
+    /// <summary>For jitter.</summary>
+    public Random Random { get; }
 
     public OperationPool Pool { get; }
 
@@ -98,41 +95,22 @@ internal sealed class Dispatcher
                 return;
             }
 
-            if (nowMs >= operation.GiveUpMs)
+            NextStep step = _plan.Next(operation, _map, _window.Floor, nowMs);
+            if (step.Kind != NextStepKind.Send)
             {
-                Report(operation, KvCode.NoQuorum, operation.LastReason);
+                CarryOut(operation, step);
                 return;
             }
 
-            if (!Resolve(operation, nowMs))
-            {
-                return;
-            }
-
-            NodeConnection? target = NodeSelector.Choose(Connections, operation.Shard!, operation.Route, operation.Tried, nowMs);
-            if (target is null)
-            {
-                EndRound(operation);
-                return;
-            }
-
-            operation.Attempts++;
-            operation.LastNode = target.Node;
-            operation.Wire.AcknowledgedFloor = operation.IsWrite ? _window.Floor : 0;
-            operation.Wire.TimeoutMs = (uint)Math.Max(1, operation.DeadlineMs - nowMs);
-            operation.AttemptEndsMs = Math.Min(operation.DeadlineMs, nowMs + _attemptTimeoutMs);
-            switch (target.TrySubmit(operation, nowMs))
+            switch (((NodeConnection)step.Node!).TrySubmit(operation, nowMs))
             {
                 case Submission.Accepted:
                     return;
                 case Submission.Full:
-                    operation.Attempts--;
-                    Report(operation, KvCode.Overloaded, null);
+                    CarryOut(operation, AttemptPlan.OnFull(operation));
                     return;
                 default:
-                    operation.Attempts--;
-                    operation.Phase = KvPhase.Connecting;
-                    operation.Tried.Add(target.Node);
+                    AttemptPlan.OnUnavailable(operation, step.Node.Node);
                     continue;
             }
         }
@@ -141,37 +119,11 @@ internal sealed class Dispatcher
     /// <summary>A node answered. The caller has taken the operation out of its slot.</summary>
     public void OnAnswer(KvOperation operation, in WireResult answer, uint from)
     {
-        operation.Phase = KvPhase.Server;
-        operation.LastNode = answer.Node != 0 ? answer.Node : from;
-        if (answer.Outcome == Outcome.Done)
+        NextStep step = _plan.OnAnswer(operation, answer, from, Clock.NowMs);
+        if (step.Kind == NextStepKind.Complete)
         {
-            // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.
-            if (operation.Route == RouteKind.Leader && answer.Node != from)
-            {
-                operation.Shard!.Learn(answer.Node);
-            }
-
             Complete(operation, answer);
             return;
-        }
-
-        operation.LastCode = (KvCode)answer.Code;
-        operation.LastReason = answer.Reason;
-        operation.Unresolved |= operation.IsWrite && answer.Outcome != Outcome.NotDone;
-        if (answer.LeaderHint != 0)
-        {
-            operation.Shard!.Learn(answer.LeaderHint);
-        }
-        else if (answer.Code == Code.NotLeader)
-        {
-            operation.Shard!.Forget(from);
-        }
-
-        if (answer.Code is Code.NoLeader or Code.NotLeader or Code.LeadershipLost)
-        {
-            // This replica can reach a majority, which will have a leader again soon: another's "no quorum" is that one's own trouble.
-            operation.SawMajority = true;
-            operation.GiveUpMs = long.MaxValue;
         }
 
         if (answer.Code is Code.WrongNode or Code.StaleEpoch or Code.NoQuorum)
@@ -179,30 +131,7 @@ internal sealed class Dispatcher
             TopologyDoubted?.Invoke(from);
         }
 
-        switch (AnswerPolicy.Judge(answer))
-        {
-            case Verdict.TryElsewhere:
-                operation.Tried.Add(from);
-                Drive(operation);
-                break;
-            case Verdict.PauseThenElsewhere:
-                operation.Tried.Add(from);
-                Pause(operation);
-                break;
-            case Verdict.Pause:
-                Pause(operation);
-                break;
-            case Verdict.SeekQuorum:
-                SeekQuorum(operation, from);
-                break;
-            case Verdict.Relearn when !operation.Unresolved:
-                operation.Wire.Epoch = Math.Max(answer.Epoch, operation.Wire.Epoch);
-                Pause(operation);
-                break;
-            default:
-                ReportAnswer(operation, answer);
-                break;
-        }
+        CarryOut(operation, step);
     }
 
     /// <summary>The attempt ended without an answer: its stream broke, its time is up, or its caller has gone. The caller has taken the operation out of its slot.</summary>
@@ -211,15 +140,7 @@ internal sealed class Dispatcher
     /// <param name="loss">How far it came.</param>
     public void OnLost(KvOperation operation, uint from, AttemptLoss loss)
     {
-        operation.Phase = loss switch
-        {
-            AttemptLoss.NeverConnected => KvPhase.Connecting,
-            AttemptLoss.NeverSent => KvPhase.Queued,
-            _ => KvPhase.Sent,
-        };
-        bool sent = loss == AttemptLoss.Sent;
-        operation.Unresolved |= sent && operation.IsWrite;
-        operation.Tried.Add(from);
+        AttemptPlan.OnLost(operation, from, loss);
         Drive(operation);
     }
 
@@ -249,90 +170,24 @@ internal sealed class Dispatcher
         Connections.Close();
     }
 
-    /// <summary>Finds the shard; false: the operation has been parked or ended.</summary>
-    private bool Resolve(KvOperation operation, long nowMs)
+    /// <summary>Whatever the plan says, but for sending and completing, which need more than the operation.</summary>
+    private void CarryOut(KvOperation operation, in NextStep step)
     {
-        KeyspaceRoute? keyspace = _map?.Find(operation.Keyspace);
-        if (keyspace is null || keyspace.Shards.Length == 0)
+        switch (step.Kind)
         {
-            if (_map is not null && nowMs >= operation.StartedMs + KeyspaceGraceMs)
-            {
-                Report(operation, KvCode.UnknownKeyspace, null);
-                return false;
-            }
-
-            operation.Phase = KvPhase.Connecting;
-            operation.WakeAtMs = nowMs + TopologyPollMs;
-            _awaitingTopology.Park(operation);
-            return false;
+            case NextStepKind.Pause:
+                _pausing.Park(operation);
+                break;
+            case NextStepKind.AwaitTopology:
+                _awaitingTopology.Park(operation);
+                break;
+            case NextStepKind.Report:
+                Report(operation, step.Code, step.Reason);
+                break;
+            default:
+                Drive(operation);
+                break;
         }
-
-        ref WireOperation wire = ref operation.Wire;
-        wire.KeyspaceId = keyspace.Id;
-        int shard = wire.Kind == OperationKind.Scan ? (int)wire.Shard : KeyRouting.ShardOf(wire.Key.Span, keyspace.Shards.Length);
-        if (shard >= keyspace.Shards.Length)
-        {
-            Report(operation, KvCode.StaleEpoch, "the keyspace has fewer shards than when the scan began");
-            return false;
-        }
-
-        if (operation.IsWrite && !operation.Unresolved)
-        {
-            wire.Epoch = Math.Max(wire.Epoch, keyspace.Epoch);
-        }
-
-        operation.Shard = keyspace.Shards[shard];
-        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual ? RouteKind.Nearest : RouteKind.Leader;
-        return true;
-    }
-
-    /// <summary>Every node that could be asked has been.</summary>
-    private void EndRound(KvOperation operation)
-    {
-        if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline)
-        {
-            Report(operation, KvCode.NoQuorum, operation.LastReason);
-            return;
-        }
-
-        operation.Tried.Clear();
-        operation.SawMajority = false;
-        Pause(operation);
-    }
-
-    private void SeekQuorum(KvOperation operation, uint from)
-    {
-        long nowMs = Clock.NowMs;
-        operation.Tried.Add(from);
-        if (!operation.RetryNoQuorumUntilDeadline && !operation.SawMajority)
-        {
-            operation.GiveUpMs = Math.Min(operation.GiveUpMs, nowMs + QuorumSearchMs);
-            if (nowMs >= operation.GiveUpMs)
-            {
-                Report(operation, KvCode.NoQuorum, operation.LastReason);
-                return;
-            }
-        }
-
-        Pause(operation);
-    }
-
-    private void Pause(KvOperation operation)
-    {
-        int ceiling = Math.Min(MaxBackoffMs, MinBackoffMs << Math.Min(operation.Backoffs++, 8));
-        operation.WakeAtMs = Clock.NowMs + Random.Shared.Next((ceiling + 1) / 2, ceiling + 1);
-        _pausing.Park(operation);
-    }
-
-    private void ReportAnswer(KvOperation operation, in WireResult answer)
-    {
-        if (answer.Code == Code.ConditionFailed && operation.IsConditional)
-        {
-            Complete(operation, answer);
-            return;
-        }
-
-        Report(operation, (KvCode)answer.Code, answer.Reason);
     }
 
     private void Expire(KvOperation operation)
@@ -350,9 +205,7 @@ internal sealed class Dispatcher
             return;
         }
 
-        bool refused = operation.Phase == KvPhase.Server && operation.LastCode != KvCode.None && !operation.Unresolved;
-        KvCode code = refused ? operation.LastCode : KvCode.DeadlineExceeded;
-        Report(operation, code, refused ? $"still {Failure.Describe(code)} when the deadline passed{(operation.LastReason is { Length: > 0 } r ? ": " + r : "")}" : null);
+        CarryOut(operation, AttemptPlan.OnDeadline(operation));
     }
 
     private void Report(KvOperation operation, KvCode code, string? reason)

@@ -20,6 +20,10 @@ internal sealed class ClusterMap
 
     public KvTopology Public { get; }
 
+    /// <summary>What a node tells, unless this client knows better: null for a topology that is older, or of another cluster.</summary>
+    public static ClusterMap? Advance(ClusterMap? known, Topology told) =>
+        known is null || (known.Public.ClusterId == told.ClusterId && told.Revision >= known.Public.Revision) ? new ClusterMap(told, known) : null;
+
     public KeyspaceRoute? Find(string name) => _byName.GetValueOrDefault(name);
 
     private static KvKeyspaceInfo PublicKeyspace(Keyspace k) =>

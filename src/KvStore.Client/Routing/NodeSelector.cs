@@ -1,5 +1,3 @@
-using KvStore.Client.Connections;
-
 namespace KvStore.Client.Routing;
 
 /// <summary>
@@ -9,33 +7,33 @@ namespace KvStore.Client.Routing;
 /// </summary>
 internal static class NodeSelector
 {
-    public static NodeConnection? Choose(ConnectionTable connections, ShardRoute shard, RouteKind kind, in TriedNodes tried, long nowMs)
+    public static IRoutableNode? Choose(IRoutableNodes nodes, ShardRoute shard, RouteKind kind, in TriedNodes tried, long nowMs)
     {
         if (kind == RouteKind.Leader)
         {
-            NodeConnection? leader = Usable(connections, shard.LeaderHint, tried, nowMs);
+            IRoutableNode? leader = Usable(nodes, shard.LeaderHint, tried, nowMs);
             if (leader is { IsOpen: true })
             {
                 return leader;
             }
 
-            return FirstReplica(connections, shard, tried, nowMs, openOnly: true) ?? leader ?? FirstReplica(connections, shard, tried, nowMs, openOnly: false)
-                ?? AnyMember(connections, tried, nowMs);
+            return FirstReplica(nodes, shard, tried, nowMs, openOnly: true) ?? leader ?? FirstReplica(nodes, shard, tried, nowMs, openOnly: false)
+                ?? AnyMember(nodes, tried, nowMs);
         }
 
-        NodeConnection? chosen = kind == RouteKind.Nearest ? Nearest(connections, shard, tried, nowMs) : null;
-        return chosen ?? FirstReplica(connections, shard, tried, nowMs, openOnly: true) ?? FirstReplica(connections, shard, tried, nowMs, openOnly: false)
-            ?? AnyMember(connections, tried, nowMs);
+        IRoutableNode? chosen = kind == RouteKind.Nearest ? Nearest(nodes, shard, tried, nowMs) : null;
+        return chosen ?? FirstReplica(nodes, shard, tried, nowMs, openOnly: true) ?? FirstReplica(nodes, shard, tried, nowMs, openOnly: false)
+            ?? AnyMember(nodes, tried, nowMs);
     }
 
-    private static NodeConnection? Usable(ConnectionTable connections, uint node, in TriedNodes tried, long nowMs) =>
-        node != 0 && !tried.Contains(node) && connections.Find(node) is { } connection && connection.IsUsable(nowMs) ? connection : null;
+    private static IRoutableNode? Usable(IRoutableNodes nodes, uint node, in TriedNodes tried, long nowMs) =>
+        node != 0 && !tried.Contains(node) && nodes.Find(node) is { } connection && connection.IsUsable(nowMs) ? connection : null;
 
-    private static NodeConnection? FirstReplica(ConnectionTable connections, ShardRoute shard, in TriedNodes tried, long nowMs, bool openOnly)
+    private static IRoutableNode? FirstReplica(IRoutableNodes nodes, ShardRoute shard, in TriedNodes tried, long nowMs, bool openOnly)
     {
         foreach (uint node in shard.Replicas)
         {
-            if (Usable(connections, node, tried, nowMs) is { } connection && (!openOnly || connection.IsOpen))
+            if (Usable(nodes, node, tried, nowMs) is { } connection && (!openOnly || connection.IsOpen))
             {
                 return connection;
             }
@@ -44,12 +42,12 @@ internal static class NodeSelector
         return null;
     }
 
-    private static NodeConnection? Nearest(ConnectionTable connections, ShardRoute shard, in TriedNodes tried, long nowMs)
+    private static IRoutableNode? Nearest(IRoutableNodes nodes, ShardRoute shard, in TriedNodes tried, long nowMs)
     {
-        NodeConnection? best = null;
+        IRoutableNode? best = null;
         foreach (uint node in shard.Replicas)
         {
-            if (Usable(connections, node, tried, nowMs) is { IsOpen: true } connection && (best is null || connection.ExpectedWait < best.ExpectedWait))
+            if (Usable(nodes, node, tried, nowMs) is { IsOpen: true } connection && (best is null || connection.ExpectedWait < best.ExpectedWait))
             {
                 best = connection;
             }
@@ -58,9 +56,9 @@ internal static class NodeSelector
         return best;
     }
 
-    private static NodeConnection? AnyMember(ConnectionTable connections, in TriedNodes tried, long nowMs)
+    private static IRoutableNode? AnyMember(IRoutableNodes nodes, in TriedNodes tried, long nowMs)
     {
-        foreach (NodeConnection connection in connections.All)
+        foreach (IRoutableNode connection in nodes.All)
         {
             if (!tried.Contains(connection.Node) && connection.IsUsable(nowMs))
             {

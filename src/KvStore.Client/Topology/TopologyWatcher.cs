@@ -122,12 +122,11 @@ internal sealed class TopologyWatcher : IAsyncDisposable
         }
 
         Volatile.Write(ref _source, topology.Node);
-        if (known is not null && topology.Revision < known.Public.Revision)
+        if (ClusterMap.Advance(known, topology) is not { } map)
         {
             return;
         }
 
-        ClusterMap map = new(topology, known);
         if (known?.Public.Revision != topology.Revision)
         {
             ClientLog.TopologyLearnt(_log, topology.Revision, topology.ClusterId, topology.Node, topology.Members.Count, topology.Keyspaces.Count);

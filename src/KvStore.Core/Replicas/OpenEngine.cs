@@ -198,7 +198,7 @@ internal sealed class OpenEngine
             if (write.DeadlineMs <= _clock.NowMs)
             {
                 _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "Too few replicas confirmed the write in time; it is here and will spread.");
-                _requests.NoteUnresolved(operation);
+                _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Unresolved));
                 _writes.Remove(operation);
             }
         }
@@ -358,13 +358,21 @@ internal sealed class OpenEngine
         ref PendingOpenWrite write = ref _writes.Find(earlier);
         if (System.Runtime.CompilerServices.Unsafe.IsNullRef(ref write))
         {
-            if (_requests.IsUnresolved(earlier))
+            OpenAnswer answer = _requests.AnswerOf(earlier);
+            if (answer.State != OpenAnswerState.Done)
             {
                 _completions.Unknown(operation.Handle, RefusalCode.DeadlineExceeded, "The first attempt ran out of time before enough replicas had confirmed it; it is here and will spread.");
                 return;
             }
 
-            _completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1 });
+            _completions.Add(new Completion
+            {
+                Handle = operation.Handle,
+                Outcome = Outcome.Done,
+                Version = answer.Version,
+                Acknowledgements = answer.Acknowledgements,
+                Degraded = answer.Degraded,
+            });
             return;
         }
 
@@ -499,6 +507,7 @@ internal sealed class OpenEngine
             Acknowledgements = acknowledgements,
             Degraded = degraded,
         });
+        _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version));
         _writes.Remove(operation);
     }
 }

@@ -1,8 +1,25 @@
 namespace KvStore.Core.Replicas;
 
+/// <summary>What became of a write that is remembered.</summary>
+/// <param name="State">Whether it was answered.</param>
+/// <param name="Acknowledgements">Done: on how many replicas it was.</param>
+/// <param name="Degraded">Done: whether that was fewer than asked for.</param>
+/// <param name="Version">Done: the version it made.</param>
+internal readonly record struct OpenAnswer(OpenAnswerState State, int Acknowledgements = 0, bool Degraded = false, ReadOnlyMemory<byte> Version = default);
+
+internal enum OpenAnswerState : byte
+{
+    /// <summary>It still waits for replicas.</summary>
+    Waiting = 0,
+    Done = 1,
+
+    /// <summary>Its deadline passed before enough replicas had confirmed it: it was answered "unknown", and a retry must not claim more.</summary>
+    Unresolved = 2,
+}
+
 /// <summary>
-/// Recent requests that this replica has coordinated in the open regime, in memory, so that a retry to the same replica mints no second dot. A retry that reaches another replica, or comes
-/// after a restart, is a second write of the same value: blind, it supersedes the first where it has arrived, and becomes a sibling with an equal value where it has not.
+/// Recent requests that this replica has coordinated in the open regime, in memory, so that a retry to the same replica mints no second dot and is answered like the first attempt. A retry that reaches another
+/// replica, or comes after a restart, is a second write of the same value: blind, it supersedes the first where it has arrived, and becomes a sibling with an equal value where it has not.
 /// </summary>
 internal sealed class OpenRequests
 {
@@ -10,21 +27,19 @@ internal sealed class OpenRequests
     public const int Capacity = 8_192;
 
     private readonly Dictionary<(ulong Session, ulong Sequence), ulong> _operations = [];
+    private readonly Dictionary<ulong, OpenAnswer> _answers = [];
     private readonly Queue<(ulong Session, ulong Sequence)> _order = new();
 
-    /// <summary>Remembered writes whose deadline passed before enough replicas had confirmed them.</summary>
-    private readonly HashSet<ulong> _unresolved = [];
-
-    /// <summary>The write was answered "unknown": a retry must not claim more.</summary>
-    public void NoteUnresolved(ulong pending)
+    /// <summary>The write of this operation number is over; nothing happens if it is not remembered.</summary>
+    public void NoteAnswer(ulong pending, in OpenAnswer answer)
     {
-        if (_operations.ContainsValue(pending))
+        if (_answers.ContainsKey(pending))
         {
-            _unresolved.Add(pending);
+            _answers[pending] = answer;
         }
     }
 
-    public bool IsUnresolved(ulong pending) => _unresolved.Contains(pending);
+    public OpenAnswer AnswerOf(ulong pending) => _answers.GetValueOrDefault(pending);
 
     public bool TryRepeat(in ClientOperation operation, out ulong pending)
     {
@@ -39,16 +54,14 @@ internal sealed class OpenRequests
             return;
         }
 
-        if (_order.Count == Capacity)
+        if (_order.Count == Capacity && _operations.Remove(_order.Dequeue(), out ulong forgotten))
         {
-            if (_operations.Remove(_order.Dequeue(), out ulong forgotten))
-            {
-                _unresolved.Remove(forgotten);
-            }
+            _answers.Remove(forgotten);
         }
 
         (ulong, ulong) id = (operation.Request.Session, operation.Request.Sequence);
         _operations[id] = pending;
+        _answers[pending] = default;
         _order.Enqueue(id);
     }
 }

@@ -10,6 +10,9 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _version;
 
+    /// <summary>Grows with every change.</summary>
+    public long Version => Volatile.Read(ref _version);
+
     public void SetLeader(ShardId shard, NodeId leader)
     {
         _leaders[shard] = leader;
@@ -32,7 +35,7 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         while (true)
         {
             Task changed = Volatile.Read(ref _changed).Task;
-            long version = Volatile.Read(ref _version);
+            long version = Version;
             if (version > seen)
             {
                 return version;

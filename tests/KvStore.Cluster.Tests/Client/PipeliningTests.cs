@@ -106,7 +106,7 @@ public sealed class PipeliningTests
     [Fact]
     public void A_late_answer_never_meets_the_operation_that_took_over_the_slot()
     {
-        Dispatcher dispatcher = new(WithEndpoint(), TimeProvider.System);
+        Dispatcher dispatcher = new(WithEndpoint(), TimeProvider.System, new Random(1), (_, _) => throw new InvalidOperationException("Nothing is sent here."));
         SlotTable slots = new(capacity: 1);
         KvOperation first = new(dispatcher);
         KvOperation second = new(dispatcher);

@@ -1,16 +1,15 @@
 using KvStore.Simulator.Network;
-using KvStore.Simulator.Nodes;
 
 namespace KvStore.Simulator.Faults;
 
 /// <summary>Cuts of all shapes, and links that work badly. Each passes again.</summary>
-internal sealed class NetworkFaults(SimulatedCluster cluster)
+internal sealed class NetworkFaults(IFaultGround ground)
 {
     private bool _ended;
 
-    private SimulatedNetwork Network => cluster.Network;
+    private SimulatedNetwork Network => ground.Network;
 
-    private int Count => cluster.Nodes.Count;
+    private int Count => ground.NodeCount;
 
     public void End()
     {
@@ -21,7 +20,7 @@ internal sealed class NetworkFaults(SimulatedCluster cluster)
     public void Strike(FaultKind kind, Random random)
     {
         int node = random.Next(Count);
-        cluster.Trace.Fault(Names[(int)kind], node);
+        ground.Trace.Fault(Names[(int)kind], node);
         switch (kind)
         {
             case FaultKind.Partition:
@@ -29,7 +28,7 @@ internal sealed class NetworkFaults(SimulatedCluster cluster)
                 CutWhere((one, other) => ((sides >> one) & 1) != ((sides >> other) & 1), HoldUs(random));
                 break;
             case FaultKind.Isolation:
-                int alone = random.Next(2) == 0 ? cluster.Leader?.Index ?? node : node;
+                int alone = random.Next(2) == 0 ? ground.LeaderIndex ?? node : node;
                 CutWhere((one, other) => (one == alone) != (other == alone), HoldUs(random));
                 break;
             case FaultKind.OneWayCut:
@@ -110,7 +109,7 @@ internal sealed class NetworkFaults(SimulatedCluster cluster)
     /// <summary>A node comes and goes at about the pace of elections.</summary>
     private void Flap(int node, Random random)
     {
-        int electionUs = cluster.Settings.Replica.Raft.ElectionTicksMin * cluster.Settings.Replica.TickMs * 1_000;
+        int electionUs = ground.Replica.Raft.ElectionTicksMin * ground.Replica.TickMs * 1_000;
         long periodUs = (long)(electionUs * (0.5 + (1.5 * random.NextDouble())));
         int peer = random.Next(2) == 0 ? -1 : (node + random.Next(1, Count)) % Count;
         int rounds = random.Next(2, 12);
@@ -138,7 +137,7 @@ internal sealed class NetworkFaults(SimulatedCluster cluster)
         Network.MaxDelayUs = 2_000;
     }
 
-    private void Later(long us, Action then) => cluster.Timeline.After(us, () =>
+    private void Later(long us, Action then) => ground.Timeline.After(us, () =>
     {
         if (!_ended)
         {

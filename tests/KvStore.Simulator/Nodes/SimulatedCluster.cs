@@ -1,6 +1,7 @@
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Checks;
 using KvStore.Simulator.Engine;
+using KvStore.Simulator.Faults;
 using KvStore.Simulator.Network;
 using KvStore.Simulator.Planted;
 using KvStore.Simulator.Scenarios;
@@ -8,7 +9,7 @@ using KvStore.Simulator.Scenarios;
 namespace KvStore.Simulator.Nodes;
 
 /// <summary>The nodes of a run, the operations that are on their way at them, and what is watched after every step.</summary>
-internal sealed class SimulatedCluster
+internal sealed class SimulatedCluster : IFaultGround
 {
     private readonly Dictionary<ulong, (SimulatedNode Node, Action<SimulatedNode, Completion> Then)> _calls = [];
     private ulong _lastHandle;
@@ -55,6 +56,12 @@ internal sealed class SimulatedCluster
 
     /// <summary>The node that leads in the highest term, if any does.</summary>
     public SimulatedNode? Leader => Nodes.Where(node => node.Replica?.IsLeader == true).MaxBy(node => node.Replica!.Term);
+
+    int IFaultGround.NodeCount => Nodes.Count;
+
+    int? IFaultGround.LeaderIndex => Leader?.Index;
+
+    ReplicaOptions IFaultGround.Replica => Settings.Replica;
 
     /// <summary>Called when a node's storage has failed and it has fenced its replica.</summary>
     public Action<SimulatedNode> StorageFailed { get; set; } = _ => { };

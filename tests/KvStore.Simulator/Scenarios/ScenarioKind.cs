@@ -13,6 +13,9 @@ internal enum ScenarioKind
 
     /// <summary>An ordered shard whose members change: spares join, voters leave, lost disks are replaced under new ids.</summary>
     Members,
+
+    /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
+    Cluster,
 }
 
 internal static class ScenarioKinds
@@ -25,5 +28,6 @@ internal static class ScenarioKinds
         ["ap"] = ScenarioKind.Ap,
         ["wipe"] = ScenarioKind.Wipe,
         ["members"] = ScenarioKind.Members,
+        ["cluster"] = ScenarioKind.Cluster,
     };
 }

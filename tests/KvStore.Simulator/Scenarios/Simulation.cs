@@ -12,6 +12,11 @@ internal static class Simulation
     public static SimulationReport Run(ScenarioKind kind, ulong seed, SimulationOptions? options = null)
     {
         options ??= SimulationOptions.Default;
+        if (kind == ScenarioKind.Cluster)
+        {
+            return Clusters.ClusterSimulation.Run(seed, options);
+        }
+
         var seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Consensus ? 0u : 1u));
         ScenarioSettings settings = ScenarioSettings.Draw(kind, seeds.Next());
         settings = options.Planted?.Adjust(settings) ?? settings;
