@@ -89,25 +89,21 @@ public sealed class FlowControlTests
         var queue = new ReadIndexQueue(3, 2);
         queue.CanStartRound.Should().BeFalse();
         FluentActions.Invoking(() => queue.StartRound(At(1))).Should().Throw<InvariantViolationException>();
-        queue.TryAdd(1).Should().BeTrue();
-        queue.TryAdd(2).Should().BeTrue();
+        Add(queue, 1).Should().BeTrue();
+        Add(queue, 2).Should().BeTrue();
         queue.CanStartRound.Should().BeTrue();
         queue.StartRound(At(5));
         queue.CanStartRound.Should().BeFalse("nobody waits without a round");
         (queue.Newest, queue.Outstanding).Should().Be((1, 1));
 
-        queue.TryAdd(3).Should().BeTrue();
-        queue.TryAdd(4).Should().BeFalse("three wait already");
+        Add(queue, 3).Should().BeTrue();
+        Add(queue, 4).Should().BeFalse("three wait already");
         queue.StartRound(At(6));
 
-        List<ReadState> answers = [];
-        queue.Confirm(0, answers);
-        answers.Should().BeEmpty();
-        queue.Confirm(1, answers);
-        answers.Should().Equal(new ReadState(1, At(5), false), new ReadState(2, At(5), false));
+        Confirmed(queue, 0).Should().BeEmpty();
+        Confirmed(queue, 1).Should().Equal((1, 5), (2, 5));
         queue.Outstanding.Should().Be(2);
-        queue.Confirm(2, answers);
-        answers[2].Should().Be(new ReadState(3, At(6), false));
+        Confirmed(queue, 2).Should().Equal((3, 6));
         (queue.Newest, queue.Outstanding).Should().Be((2, 0));
     }
 
@@ -115,44 +111,65 @@ public sealed class FlowControlTests
     public void So_many_rounds_are_out_and_no_more()
     {
         var queue = new ReadIndexQueue(9, 2);
-        List<ReadState> answers = [];
         for (ulong context = 1; context <= 2; context++)
         {
-            queue.TryAdd(context);
+            Add(queue, context);
             queue.StartRound(At(context));
         }
 
-        queue.TryAdd(3);
-        queue.TryAdd(4);
+        Add(queue, 3);
+        Add(queue, 4);
         queue.CanStartRound.Should().BeFalse();
-        queue.Confirm(2, answers);
+        Confirmed(queue, 2).Should().Equal((1, 1), (2, 2));
         queue.CanStartRound.Should().BeTrue();
         queue.StartRound(At(7));
-        queue.Confirm(3, answers);
-        answers.Select(answer => (answer.Context, answer.Index.Value)).Should().Equal((1, 1), (2, 2), (3, 7), (4, 7));
+        Confirmed(queue, 3).Should().Equal((3, 7), (4, 7));
     }
 
     [Fact]
     public void Whoever_waits_when_the_leadership_ends_is_told_so_once()
     {
         var queue = new ReadIndexQueue(9, 2);
-        List<ReadState> answers = [];
-        queue.TryAdd(1);
+        Add(queue, 1);
+        Add(queue, 2);
         queue.StartRound(At(5));
-        queue.TryAdd(2);
-        queue.AbortAll(answers);
-        answers.Should().Equal(new ReadState(1, default, true), new ReadState(2, default, true));
+        queue.TryTakeConfirmed(1, out _, out _).Should().BeTrue();
+        Add(queue, 3);
+        Any(queue).Should().Equal(2, 3);
         queue.Outstanding.Should().Be(0);
         queue.CanStartRound.Should().BeFalse();
+        Confirmed(queue, 9).Should().BeEmpty();
 
-        queue.Confirm(9, answers);
-        answers.Should().HaveCount(2);
-        queue.TryAdd(3);
+        Add(queue, 4);
+        Add(queue, 5);
         queue.StartRound(At(6));
         queue.Newest.Should().Be(2, "a number is never used again");
-        queue.Confirm(2, answers);
-        answers[2].Should().Be(new ReadState(3, At(6), false));
+        Confirmed(queue, 2).Should().Equal((4, 6), (5, 6));
     }
 
     private static LogIndex At(ulong index) => new(index);
+
+    private static bool Add(ReadIndexQueue queue, ulong number) => queue.TryAdd(new WaitingRead(number, new ReplicaId(1)));
+
+    private static List<(ulong Number, ulong Index)> Confirmed(ReadIndexQueue queue, ulong round)
+    {
+        List<(ulong, ulong)> taken = [];
+        while (queue.TryTakeConfirmed(round, out WaitingRead read, out LogIndex index))
+        {
+            taken.Add((read.Number, index.Value));
+        }
+
+        return taken;
+    }
+
+    private static List<ulong> Any(ReadIndexQueue queue)
+    {
+        List<ulong> taken = [];
+        while (queue.TryTakeAny(out WaitingRead read))
+        {
+            taken.Add(read.Number);
+        }
+
+        return taken;
+    }
 }

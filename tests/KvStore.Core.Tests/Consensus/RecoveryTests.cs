@@ -136,7 +136,7 @@ public sealed class RecoveryTests
     [Fact]
     public void Whoever_does_not_lead_says_so()
     {
-        SingleNode node = SingleNode.Follower(3);
+        SingleNode node = new(recovered: SingleNode.Disk(3, 0));
         node.Node.Propose(new byte[1], out Term term, out LogIndex index).Should().Be(ProposeResult.NotLeader);
         (term, index).Should().Be((new Term(3), LogIndex.Zero));
         node.Node.ReadIndex(1).Should().Be(ReadResult.NotLeader);
