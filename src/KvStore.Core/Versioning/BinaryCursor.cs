@@ -25,7 +25,7 @@ public ref struct BinaryCursor
     public ulong ReadVarInt()
     {
         ulong value = 0;
-        for (int shift = 0; shift < 64; shift += 7)
+        for (int shift = 0; ; shift += 7)
         {
             if (Position == _span.Length)
             {
@@ -35,6 +35,7 @@ public ref struct BinaryCursor
             byte b = _span[Position++];
             if (shift == 63 && b > 1)
             {
+                // Also the end of the loop: a tenth byte that announces another one is larger than 1.
                 MalformedRecordException.Throw("an integer exceeds 64 bits");
             }
 
@@ -49,8 +50,6 @@ public ref struct BinaryCursor
                 return value;
             }
         }
-
-        throw new MalformedRecordException("an integer exceeds ten bytes");
     }
 
     /// <summary>Reads how many items follow, each of which takes at least <paramref name="minItemBytes"/> bytes.</summary>

@@ -19,6 +19,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
     {
         int first = int.TryParse(Environment.GetEnvironmentVariable("KV_SEED"), out int given) ? given : 1;
         int factor = int.TryParse(Environment.GetEnvironmentVariable("KV_SEED_FACTOR"), out int more) ? more : 1;
+        seeds = int.TryParse(Environment.GetEnvironmentVariable("KV_SEEDS"), out int fewer) ? fewer : seeds;
         output.WriteLine($"{voters} voters, seeds {first} to {first + (seeds * factor) - 1}");
         long commits = 0;
         for (int seed = first; seed < first + (seeds * factor); seed++)
