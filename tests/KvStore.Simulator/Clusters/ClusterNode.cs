@@ -24,6 +24,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
     private readonly SimulatedDisk _disk = new();
     private readonly List<ServerConnection> _clients = [];
     private readonly HashSet<int> _unreachable = [];
+    private readonly Dictionary<int, ulong> _boots = [];
     private NodeStorage? _storage;
     private VirtualScheduler? _disks;
     private VirtualLoopScheduler? _turns;
@@ -69,6 +70,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
         Invariant.Assert(!IsUp);
         Incarnation++;
         _unreachable.Clear();
+        _boots.Clear();
         _storageFailed = false;
         var time = new VirtualTime(World.Timeline);
         _disks = new VirtualScheduler(World.Timeline, Dice);
@@ -94,7 +96,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
         Loops.LeaderChanged += Topology.SetLeader;
         Loops.Failed += OnFailed;
         World.Trace.Add("start", Index, (ulong)Incarnation);
-        new CatalogFollower(World.Catalog, Loops, Topology, Dice.Next, NullLogger<CatalogFollower>.Instance).Start();
+        new CatalogFollower(World.Catalog, 0, Loops, Topology, _ => { }, Dice.Next, NullLogger<CatalogFollower>.Instance).Start();
         Loops.Start();
         _links.Start();
         PlanHeartbeat(Incarnation);
@@ -326,9 +328,12 @@ internal sealed class ClusterNode(World world, int index, Random random)
     {
         LinkState link = _detector!.LinkTo(peer.Id, World.Timeline.NowMs);
         bool reachable = link.Hearing == Liveness.Unknown || (link.Hearing != Liveness.Down && link.HeardByPeer);
-        if (reachable ? _unreachable.Remove(peer.Index) : _unreachable.Add(peer.Index))
+        ulong boot = _detector.BootOf(peer.Id);
+        bool restarted = _boots.GetValueOrDefault(peer.Index) != boot;
+        _boots[peer.Index] = boot;
+        if ((reachable ? _unreachable.Remove(peer.Index) : _unreachable.Add(peer.Index)) || restarted)
         {
-            Loops!.OnReachability(peer.Id, reachable);
+            Loops!.OnReachability(peer.Id, reachable, boot);
         }
     }
 }

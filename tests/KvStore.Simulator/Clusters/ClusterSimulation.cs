@@ -45,6 +45,7 @@ internal sealed class ClusterSimulation
     private SimulationReport Run()
     {
         string? failure = null;
+        string? checker = null;
         try
         {
             _trace.Say(_settings.ToString);
@@ -53,6 +54,7 @@ internal sealed class ClusterSimulation
         catch (Exception found) when (found is not OutOfMemoryException)
         {
             failure = found is SimulationFailedException ? found.Message : found.ToString();
+            checker = (found as SimulationFailedException)?.Checker ?? found.GetType().Name;
             _trace.Say(() => "FAILED: " + failure);
         }
 
@@ -65,6 +67,7 @@ internal sealed class ClusterSimulation
             Nodes = _settings.Nodes,
             Settings = _settings.ToString(),
             Failure = failure,
+            Checker = checker,
             TraceHash = _trace.Hash,
             Operations = operations.Length,
             Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
@@ -148,14 +151,14 @@ internal sealed class ClusterSimulation
     {
         if (!Until(() => missing() is null, withinUs))
         {
-            throw new SimulationFailedException($"After the heal, not within {withinUs / 1_000_000} s: {what}; {missing()}.{Environment.NewLine}{Describe()}");
+            throw new SimulationFailedException(SimulationFailedException.Progress, $"After the heal, not within {withinUs / 1_000_000} s: {what}; {missing()}.{Environment.NewLine}{Describe()}");
         }
     }
 
     private bool Until(Func<bool> condition, long atMostUs)
     {
         bool holds = _timeline.RunUntil(() => _world.Failure is not null || condition(), atMostUs);
-        return _world.Failure is { } failure ? throw new SimulationFailedException(failure) : holds;
+        return _world.Failure is { } failure ? throw new SimulationFailedException(SimulationFailedException.Invariants, failure) : holds;
     }
 
     private string Describe() => string.Join(Environment.NewLine, _world.Nodes.SelectMany(node => node.Replicas.Select(replica => Describe(node, replica))));

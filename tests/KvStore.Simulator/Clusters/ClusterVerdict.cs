@@ -57,7 +57,7 @@ internal static class ClusterVerdict
             ConvergenceResult converged = ConvergenceChecker.Check(dumps);
             if (!converged.Converged)
             {
-                throw new SimulationFailedException($"{keyspace.Name}: the replicas stand at the same place, and hold different data: {converged}");
+                throw new SimulationFailedException("Convergence", $"{keyspace.Name}: the replicas stand at the same place, and hold different data: {converged}");
             }
         }
 
@@ -73,12 +73,13 @@ internal static class ClusterVerdict
             if (result.Verdict != LinearizabilityVerdict.Linearizable)
             {
                 throw new SimulationFailedException(
+                    "Linearizability",
                     $"{keyspace.Name}: {result}{Environment.NewLine}{string.Join(Environment.NewLine, history.Operations.Where(operation => operation.Key == result.Key))}");
             }
         }
         else if (ProvenanceChecker.Check(history).FirstOrDefault() is { } invented)
         {
-            throw new SimulationFailedException($"{keyspace.Name}: {invented.Explanation}");
+            throw new SimulationFailedException("NothingInvented", $"{keyspace.Name}: {invented.Explanation}");
         }
     }
 
@@ -118,6 +119,7 @@ internal static class ClusterVerdict
         if (AcknowledgedWriteChecker.Check(history, end).FirstOrDefault(violation => !isAllowed(violation)) is { } violation)
         {
             throw new SimulationFailedException(
+                "AcknowledgedWrites",
                 $"{keyspace.Name}: {violation}{Environment.NewLine}In {end.Replica}: {string.Join(", ", end.ValuesOf(violation.Key))}{Environment.NewLine}"
                 + string.Join(Environment.NewLine, history.Operations.Where(operation => operation.Key == violation.Key)));
         }

@@ -30,7 +30,7 @@ internal sealed class NodeLinks : IPeerLaneDirectory
 
     public OutboundBufferPool Pool { get; } = new();
 
-    public void CountStrangerDropped() => throw new SimulationFailedException("A message was sent to a node that is no member.");
+    public void CountStrangerDropped() => throw new SimulationFailedException("KnownMembers", "A message was sent to a node that is no member.");
 
     public void Start() => _streams.ForEach(stream => stream.Connect());
 

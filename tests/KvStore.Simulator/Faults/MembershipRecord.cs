@@ -69,7 +69,7 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
         ImmutableArray<MemberStatus> now = node.Replica!.Describe().Members;
         if (voters.Any(place => !_everMember.Contains(place.Replica) && now.All(member => member.Place.Replica != place.Replica)))
         {
-            throw new SimulationFailedException($"{node.Id} said that the members are changed, and does not know all of [{string.Join(' ', voters)}] [{string.Join(' ', learners)}].");
+            throw new SimulationFailedException("Members", $"{node.Id} said that the members are changed, and does not know all of [{string.Join(' ', voters)}] [{string.Join(' ', learners)}].");
         }
     }
 
@@ -84,7 +84,7 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
         string text = string.Join(' ', status.Members.Select(member => $"{member.Place}{(member.IsVoter ? "v" : "")}{(member.IsOutgoingVoter ? "o" : "")}{(member.IsLearner ? "l" : "")}"));
         if (!_configurations.TryAdd(status.Applied, text) && _configurations[status.Applied] != text)
         {
-            throw new SimulationFailedException($"At applied index {status.Applied.Value} one replica knows the members as [{_configurations[status.Applied]}], {node.Id} as [{text}].");
+            throw new SimulationFailedException("Members", $"At applied index {status.Applied.Value} one replica knows the members as [{_configurations[status.Applied]}], {node.Id} as [{text}].");
         }
 
         if (status.Applied < _applied)
@@ -101,7 +101,7 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
             bool refused = _openAsks.TryGetValue(place.Replica, out int open) && open == 0;
             if (_everMember.Add(place.Replica) && refused)
             {
-                throw new SimulationFailedException($"{place} became a member although every request for it was answered as not done.");
+                throw new SimulationFailedException("Members", $"{place} became a member although every request for it was answered as not done.");
             }
         }
     }
