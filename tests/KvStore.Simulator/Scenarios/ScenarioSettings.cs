@@ -78,6 +78,7 @@ internal sealed record ScenarioSettings
             MaxThinkUs = hurried ? 20_000 : 300_000,
             FaultEveryMs = random.Next(10) switch { 0 => 0, < 5 => 400, _ => 1_200 },
             MayWipe = kind == ScenarioKind.Wipe,
+            MayRestoreBackup = kind == ScenarioKind.Wipe,
             Replica = new ReplicaOptions
             {
                 Raft = new RaftOptions { HeartbeatTicks = 2, SnapshotAnswerTicks = random.Next(2) == 0 ? 20 : 200 },
