@@ -8,7 +8,7 @@ internal enum ScenarioKind
     /// <summary>An open shard.</summary>
     Ap,
 
-    /// <summary>An open shard of which one replica loses its disk and comes back under its old ids.</summary>
+    /// <summary>An open shard of which one replica comes back under its old ids with an empty disk, or an old copy of it.</summary>
     Wipe,
 
     /// <summary>An ordered shard whose members change: spares join, voters leave, lost disks are replaced under new ids.</summary>

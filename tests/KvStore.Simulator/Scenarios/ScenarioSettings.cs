@@ -88,6 +88,7 @@ internal sealed record ScenarioSettings
             MaxThinkUs = hurried ? 20_000 : 300_000,
             FaultEveryMs = random.Next(10) switch { 0 => 0, < 5 => 400, _ => 1_200 },
             MayWipe = kind == ScenarioKind.Wipe,
+            MayRestoreBackup = kind == ScenarioKind.Wipe,
             Replica = new ReplicaOptions
             {
                 Raft = new RaftOptions
