@@ -125,7 +125,7 @@ public class MembershipTests
         leader.Replica.IsRemoved.Should().BeTrue();
         cluster[2].Status.IsJoint.Should().BeTrue();
         cluster[4].Status.IsJoint.Should().BeTrue();
-        leader.Status.LastIndex.Should().BeGreaterThan(cluster[2].Status.LastIndex);
+        leader.Status.LastIndex.Value.Should().BeGreaterThan(cluster[2].Status.LastIndex.Value);
 
         cluster.Lost.Clear();
         cluster.TickUntilLed();
