@@ -98,17 +98,44 @@ internal sealed class Election(RaftState state)
             ref RaftMessage answer = ref state.SendNow(RaftMessageKind.PreVoteResponse, message.From);
             answer.Term = grant ? message.Term : state.Term;
             answer.Reject = !grant;
+            TellCommit(ref answer);
         }
         else if (grant)
         {
             state.VoteFor(message.From);
             state.RestartElectionTimer();
-            state.SendAfterPersist(RaftMessageKind.VoteResponse, message.From);
+            TellCommit(ref state.SendAfterPersist(RaftMessageKind.VoteResponse, message.From));
         }
         else
         {
-            state.SendNow(RaftMessageKind.VoteResponse, message.From).Reject = true;
+            ref RaftMessage answer = ref state.SendNow(RaftMessageKind.VoteResponse, message.From);
+            answer.Reject = true;
+            TellCommit(ref answer);
         }
+    }
+
+    /// <summary>Who answers says how far it knows the log to be committed: see <see cref="LearnConfiguration"/>.</summary>
+    public void TellCommit(ref RaftMessage answer)
+    {
+        TermLookup term = state.Log.TermAt(state.Commit);
+        if (term.Outcome == TermOutcome.Known && !state.Quarantine.IsActive)
+        {
+            answer.Commit = state.Commit;
+            answer.LogTerm = term.Term;
+        }
+    }
+
+    /// <summary>
+    /// A configuration in the own log may be known as committed only to replicas that can't lead any more, or can't win: a leader that has removed itself by it, with a longer log than all others. Its vote may be
+    /// needed and is not to be had, for ever, unless its answer tells what is committed (raft-rs: "commit by vote"). Committed is committed, whoever says so and in whatever term.
+    /// Returns whether there is such a configuration to apply: the election that is under way asks the wrong voters.
+    /// </summary>
+    public bool LearnConfiguration(in RaftMessage answer)
+    {
+        bool isNews = !state.IsLeader && state.Installing is null && !state.Quarantine.IsActive && answer.Commit > state.Commit
+            && state.Log.TermAt(answer.Commit).Is(answer.LogTerm)
+            && state.LastConfigurationIn(state.Commit.Next, answer.Commit) > LogIndex.Zero;
+        return isNews && state.CommitUpTo(answer.Commit);
     }
 
     private VoteTally Tally() => JointQuorum.Tally(state.Members, id => _answers.TryGetValue(id, out bool granted) ? granted : null);

@@ -49,7 +49,7 @@ public struct RaftMessage
     /// <summary>The term of the entry at <see cref="Index"/>. Rejecting append response: the term at <see cref="Hint"/>.</summary>
     public Term LogTerm;
 
-    /// <summary>The sender's commit index; in a heartbeat or an answer to a read never above what the receiver is known to match.</summary>
+    /// <summary>The sender's commit index (in the answer to a vote or pre-vote with its term in <see cref="LogTerm"/>); in a heartbeat or an answer to a read never above what the receiver is known to match.</summary>
     public LogIndex Commit;
 
     /// <summary>Answers: a refusal. Heartbeat response: the sender is awake and wants to hear the leader. Damaged: the log is void, a snapshot is needed.</summary>

@@ -130,7 +130,9 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 notice.Reject = true;
                 break;
             case RaftMessageKind.PreVote:
-                state.SendNow(RaftMessageKind.PreVoteResponse, message.From).Reject = true;
+                ref RaftMessage refused = ref state.SendNow(RaftMessageKind.PreVoteResponse, message.From);
+                refused.Reject = true;
+                election.TellCommit(ref refused);
                 break;
             case RaftMessageKind.ReadIndex:
                 state.SendNow(RaftMessageKind.ReadIndexResponse, message.From).Reject = true;
@@ -169,6 +171,13 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
         {
             case RaftMessageKind.PreVote or RaftMessageKind.Vote:
                 election.OnRequest(message);
+                break;
+            case RaftMessageKind.PreVoteResponse or RaftMessageKind.VoteResponse when election.LearnConfiguration(message):
+                if (state.Role != RaftRole.Follower)
+                {
+                    BecomeFollower(state.Term, default);
+                }
+
                 break;
             case RaftMessageKind.PreVoteResponse or RaftMessageKind.VoteResponse:
                 OnElectionAnswer(message);
