@@ -121,6 +121,9 @@ internal sealed class Leadership
         _transferee = default;
         _heartbeatDue = false;
         _replication.Stop();
+
+        // Whoever takes the Ready would send it in the name of a term that this replica doesn't lead.
+        _state.Out.Snapshots.Clear();
         while (_reads.TryTakeAny(out WaitingRead read))
         {
             Answer(read, default, aborted: true);

@@ -217,7 +217,7 @@ public sealed class RaftNode
     /// <summary>
     /// The storage of this replica was found damaged: entries or parts of the view that it had are gone, while its term and vote are not (a replica that lost those needs a new id). It steps
     /// down, and doesn't vote, campaign, acknowledge, read or apply until a leader has repaired it by a snapshot and all entries that it may have acknowledged. The host keeps a durable mark, from
-    /// before it calls this until <see cref="IsQuarantined"/> is false, and calls it again after a restart while the mark is there.
+    /// before it calls this until <see cref="IsQuarantined"/> is false and all that was handed out by then is durable, and calls it again after a restart while the mark is there.
     /// </summary>
     public void Quarantine()
     {

@@ -12,7 +12,8 @@ namespace KvStore.Core.Consensus;
 /// Ready itself has nothing to persist. One that is addressed to the replica itself (its own vote) is given to <see cref="RaftNode.Step"/> at that time. A crash drops them.</item>
 /// <item>When the entries are durable, <see cref="RaftNode.OnPersisted"/> is called with the index and term of the last of them; acknowledgements come in the order of the Readys, and one may
 /// stand for those before it.</item>
-/// <item><see cref="Committed"/> entries are applied in order, at any time (they need not be durable here); more are handed out only after <see cref="RaftNode.OnApplied"/>.</item>
+/// <item><see cref="Committed"/> entries are applied in order, at any time (they need not be durable here); more are handed out only after <see cref="RaftNode.OnApplied"/>. One that is a
+/// configuration also goes to <see cref="RaftNode.ApplyMembership"/>, and becomes part of the view with its index.</item>
 /// </list>
 /// </summary>
 public sealed class Ready

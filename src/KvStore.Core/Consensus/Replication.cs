@@ -102,8 +102,9 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         {
             Wake(member);
         }
-        else if (member.State != ProgressState.Snapshot)
+        else if (member.State != ProgressState.Snapshot && state.Applied > LogIndex.Zero)
         {
+            // Before anything is applied there is nothing to send: its next notice asks again.
             AskForSnapshot(member);
         }
     }

@@ -50,7 +50,8 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
 
         if (!election.MayCampaign)
         {
-            state.RestartElectionTimer();
+            // The leader is lost all the same: a learner that went on to trust it would refuse its vote to those who may campaign.
+            BecomeFollower(state.Term, default);
             return;
         }
 
@@ -160,6 +161,12 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 BecomeFollower(message.Term, message.From);
                 return true;
             default:
+                if (state.IsLeader && !state.Members.IsMember(message.From))
+                {
+                    // Who was removed may have got ahead in terms; nobody needs it to follow.
+                    return false;
+                }
+
                 BecomeFollower(message.Term, default);
                 return true;
         }

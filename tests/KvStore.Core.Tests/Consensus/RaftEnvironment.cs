@@ -17,7 +17,7 @@ internal sealed class RaftEnvironment
     private readonly List<Envelope> _network = [];
     private readonly HashSet<(ulong From, ulong To)> _cut = [];
     private readonly StringBuilder _text = new();
-    private readonly Dictionary<ulong, string> _names = [];
+    private readonly MessageText _messageText = new();
     private RaftSafety? _safety;
     private MembershipConfig _config = new([new ReplicaId(1)]);
     private RaftOptions _options = RaftOptions.Default;
@@ -116,6 +116,9 @@ internal sealed class RaftEnvironment
                 Member(args[0]).Restart(new Random(7));
                 Say(Member(args[0]).ToString());
                 break;
+            case "forget-commit":
+                Member(args[0]).ForgetCommit();
+                break;
             case "damage":
                 Member(args[0]).DamageAndRestart(int.Parse(args[1], CultureInfo.InvariantCulture), new Random(7));
                 Say(Member(args[0]).ToString());
@@ -156,7 +159,7 @@ internal sealed class RaftEnvironment
                 _network.AddRange(_network.Where(envelope => Matches(envelope, args)).ToArray());
                 break;
             case "messages":
-                _network.ForEach(envelope => Say(Show(envelope)));
+                _network.ForEach(envelope => Say(_messageText.Show(envelope)));
                 break;
             case "isolate":
                 foreach (ulong other in _members.Keys)
@@ -188,6 +191,9 @@ internal sealed class RaftEnvironment
             ElectionTicksMax = 15,
             HeartbeatTicks = Option(args, "heartbeat", 2),
             MaxInflightMessages = Option(args, "inflight", 8),
+            MaxInflightBytes = Option(args, "inflight-bytes", 1_000_000),
+            MaxCommittedBytesPerReady = Option(args, "committed-bytes", 1_000_000),
+            MaxPromotionLag = Option(args, "promotion-lag", 1_000),
             MaxAppendBytes = Option(args, "append-bytes", 10_000),
             MaxUncommittedBytes = Option(args, "uncommitted-bytes", 10_000),
             MaxPendingReads = Option(args, "reads", 100),
@@ -244,7 +250,14 @@ internal sealed class RaftEnvironment
         Say(result == ProposeResult.Accepted ? $"{result} {index.Value}@{term.Value}" : $"{result}");
     }
 
-    private void WatchSafety() => _safety = new RaftSafety(_members.Values);
+    private void WatchSafety()
+    {
+        _safety = new RaftSafety(_members.Values);
+        foreach (RaftMember member in _members.Values)
+        {
+            member.Observe = _safety.Check;
+        }
+    }
 
     private void Propose(RaftMember member, string[] payloads)
     {
@@ -319,7 +332,7 @@ internal sealed class RaftEnvironment
         _network.RemoveAt(at);
         ulong to = envelope.Message.To.Value;
         bool lost = _cut.Contains((envelope.Message.From.Value, to)) || !_members[to].Up;
-        Say($"  {Show(envelope)}{(lost ? " (lost)" : "")}");
+        Say($"  {_messageText.Show(envelope)}{(lost ? " (lost)" : "")}");
         if (!lost)
         {
             _members[to].Receive(envelope);
@@ -357,46 +370,6 @@ internal sealed class RaftEnvironment
         {
             _text.Append(line).Append('\n');
         }
-    }
-
-    private string Show(Envelope envelope)
-    {
-        RaftMessage m = envelope.Message;
-        string round = ShowRound(m.Round);
-        var text = new StringBuilder($"{m.From}->{m.To} {m.Kind} {m.Term}");
-        text.Append(m.Kind switch
-        {
-            RaftMessageKind.Append => $" after {m.Index.Value}@{m.LogTerm.Value} commit {m.Commit} [{RaftMember.Show(m.Entries.Span)}]",
-            RaftMessageKind.AppendResponse when m.Reject => $" rejects {m.Index} hint {m.Hint.Value}@{m.LogTerm.Value}",
-            RaftMessageKind.AppendResponse => $" has {m.Index}",
-            RaftMessageKind.PreVote or RaftMessageKind.Vote => $" last {m.Index.Value}@{m.LogTerm.Value}",
-            RaftMessageKind.PreVoteResponse or RaftMessageKind.VoteResponse => m.Reject ? " no" : " yes",
-            RaftMessageKind.ReadIndexResponse => m.Reject ? " refused" : $" at {m.Index} commit {m.Commit}",
-            RaftMessageKind.Damaged => m.Reject ? " log void" : " log short",
-            RaftMessageKind.Heartbeat => $" commit {m.Commit}{(m.Index == LogIndex.Zero ? "" : $" offers rest behind {m.Index.Value}@{m.LogTerm.Value}")}",
-            RaftMessageKind.HeartbeatResponse when m.Reject => " is awake",
-            RaftMessageKind.HeartbeatResponse when m.Index > LogIndex.Zero => " agrees",
-            RaftMessageKind.Snapshot => $" at {envelope.Snapshot!.Index.Value}@{envelope.Snapshot.Term.Value}",
-            _ => "",
-        });
-        return text.Append(round).ToString();
-    }
-
-    /// <summary>Numbers that replicas draw at random are named in the order in which they are seen.</summary>
-    private string ShowRound(ulong round)
-    {
-        if (round < 1_000_000)
-        {
-            return round == 0 ? "" : $" round {round}";
-        }
-
-        if (!_names.TryGetValue(round, out string? name))
-        {
-            name = $"#{_names.Count + 1}";
-            _names.Add(round, name);
-        }
-
-        return $" {name}";
     }
 
     private static bool Matches(Envelope envelope, string[] args) =>

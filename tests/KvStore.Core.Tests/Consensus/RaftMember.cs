@@ -15,7 +15,6 @@ internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<
 internal sealed class RaftMember
 {
     private readonly RaftOptions _options;
-    private readonly MembershipConfig _firstMembers;
     private readonly Queue<DiskWrite> _disk = new();
     private readonly Action<Envelope> _send;
 
@@ -25,13 +24,12 @@ internal sealed class RaftMember
     private List<Entry> _durableLog = [];
     private List<Entry> _durableView = [];
     private List<Entry> _lost = [];
-    private bool _markedDamaged;
 
     public RaftMember(ReplicaId id, RaftOptions options, MembershipConfig members, Random random, Action<Envelope> send, HardState hardState = default, IEnumerable<Entry>? log = null)
     {
         Id = id;
         _options = options;
-        _firstMembers = members;
+        FirstMembers = members;
         _send = send;
         _durableHardState = hardState;
         _durableLog = [.. log ?? []];
@@ -39,6 +37,9 @@ internal sealed class RaftMember
     }
 
     public ReplicaId Id { get; }
+
+    /// <summary>What the replica was told of the group before it ran.</summary>
+    public MembershipConfig FirstMembers { get; }
 
     public RaftNode Node { get; private set; }
 
@@ -49,6 +50,12 @@ internal sealed class RaftMember
 
     public Queue<Entry> ToApply { get; } = new();
 
+    /// <summary>Durable: the disk was found damaged, and what it lost isn't known to be back.</summary>
+    public bool IsMarkedDamaged { get; private set; }
+
+    /// <summary>What the applied entries say that the configuration is.</summary>
+    public MembershipConfig AppliedMembers => MembersIn(Applied);
+
     public bool HasDiskWork => _disk.Count > 0;
 
     public List<ReadState> Reads { get; } = [];
@@ -56,6 +63,9 @@ internal sealed class RaftMember
     public List<Entry> Replaced { get; } = [];
 
     public Action<string> Log { get; set; } = _ => { };
+
+    /// <summary>Called after each event that may move the commit index, and before the configuration by which it was moved is replaced.</summary>
+    public Action<RaftMember> Observe { get; set; } = _ => { };
 
     /// <summary>Whether the entry is durable here, or was before damage: the group may count on it until it hears of that, and the replica gives no vote until it has it again.</summary>
     public bool HoldsDurably(Entry entry)
@@ -102,6 +112,12 @@ internal sealed class RaftMember
             _disk.Enqueue(new DiskWrite(ready.HardState, entries, ready.MessagesAfterPersist.ToArray(), null));
         }
 
+        if (IsMarkedDamaged && !Node.IsQuarantined)
+        {
+            // Behind the entries that made it whole: a crash between would leave a replica that lacks them and doesn't say so.
+            _disk.Enqueue(new DiskWrite(null, [], [], null, ClearsMark: true));
+        }
+
         ReplicaId[] snapshots = ready.SnapshotsWanted.ToArray();
         foreach (ReplicaId to in snapshots)
         {
@@ -119,50 +135,8 @@ internal sealed class RaftMember
             return false;
         }
 
-        if (_markedDamaged && !Node.IsQuarantined)
-        {
-            // The mark goes with the first write after the repair.
-            _markedDamaged = false;
-            _lost = [];
-        }
-
-        if (write.Install is { } envelope)
-        {
-            SnapshotContent content = envelope.Snapshot!;
-            _durableLog = [];
-            _durableBoundary = content.Index;
-            _durableBoundaryTerm = content.Term;
-            _durableView = [.. content.Applied];
-            Applied = [.. content.Applied];
-            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term, content.Members);
-            return true;
-        }
-
-        _durableHardState = write.HardState ?? _durableHardState;
-        foreach (Entry entry in write.Entries)
-        {
-            int at = (int)(entry.Index - _durableBoundary) - 1;
-            _durableLog.RemoveRange(at, _durableLog.Count - at);
-            _durableLog.Add(entry);
-        }
-
-        if (write.Entries.Length > 0)
-        {
-            Node.OnPersisted(write.Entries[^1].Index, write.Entries[^1].Term);
-        }
-
-        foreach (RaftMessage message in write.Messages)
-        {
-            if (message.To == Id)
-            {
-                Node.Step(message);
-            }
-            else
-            {
-                Send(message);
-            }
-        }
-
+        Complete(write);
+        Observe(this);
         return true;
     }
 
@@ -173,6 +147,7 @@ internal sealed class RaftMember
             return false;
         }
 
+        Observe(this);
         Applied.Add(entry);
         if (entry.Kind == EntryKind.Configuration)
         {
@@ -181,6 +156,7 @@ internal sealed class RaftMember
         }
 
         Node.OnApplied(entry.Index);
+        Observe(this);
         return true;
     }
 
@@ -217,6 +193,7 @@ internal sealed class RaftMember
         if (envelope.Snapshot is not { } content)
         {
             Node.Step(envelope.Message);
+            Observe(this);
             return;
         }
 
@@ -241,7 +218,7 @@ internal sealed class RaftMember
     public void DamageAndRestart(int keep, Random random)
     {
         Crash();
-        if (!_markedDamaged)
+        if (!IsMarkedDamaged)
         {
             // The view first, then what of the log lies above it.
             int below = (int)_durableBoundary.Value;
@@ -252,9 +229,12 @@ internal sealed class RaftMember
         _durableLog = [];
         _durableBoundary = new LogIndex((ulong)_durableView.Count);
         _durableBoundaryTerm = _durableView.Count == 0 ? default : _durableView[^1].Term;
-        _markedDamaged = true;
+        IsMarkedDamaged = true;
         Restart(random);
     }
+
+    /// <summary>A stored commit index is a hint: a driver may leave it out.</summary>
+    public void ForgetCommit() => _durableHardState = _durableHardState with { Commit = default };
 
     public void Crash()
     {
@@ -277,7 +257,7 @@ internal sealed class RaftMember
 
         Applied = [.. _durableView];
         Node = Start(random);
-        if (_markedDamaged)
+        if (IsMarkedDamaged)
         {
             Node.Quarantine();
         }
@@ -285,6 +265,52 @@ internal sealed class RaftMember
 
     public override string ToString() =>
         $"{Id} {(!Up ? "down" : Node.IsQuarantined ? "Quarantined" : Node.State)} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}{(Up && Node.IsQuiet ? " quiet" : "")}";
+
+    private void Complete(DiskWrite write)
+    {
+        if (write.Install is { } envelope)
+        {
+            SnapshotContent content = envelope.Snapshot!;
+            _durableLog = [];
+            _durableBoundary = content.Index;
+            _durableBoundaryTerm = content.Term;
+            _durableView = [.. content.Applied];
+            Applied = [.. content.Applied];
+            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term, content.Members);
+            return;
+        }
+
+        if (write.ClearsMark)
+        {
+            IsMarkedDamaged = false;
+            _lost = [];
+        }
+
+        _durableHardState = write.HardState ?? _durableHardState;
+        foreach (Entry entry in write.Entries)
+        {
+            int at = (int)(entry.Index - _durableBoundary) - 1;
+            _durableLog.RemoveRange(at, _durableLog.Count - at);
+            _durableLog.Add(entry);
+        }
+
+        if (write.Entries.Length > 0)
+        {
+            Node.OnPersisted(write.Entries[^1].Index, write.Entries[^1].Term);
+        }
+
+        foreach (RaftMessage message in write.Messages)
+        {
+            if (message.To == Id)
+            {
+                Node.Step(message);
+            }
+            else
+            {
+                Send(message);
+            }
+        }
+    }
 
     private RaftNode Start(Random random) => new(
         _options,
@@ -307,7 +333,7 @@ internal sealed class RaftMember
     private MembershipConfig MembersIn(List<Entry> view)
     {
         int last = view.FindLastIndex(entry => entry.Kind == EntryKind.Configuration);
-        return last < 0 ? _firstMembers : MembershipEntry.Decode(view[last].Payload).Config;
+        return last < 0 ? FirstMembers : MembershipEntry.Decode(view[last].Payload).Config;
     }
 
     private void Send(RaftMessage message)
@@ -319,6 +345,12 @@ internal sealed class RaftMember
     private void SendSnapshot(ReplicaId to)
     {
         LogIndex index = new((ulong)Applied.Count);
+        if (index == LogIndex.Zero)
+        {
+            Node.ReportSnapshotFailed(to, index);
+            return;
+        }
+
         var message = new RaftMessage { Kind = RaftMessageKind.Snapshot, From = Id, To = to, Term = Node.Term };
         _send(new Envelope(message, new SnapshotContent(index, Applied[^1].Term, [.. Applied], MembersIn(Applied))));
         Node.ReportSnapshotSent(to, index);
@@ -377,5 +409,5 @@ internal sealed class RaftMember
         return text.ToString();
     }
 
-    private sealed record DiskWrite(HardState? HardState, Entry[] Entries, RaftMessage[] Messages, Envelope? Install);
+    private sealed record DiskWrite(HardState? HardState, Entry[] Entries, RaftMessage[] Messages, Envelope? Install, bool ClearsMark = false);
 }

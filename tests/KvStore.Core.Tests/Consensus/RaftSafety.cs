@@ -11,6 +11,10 @@ internal sealed class RaftSafety(IReadOnlyCollection<RaftMember> members)
     private readonly Dictionary<ReplicaId, int> _checkedApplied = [];
     private readonly Dictionary<ReplicaId, ulong> _checkedCommit = [];
 
+    private MembershipConfig? _configuration;
+
+    public int CommittedConfigurations { get; private set; }
+
     public LogIndex HighestCommit => new((ulong)_committed.Count);
 
     /// <summary>After each event: leaders, commits and what has been applied.</summary>
@@ -26,6 +30,7 @@ internal sealed class RaftSafety(IReadOnlyCollection<RaftMember> members)
         CheckLeader(member);
         CheckCommits(member);
         CheckApplied(member);
+        Invariant.Assert(member.Node.Members.Equals(member.AppliedMembers), $"{member} is in {member.Node.Members} but applied {member.AppliedMembers}");
     }
 
     /// <summary>Log matching: same index and term, same past.</summary>
@@ -83,10 +88,31 @@ internal sealed class RaftSafety(IReadOnlyCollection<RaftMember> members)
             ReplicaId[] holders = [.. members.Where(other => other.HoldsDurably(entry)).Select(other => other.Id)];
             bool quorum = IsMajority(holders, member.Node.Members.Voters) && (!member.Node.Members.IsJoint || IsMajority(holders, member.Node.Members.OutgoingVoters));
             Invariant.Assert(quorum, $"{entry.Index} committed at {member} in {member.Node.Members} but durable on {string.Join(' ', holders)} only");
+            CheckConfiguration(entry, member);
             _committed.Add((entry with { Payload = entry.Payload.ToArray() }, member.Node.Term));
         }
 
         _checkedCommit[member.Id] = member.Node.CommitIndex.Value;
+    }
+
+    /// <summary>Configurations that follow one another have overlapping majorities, and a joint one is left once.</summary>
+    private void CheckConfiguration(Entry entry, RaftMember member)
+    {
+        if (entry.Kind != EntryKind.Configuration)
+        {
+            return;
+        }
+
+        MembershipConfig next = MembershipEntry.Decode(entry.Payload.ToArray()).Config;
+        MembershipConfig before = _configuration ?? member.FirstMembers;
+        bool neighbours = before.IsJoint
+            ? next.Equals(before.AfterLeaving())
+            : next.IsJoint
+                ? next.OutgoingVoters.SequenceEqual(before.Voters)
+                : before.Voters.Except(next.Voters).Count() + next.Voters.Except(before.Voters).Count() <= 1;
+        Invariant.Assert(neighbours, $"{next} follows {before} at {entry.Index}");
+        _configuration = next;
+        CommittedConfigurations++;
     }
 
     private void CheckApplied(RaftMember member)
