@@ -350,7 +350,7 @@ public sealed class ShardReplica
         _group!.TickQuiet(ticks);
         if (!_places.IsRemoved)
         {
-            _open?.OnQuietTicks(ticks);
+            _open?.Healing.OnQuietTicks(ticks);
         }
 
         ReleaseLog();
@@ -403,7 +403,7 @@ public sealed class ShardReplica
         Members = ConsensusGroup.Describe(_places.Members, _group?.Raft),
         Removed = _places.IsRemoved,
         Clock = _open?.DescribeClock() ?? "",
-        PeerLag = _open?.PeerLag ?? 0,
+        PeerLag = _open?.Healing.PeerLag ?? 0,
         Quiet = IsQuiet,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
