@@ -9,6 +9,8 @@ internal sealed class ForwardedReads(int maxPending, Random random)
     private readonly List<Pending> _pending = [];
     private ulong _newest;
 
+    public bool IsEmpty => _pending.Count == 0;
+
     /// <summary>Returns zero if too many wait already.</summary>
     public ulong Add(ulong context, ulong now)
     {

@@ -166,6 +166,7 @@ internal sealed class Quiescence(RaftState state, Leadership leadership)
         LogIndex last = state.Log.LastIndex;
         bool agrees = Permitted
             && !state.Quarantine.IsActive
+            && state.Forwarded.IsEmpty
             && heartbeat.Index == last
             && heartbeat.LogTerm == state.Log.LastTerm
             && state.Installing is null
