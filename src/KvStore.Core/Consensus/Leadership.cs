@@ -54,7 +54,8 @@ internal sealed class Leadership
         get
         {
             LogIndex last = _state.Log.LastIndex;
-            if (_state.Commit != last || _state.Applied != last || _state.Persist.Stable != last || !_reads.IsEmpty || !HasQuorumContact)
+            bool inOrder = _state.Commit == last && _state.Applied == last && _state.Persist.Stable == last;
+            if (!inOrder || _state.Members.IsJoint || !_reads.IsEmpty || !HasQuorumContact)
             {
                 return false;
             }

@@ -101,7 +101,7 @@ internal sealed class ConsensusGroup
             return;
         }
 
-        Raft.MayRest = MayRest(message.From);
+        Raft.MayRest = MayRest(IsLeader ? _parts.Descriptor.Self.Replica : message.From);
         Raft.Step(message);
         if (message.From == Raft.Leader)
         {

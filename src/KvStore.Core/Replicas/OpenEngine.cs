@@ -74,10 +74,10 @@ internal sealed class OpenEngine
     /// <summary>Something waits for the log.</summary>
     public bool WaitsForDurable => _journal.Waits;
 
-    /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
+    /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _dotted.FadingCount == 0 && _healing.IsQuiet;
 
-    public ulong PeerLag => _healing.PeerLag;
+    public OpenHealing Healing => _healing;
 
     public string DescribeClock() => _dotted.Clock.ToString();
 
@@ -213,9 +213,6 @@ internal sealed class OpenEngine
             }
         }
     }
-
-    /// <summary>So many ticks have passed in which nothing happened.</summary>
-    public void OnQuietTicks(int ticks) => _healing.OnQuietTicks(ticks);
 
     public void FailAll(RefusalCode code, string reason)
     {

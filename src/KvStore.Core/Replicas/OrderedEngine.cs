@@ -50,7 +50,26 @@ internal sealed class OrderedEngine(
         _ => SyncUrgency.Lazy,
     };
 
-    public void Write(in ClientOperation operation)
+    public void Submit(in ClientOperation operation)
+    {
+        switch (operation.Kind)
+        {
+            case OperationKind.Get or OperationKind.Scan:
+                Read(operation);
+                break;
+            case OperationKind.Put or OperationKind.Delete when operation.Condition == WriteCondition.InContext:
+                completions.Refuse(operation, RefusalCode.LevelNotOffered, "Writes in context are for ap keyspaces; in a cp keyspace use if-version.");
+                break;
+            case OperationKind.Put or OperationKind.Delete:
+                Write(operation);
+                break;
+            default:
+                completions.Refuse(operation, RefusalCode.InvalidArgument, "The kind of operation is not known here.");
+                break;
+        }
+    }
+
+    private void Write(in ClientOperation operation)
     {
         LogIndex expected = LogIndex.Zero;
         if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
@@ -76,7 +95,7 @@ internal sealed class OrderedEngine(
         Propose(operation, payload);
     }
 
-    public void Read(in ClientOperation operation)
+    private void Read(in ClientOperation operation)
     {
         if (operation.Level == ReadLevel.Eventual)
         {

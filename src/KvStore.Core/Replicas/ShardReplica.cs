@@ -180,7 +180,7 @@ public sealed class ShardReplica
         }
         else
         {
-            SubmitOrdered(operation);
+            _group!.Ordered.Submit(operation);
         }
     }
 
@@ -353,7 +353,7 @@ public sealed class ShardReplica
         _group!.TickQuiet(ticks);
         if (!_places.IsRemoved)
         {
-            _open?.OnQuietTicks(ticks);
+            _open?.Healing.OnQuietTicks(ticks);
         }
 
         ReleaseLog();
@@ -406,29 +406,10 @@ public sealed class ShardReplica
         Members = ConsensusGroup.Describe(_places.Members, _group?.Raft),
         Removed = _places.IsRemoved,
         Clock = _open?.DescribeClock() ?? "",
-        PeerLag = _open?.PeerLag ?? 0,
+        PeerLag = _open?.Healing.PeerLag ?? 0,
         Quiet = IsQuiet,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
-
-    private void SubmitOrdered(in ClientOperation operation)
-    {
-        switch (operation.Kind)
-        {
-            case OperationKind.Get or OperationKind.Scan:
-                _group!.Ordered.Read(operation);
-                break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition == WriteCondition.InContext:
-                _completions.Refuse(operation, RefusalCode.LevelNotOffered, "Writes in context are for ap keyspaces; in a cp keyspace use if-version.");
-                break;
-            case OperationKind.Put or OperationKind.Delete:
-                _group!.Ordered.Write(operation);
-                break;
-            default:
-                _completions.Refuse(operation, RefusalCode.InvalidArgument, "The kind of operation is not known here.");
-                break;
-        }
-    }
 
     private void Activate()
     {

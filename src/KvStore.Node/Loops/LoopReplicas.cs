@@ -333,7 +333,15 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             }
 
             outbox.Epoch = slot.Replica.Descriptor.Epoch;
-            slot.Replica.TickQuiet(ticks);
+            try
+            {
+                slot.Replica.TickQuiet(ticks);
+            }
+            catch (InvariantViolationException broken)
+            {
+                Fence(slot, broken.Message);
+            }
+
             if (!slot.Replica.IsQuiet)
             {
                 Touch(slot);

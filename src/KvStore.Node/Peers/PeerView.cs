@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 
@@ -16,16 +15,16 @@ namespace KvStore.Node.Peers;
 public sealed record PeerLiveness(
     NodeId Node, string Address, Reachability Reachability, double Phi, TimeSpan SinceHeard, bool HearsUs, double RoundTripMs, double ClockSkewMs, ulong Incarnation, ulong Boot);
 
-/// <summary>All peers at one moment. Immutable: the heartbeat thread publishes a new one each round.</summary>
+/// <summary>All peers at one moment. Immutable: the heartbeat thread publishes a new one each round, twenty times a second on an idle node too, so it is made to be cheap: a cluster has few nodes, and looking through them is quick.</summary>
 public sealed class PeerView(IEnumerable<PeerLiveness> peers)
 {
     public static readonly PeerView Empty = new([]);
 
-    private readonly FrozenDictionary<NodeId, PeerLiveness> _byNode = peers.ToFrozenDictionary(peer => peer.Node);
+    private readonly PeerLiveness[] _peers = [.. peers];
 
-    public IReadOnlyList<PeerLiveness> Peers => _byNode.Values;
+    public IReadOnlyList<PeerLiveness> Peers => _peers;
 
-    public PeerLiveness? Find(NodeId node) => _byNode.GetValueOrDefault(node);
+    public PeerLiveness? Find(NodeId node) => Array.Find(_peers, peer => peer.Node == node);
 
     /// <summary>Unspecified for a stranger and for the node itself.</summary>
     public Reachability Of(NodeId node) => Find(node)?.Reachability ?? Reachability.Unspecified;
