@@ -58,11 +58,32 @@ internal sealed class NetworkFaults(SimulatedCluster cluster)
                 Later(random.Next(200_000, 4_000_000), Calm);
                 break;
             default:
-                Network.SlowNode = node;
-                Network.SlowNodeDelayUs = random.Next(20_000, 400_000);
-                Later(HoldUs(random), () => Network.SlowNode = -1);
+                SlowDown(node, random);
                 break;
         }
+    }
+
+    /// <summary>All links of one node, or each link for itself.</summary>
+    private void SlowDown(int node, Random random)
+    {
+        long holdUs = HoldUs(random);
+        if (random.Next(2) == 0)
+        {
+            Network.SlowNode = node;
+            Network.SlowNodeDelayUs = random.Next(20_000, 400_000);
+            Later(holdUs, () => Network.SlowNode = -1);
+            return;
+        }
+
+        for (int from = 0; from < Count; from++)
+        {
+            for (int to = 0; to < Count; to++)
+            {
+                Network.Queue(from, to, random.Next(2) * random.Next(800_000));
+            }
+        }
+
+        Later(holdUs, Network.EndQueues);
     }
 
     private static readonly string[] Names = Enum.GetNames<FaultKind>();
@@ -78,6 +99,11 @@ internal sealed class NetworkFaults(SimulatedCluster cluster)
     {
         // One link, or all that a node hears, or all that it says.
         int shape = random.Next(3);
+        if (shape > 0 && random.Next(2) == 0)
+        {
+            node = cluster.Leader?.Index ?? node;
+        }
+
         int peer = (node + random.Next(1, Count)) % Count;
         CutWhere(
             (from, to) => shape switch

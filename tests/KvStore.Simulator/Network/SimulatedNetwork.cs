@@ -9,7 +9,9 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
 
     // Several faults may cut the same link: it works again when the last of them has passed.
     private readonly int[,] _cuts = new int[nodes, nodes];
+    private readonly int[,] _queuesUs = new int[nodes, nodes];
     private int _cutLinks;
+    private bool _hasQueues;
 
     /// <summary>Share of messages that are lost.</summary>
     public double Loss { get; set; }
@@ -29,6 +31,19 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
     public int SlowNode { get; set; } = -1;
 
     public int SlowNodeDelayUs { get; set; }
+
+    /// <summary>From now on what goes over this link waits so long in a queue of its own: paths differ, and answers of yesterday overtake the news of today.</summary>
+    public void Queue(int from, int to, int delayUs)
+    {
+        _queuesUs[from, to] = delayUs;
+        _hasQueues = true;
+    }
+
+    public void EndQueues()
+    {
+        Array.Clear(_queuesUs);
+        _hasQueues = false;
+    }
 
     public long Sent { get; private set; }
 
@@ -79,6 +94,7 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
         Duplication = 0;
         MaxDelayUs = CalmDelayUs;
         SlowNode = -1;
+        EndQueues();
     }
 
     public void Send(int from, int to, Action deliver)
@@ -90,7 +106,7 @@ internal sealed class SimulatedNetwork(Timeline timeline, EventTrace trace, Rand
             return;
         }
 
-        int slowness = from == SlowNode || to == SlowNode ? SlowNodeDelayUs : 0;
+        int slowness = (from == SlowNode || to == SlowNode ? SlowNodeDelayUs : 0) + (_hasQueues ? _queuesUs[from, to] : 0);
         Plan(from, to, slowness + random.Next(50, MaxDelayUs), deliver);
         if (Duplication > 0 && random.NextDouble() < Duplication)
         {

@@ -44,41 +44,39 @@ internal sealed class ReplayAcrossTerms : PlantedBug
     }
 }
 
-/// <summary>Any answer to a heartbeat confirms the newest read round.</summary>
+/// <summary>All read rounds of a term share one number, so an answer to any of them confirms each later one, too.</summary>
 internal sealed class RoundReused : PlantedBug
 {
-    private readonly Dictionary<NodeId, ulong> _newest = [];
+    private readonly HashSet<(NodeId Leader, int Incarnation, Term Term, ReplicaId By)> _answered = [];
 
     public override string Name => "round-reused";
 
-    public override string StandsFor => "A read context that is used again: a late answer to an old heartbeat confirms a newer read (etcd#20418).";
+    public override string StandsFor => "A read context that is used again: an answer to an old heartbeat confirms a newer read (etcd#20418).";
 
     public override string ExpectedBy => "FreshReads, Linearizability";
 
-    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => Sync(drawn);
 
-    public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Witness(this, node, transport);
-
-    public override void BeforeStart(SimulatedNode node) => _newest.Remove(node.Id);
+    public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Rememberer(this, node, transport);
 
     public override void Receive(SimulatedNode node, ref RaftMessage message)
     {
-        if (message.Kind == RaftMessageKind.HeartbeatResponse)
+        if (message.Kind == RaftMessageKind.HeartbeatResponse && message.Round > 0)
         {
-            message.Round = Math.Max(message.Round, _newest.GetValueOrDefault(node.Id));
+            _answered.Add((node.Id, node.Incarnation, message.Term, message.From));
         }
     }
 
-    private sealed class Witness(RoundReused bug, SimulatedNode node, IPeerTransport inner) : TransportDecorator(inner)
+    private sealed class Rememberer(RoundReused bug, SimulatedNode node, IPeerTransport inner) : TransportDecorator(inner)
     {
         public override void Send(ShardId shard, NodeId to, in RaftMessage message)
         {
-            if (message.Kind == RaftMessageKind.Heartbeat)
-            {
-                bug._newest[node.Id] = Math.Max(message.Round, bug._newest.GetValueOrDefault(node.Id));
-            }
-
             base.Send(shard, to, message);
+            if (message.Kind == RaftMessageKind.Heartbeat && message.Round > 0 && bug._answered.Contains((node.Id, node.Incarnation, message.Term, message.To)))
+            {
+                var old = new RaftMessage { Kind = RaftMessageKind.HeartbeatResponse, From = message.To, To = message.From, Term = message.Term, Round = message.Round };
+                node.Post("old answer", replica => replica.Receive(old));
+            }
         }
     }
 }

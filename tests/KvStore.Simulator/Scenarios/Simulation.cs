@@ -1,3 +1,4 @@
+using KvStore.Core;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Faults;
 using KvStore.TestKit.Histories;
@@ -28,7 +29,12 @@ internal static class Simulation
             Nodes = settings.Nodes,
             Settings = settings.ToString(),
             Failure = found is SimulationFailedException ? found.Message : found?.ToString(),
-            Checker = (found as SimulationFailedException)?.Checker ?? found?.GetType().Name,
+            Checker = found switch
+            {
+                SimulationFailedException seen => seen.Checker,
+                InvariantViolationException => SimulationFailedException.Invariants,
+                _ => found?.GetType().Name,
+            },
             TraceHash = stage.Trace.Hash,
             Operations = operations.Count,
             Done = operations.Count(operation => operation.Outcome == RecordedOutcome.Done),
