@@ -41,9 +41,9 @@ internal static class OpenVerdict
             throw new SimulationFailedException("Convergence", $"The clocks are equal, the data is not: {converged}");
         }
 
-        // Best-effort writes live in one process until they have spread; a degraded one may have been on the lost disk alone.
+        // Best-effort writes live in one process until they have spread; a degraded one may have been on the lost disk alone. What such a write had superseded comes back when it is lost.
         bool mayLose = (settings.Mode.Replication == Replication.BestEffort && faults.Crashed) || (faults.Wiped && settings.Mode.Replication != Replication.Sync);
-        Judge("AcknowledgedOpenWrites", history, dumps.Values[0], violation => mayLose && violation.Fault == AcknowledgedWriteFault.Lost);
+        Judge("AcknowledgedOpenWrites", history, dumps.Values[0], violation => mayLose && violation.Fault is (AcknowledgedWriteFault.Lost or AcknowledgedWriteFault.Resurrected));
         if (settings.Mode.Replication == Replication.Sync && !faults.Wiped)
         {
             CheckQuorumReads(history, context.ThinWrites);
