@@ -50,6 +50,11 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
     private OrderedCall Choose()
     {
         int key = random.Next(context.Cluster.Settings.Keys);
+        if (number < context.Cluster.Settings.Readers)
+        {
+            return new OrderedCall(key, OperationKind.Get, WriteCondition.None);
+        }
+
         bool known = _seen.TryGetValue(key, out (string? Value, LogIndex Version) seen) && seen.Value is not null;
         return random.Next(100) switch
         {

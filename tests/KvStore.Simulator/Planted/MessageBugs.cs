@@ -55,7 +55,7 @@ internal sealed class RoundReused : PlantedBug
 
     public override string ExpectedBy => "FreshReads, Linearizability";
 
-    public override ScenarioSettings Adjust(ScenarioSettings drawn) => Sync(drawn);
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn) with { Readers = 2, Clients = 6 };
 
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Rememberer(this, node, transport);
 

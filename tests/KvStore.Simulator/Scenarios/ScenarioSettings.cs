@@ -30,6 +30,9 @@ internal sealed record ScenarioSettings
 
     public required int Clients { get; init; }
 
+    /// <summary>How many of the clients only read: they stay with a leader that others have left.</summary>
+    public int Readers { get; init; }
+
     public required int OperationsPerClient { get; init; }
 
     public required int MaxValueBytes { get; init; }
