@@ -1,5 +1,6 @@
 using System.Text;
 using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
 
 namespace KvStore.Core.Tests.Consensus;
 
