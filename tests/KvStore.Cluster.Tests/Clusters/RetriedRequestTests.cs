@@ -59,6 +59,20 @@ public sealed class RetriedRequestTests(QuickNodes nodes, ITestOutputHelper outp
         }
     }
 
+    [Fact]
+    public async Task A_repeated_open_write_is_answered_like_the_first_attempt()
+    {
+        string name = nodes.NewName("open-retry");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Sync, shards: 1);
+        Result first = await PutUntilDoneAsync(1, name, sequence: 1, "once");
+
+        Result again = await PutAsync(1, name, sequence: 1, "once");
+
+        first.Acknowledgements.Should().BeGreaterThanOrEqualTo(2);
+        (again.Acknowledgements, again.Degraded).Should().Be((first.Acknowledgements, first.Degraded));
+        again.Version.Should().Equal(first.Version, "it is the same write");
+    }
+
     private async Task<Result> PutUntilDoneAsync(uint node, string keyspace, ulong sequence, string value)
     {
         Result? result = null;

@@ -2,7 +2,7 @@ using KvStore.Simulator.Faults;
 
 namespace KvStore.Simulator.Clusters;
 
-/// <summary>Lets the strikes of a plan happen to a whole cluster, brings processes up again that went down, and in the end heals everything. Of the disk's faults, damage of what was durable is left to the scenarios of one shard.</summary>
+/// <summary>Lets the strikes of a plan happen to a whole cluster, brings processes up again that went down, and in the end heals everything. Full disks, and damage of what was durable, are left to the scenarios of one shard.</summary>
 internal sealed class ClusterFaults
 {
     private const int HourMs = 3_600_000;
@@ -29,7 +29,7 @@ internal sealed class ClusterFaults
 
     public void Begin(IEnumerable<Strike> plan)
     {
-        foreach (Strike strike in plan)
+        foreach (Strike strike in plan.Where(strike => IsKnown(strike.Kind)))
         {
             Later(strike.AtUs, () =>
             {
@@ -53,6 +53,8 @@ internal sealed class ClusterFaults
             }
         }
     }
+
+    private static bool IsKnown(FaultKind kind) => kind < FaultKind.DiskNearlyFull;
 
     private void Apply(in Strike strike)
     {
