@@ -152,6 +152,17 @@ public sealed class ElectionTests
     }
 
     [Fact]
+    public void Granting_a_vote_in_the_own_term_restarts_the_timer_too()
+    {
+        SingleNode node = new();
+        node.Step(RaftMessageKind.AppendResponse, 2, 1);
+        node.Tick(9);
+        Asks(node, RaftMessageKind.Vote, 2, 1, 0, 0).Should().Be("yes 1");
+        node.Tick(9);
+        node.Node.State.Should().Be(RaftRole.Follower);
+    }
+
+    [Fact]
     public void A_heartbeat_restarts_the_timer()
     {
         SingleNode node = SingleNode.Follower(3);

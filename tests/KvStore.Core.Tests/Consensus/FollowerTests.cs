@@ -12,7 +12,7 @@ public sealed class FollowerTests
     public void An_append_below_the_commit_is_answered_with_the_commit()
     {
         SingleNode node = SingleNode.Follower(2, SingleNode.Disk(2, 3, 1, 1, 2));
-        node.Append(2, 2, 1, 3, SingleNode.Entries(3, 2));
+        node.Append(2, 1, 1, 3, SingleNode.Entries(2, 1));
         RaftMessage answer = node.Ready().Single();
         (answer.Kind, answer.Index, answer.Reject).Should().Be((RaftMessageKind.AppendResponse, new LogIndex(3), false));
     }
@@ -214,12 +214,39 @@ public sealed class FollowerTests
     [Fact]
     public void An_installation_that_begins_is_a_sign_of_life_of_the_leader()
     {
-        SingleNode node = SingleNode.Follower(3);
+        SingleNode node = new(SingleNode.Options with { ElectionTicksMax = 100_000 });
+        node.Step(RaftMessageKind.Heartbeat, 2, 3);
+        node.Ready();
         node.Tick(9);
         Begins(node, term: 3, index: 9).Should().BeTrue();
-        node.Tick(1);
+        node.Tick(5);
         node.Step(RaftMessageKind.PreVote, 3, 4);
         node.Ready().Should().BeEmpty("the lease holds");
+    }
+
+    [Fact]
+    public void What_is_committed_is_not_handed_out_while_a_snapshot_is_installed()
+    {
+        SingleNode node = new(recovered: SingleNode.Disk(3, 1, 1, 1));
+        node.Node.NextEntriesAvailable.Should().BeTrue();
+        Begins(node, term: 3, index: 9).Should().BeTrue();
+        node.Node.NextEntriesAvailable.Should().BeFalse();
+    }
+
+    [Fact]
+    public void An_installed_snapshot_brings_its_configuration_and_voids_the_rest_of_the_log()
+    {
+        SingleNode node = SingleNode.Follower(3, SingleNode.Disk(3, 1, 1, 1, 2));
+        node.Apply();
+        Begins(node, term: 3, index: 9).Should().BeTrue();
+        var members = new MembershipConfig([new(1), new(2)]);
+        FluentActions.Invoking(() => node.Node.OnSnapshotInstalled(new LogIndex(8), new Term(3), new ReplicaId(2), new Term(3), members)).Should().Throw<InvariantViolationException>();
+        FluentActions.Invoking(() => node.Node.OnSnapshotInstalled(new LogIndex(9), new Term(3), new ReplicaId(2), new Term(4), members)).Should().Throw<InvariantViolationException>();
+        node.Node.OnSnapshotInstalled(new LogIndex(9), new Term(3), new ReplicaId(2), new Term(3), members);
+        node.Ready().Single().Index.Should().Be(new LogIndex(9));
+        node.Node.Members.Should().BeSameAs(members);
+        node.Replaced.Select(entry => entry.Index.Value).Should().Equal(2, 3);
+        (node.Node.CommitIndex, node.Node.AppliedIndex, node.Node.LastIndex).Should().Be((new LogIndex(9), new LogIndex(9), new LogIndex(9)));
     }
 
     private static bool Begins(SingleNode node, ulong term, ulong index) => node.Node.BeginSnapshotInstall(new ReplicaId(2), new Term(term), new LogIndex(index), new Term(term));

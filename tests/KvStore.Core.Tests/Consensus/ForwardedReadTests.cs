@@ -40,6 +40,18 @@ public sealed class ForwardedReadTests
     }
 
     [Fact]
+    public void A_read_is_aborted_when_its_leader_is_lost_and_refused_when_too_many_wait()
+    {
+        SingleNode node = new(SingleNode.Options with { MaxPendingReads = 1 });
+        node.Step(RaftMessageKind.Heartbeat, 2, 3);
+        node.Node.ReadIndex(7).Should().Be(ReadResult.Accepted);
+        node.Node.ReadIndex(8).Should().Be(ReadResult.Overloaded);
+        node.Step(RaftMessageKind.Heartbeat, 3, 4);
+        node.Ready();
+        node.Reads.Should().Equal(new ReadState(7, default, true));
+    }
+
+    [Fact]
     public void A_read_whose_answer_is_lost_is_given_up_after_the_longest_timeout()
     {
         SingleNode node = new(SingleNode.Options with { ElectionTicksMax = 40 });

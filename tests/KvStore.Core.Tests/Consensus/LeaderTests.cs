@@ -269,6 +269,32 @@ public sealed class LeaderTests
         leader.Ready().Should().BeEmpty();
     }
 
+    [Fact]
+    public void A_transfer_is_asked_for_once_and_wakes_a_follower_that_is_probed()
+    {
+        SingleNode leader = new();
+        leader.Elect();
+        Transfers(leader, 3).Should().BeTrue();
+        leader.Ready().Should().Contain(message => message.Kind == RaftMessageKind.Append && message.To.Value == 3);
+        leader.Accepts(3, 1);
+        leader.Ready().Should().Contain(message => message.Kind == RaftMessageKind.TimeoutNow);
+        leader.Accepts(3, 1);
+        leader.Ready().Should().NotContain(message => message.Kind == RaftMessageKind.TimeoutNow);
+    }
+
+    [Fact]
+    public void A_late_disk_of_a_leader_that_was_commits_nothing()
+    {
+        SingleNode leader = SingleNode.Leader();
+        leader.SlowDisk = true;
+        leader.Propose();
+        leader.Ready();
+        leader.Accepts(2, 2);
+        leader.Step(RaftMessageKind.Heartbeat, 3, 2);
+        leader.Node.OnPersisted(new LogIndex(2), new Term(1));
+        leader.Node.CommitIndex.Should().Be(new LogIndex(1));
+    }
+
     private static bool Transfers(SingleNode node, ulong to) => node.Node.TransferLeadership(new ReplicaId(to));
 
     private static void Refused(SingleNode node, int bytes)

@@ -240,6 +240,85 @@ public sealed class MembershipRuleTests
         Breaks(() => leader.Node.ApplyMembership(change));
     }
 
+    [Fact]
+    public void A_new_leader_knows_of_a_change_that_it_found_in_the_log()
+    {
+        SingleNode leader = new(recovered: new RaftRecoveredState
+        {
+            HardState = new HardState(new Term(1), default, default),
+            Entries = new Entry[] { new(new Term(1), new LogIndex(1), EntryKind.Configuration, MembershipEntry.Encode(Group([1, 2, 3], [4]), [])) },
+        });
+        leader.Elect();
+        leader.Accepts(2, 2);
+        Proposes(leader, Group([1, 2])).Should().Be(ProposeResult.ChangePending);
+    }
+
+    [Fact]
+    public void A_new_leader_of_a_joint_group_leads_it_out()
+    {
+        SingleNode leader = new(group: new MembershipConfig(Ids(1, 2, 3), [], Ids(1, 2, 4)));
+        leader.Elect();
+        leader.Node.LastIndex.Should().Be(new LogIndex(2));
+        MembershipEntry.Decode(leader.Node.EntriesAbove(new LogIndex(1)).Span[0].Payload).Config.Should().Be(Group([1, 2, 3]));
+    }
+
+    [Fact]
+    public void A_transfer_to_who_stays_a_voter_goes_on()
+    {
+        SingleNode leader = SingleNode.Leader();
+        Proposes(leader, Group([1, 2]));
+        leader.Ready();
+        leader.Accepts(2, 2);
+        leader.Ready();
+        leader.Node.TransferLeadership(new ReplicaId(2)).Should().BeTrue();
+        Apply(leader);
+        leader.Node.Propose(new byte[1], out _, out _).Should().Be(ProposeResult.Overloaded);
+    }
+
+    [Fact]
+    public void A_smaller_group_confirms_reads_that_waited_for_the_larger_one()
+    {
+        SingleNode leader = SingleNode.Leader(voters: 2);
+        Proposes(leader, Group([1]));
+        leader.Ready();
+        leader.Accepts(2, 2);
+        leader.Node.ReadIndex(7);
+        leader.Ready();
+        leader.Reads.Should().BeEmpty();
+        Apply(leader);
+        leader.Ready();
+        leader.Reads.Should().Equal(new ReadState(7, new LogIndex(2), false));
+    }
+
+    [Fact]
+    public void A_leader_that_is_removed_sends_what_it_has_before_it_goes()
+    {
+        SingleNode leader = SingleNode.Leader();
+        Proposes(leader, Group([2, 3]));
+        leader.Ready();
+        leader.Accepts(2, 2);
+        leader.Ready();
+        leader.Propose();
+        Apply(leader);
+        leader.Ready().Should().Contain(message => message.Kind == RaftMessageKind.Append && message.To.Value == 2 && message.Entries.Length == 1);
+    }
+
+    [Fact]
+    public void A_new_voter_is_given_time_to_be_heard()
+    {
+        SingleNode leader = SingleNode.Leader(voters: 1, learners: 1);
+        leader.Tick(8);
+        Proposes(leader, Group([1, 2])).Should().Be(ProposeResult.Accepted);
+        leader.Ready();
+        leader.Ready();
+        Apply(leader);
+        leader.Node.Members.Should().Be(Group([1, 2]));
+        leader.Tick(9);
+        leader.Node.State.Should().Be(RaftRole.Leader);
+        leader.Tick(1);
+        leader.Node.State.Should().Be(RaftRole.Follower);
+    }
+
     private static void Commit(SingleNode leader, ulong follower)
     {
         leader.Ready();

@@ -70,6 +70,14 @@ public sealed class PersistTrackerTests
         _tracker.Stable.Should().Be(new LogIndex(1));
     }
 
+    [Fact]
+    public void Nothing_is_handed_out_twice()
+    {
+        HandOut(3, 1);
+
+        FluentActions.Invoking(() => HandOut(3, 1)).Should().Throw<InvariantViolationException>();
+    }
+
     private void HandOut(ulong index, ulong term) => _tracker.OnHandedOut(new LogIndex(index), new Term(term));
 
     private bool Persisted(ulong index, ulong term) => _tracker.OnPersisted(new LogIndex(index), new Term(term));

@@ -21,6 +21,7 @@ public sealed class RaftOptionsTests
         ["nothing committed"] = RaftOptions.Default with { MaxCommittedBytesPerReady = 0 },
         ["no reads"] = RaftOptions.Default with { MaxPendingReads = 0 },
         ["no rounds"] = RaftOptions.Default with { MaxReadRounds = 0 },
+        ["a lag below nothing"] = RaftOptions.Default with { MaxPromotionLag = -1 },
         ["no time for a snapshot"] = RaftOptions.Default with { SnapshotAnswerTicks = 0 },
     };
 
@@ -44,6 +45,7 @@ public sealed class RaftOptionsTests
             MaxPendingReads = 1,
             MaxReadRounds = 1,
             SnapshotAnswerTicks = 1,
+            MaxPromotionLag = 0,
         }.Invoking(Start).Should().NotThrow();
 
     private static void Start(RaftOptions options)

@@ -94,6 +94,7 @@ public sealed class RepairTests
 
         leader.Node.ReportSnapshotSent(new ReplicaId(3), new LogIndex(1));
         Repaired(leader, 3, 1, repair: 9);
+        leader.Node.TransferLeadership(new ReplicaId(3)).Should().BeFalse("it lacks some yet");
         Reports(leader, 3, repair: 9, logIsVoid: false);
         RaftMessage append = leader.Ready().First(message => message.Kind == RaftMessageKind.Append && message.To.Value == 3);
         (append.Round, append.Hint.Value).Should().Be((9, 2));

@@ -61,6 +61,10 @@ public sealed class ReplicationTests
         leader.Accepts(2, 5);
         Appends(leader, 2).Should().BeEmpty();
         Row(leader, 2).Should().Be((5, 6, ProgressState.Replicate));
+        leader.Accepts(3, 2);
+        Appends(leader, 3).Should().Equal((3, 1));
+        leader.Accepts(3, 4);
+        Appends(leader, 3).Should().Equal((4, 1));
     }
 
     [Fact]
@@ -100,9 +104,12 @@ public sealed class ReplicationTests
         Appends(leader, 2).Should().HaveCount(2);
         Rejects(leader, 2, rejected: 1, hint: 0, hintTerm: 0);
         Row(leader, 2).Should().Be((1, 4, ProgressState.Replicate), "a refusal of what is known to match is stale");
+        Appends(leader, 2).Should().BeEmpty();
         Rejects(leader, 2, rejected: 2, hint: 1, hintTerm: 1);
         Row(leader, 2).Should().Be((1, 2, ProgressState.Probe));
         Appends(leader, 2).Should().Equal((1, 1));
+        leader.Accepts(2, 1);
+        Row(leader, 2).State.Should().Be(ProgressState.Replicate, "the logs meet where they were known to");
     }
 
     [Fact]
@@ -156,6 +163,36 @@ public sealed class ReplicationTests
         leader.Node.ReportSnapshotSent(new ReplicaId(3), new LogIndex(4));
         leader.Accepts(3, 4);
         Row(leader, 3).Should().Be((4, 5, ProgressState.Replicate));
+    }
+
+    [Fact]
+    public void A_snapshot_that_the_log_has_left_behind_is_enough_once_it_is_installed()
+    {
+        SingleNode leader = Compacted();
+        leader.Beats(3);
+        leader.Ready();
+        leader.Propose();
+        leader.Ready();
+        leader.Accepts(2, 5);
+        leader.Ready();
+        leader.Apply();
+        leader.Node.Compact(new LogIndex(5));
+        leader.Accepts(3, 1);
+        Row(leader, 3).State.Should().Be(ProgressState.Snapshot);
+        leader.Node.ReportSnapshotSent(new ReplicaId(3), new LogIndex(4));
+        leader.Accepts(3, 2);
+        Row(leader, 3).State.Should().Be(ProgressState.Snapshot, "that is not the snapshot");
+        leader.Accepts(3, 4);
+        Row(leader, 3).State.Should().Be(ProgressState.Replicate);
+    }
+
+    [Fact]
+    public void A_hint_whose_term_is_not_known_is_taken_as_it_is()
+    {
+        SingleNode leader = new(recovered: SingleNode.Disk(5, 0, 1, 1, 3, 5, 5));
+        leader.Elect();
+        Rejects(leader, 2, rejected: 5, hint: 4, hintTerm: 0);
+        Appends(leader, 2).Should().Equal((4, 2));
     }
 
     [Fact]

@@ -13,10 +13,10 @@ internal sealed class SingleNode
 
     private readonly int _voters;
 
-    public SingleNode(RaftOptions? options = null, int voters = 3, int learners = 0, RaftRecoveredState? recovered = null)
+    public SingleNode(RaftOptions? options = null, int voters = 3, int learners = 0, RaftRecoveredState? recovered = null, MembershipConfig? group = null)
     {
         _voters = voters;
-        var members = new MembershipConfig(Ids(1, voters), Ids(voters + 1, learners));
+        MembershipConfig members = group ?? new MembershipConfig(Ids(1, voters), Ids(voters + 1, learners));
         Node = new RaftNode(options ?? Options, new ReplicaId(1), members, recovered ?? RaftRecoveredState.Empty, new Random(1));
     }
 
