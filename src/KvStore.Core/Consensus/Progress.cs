@@ -116,8 +116,15 @@ internal sealed class Progress(ReplicaId id, RaftOptions options)
         Enter(ProgressState.Probe, until.Next);
     }
 
-    /// <summary>The member doesn't know yet that its repair is over.</summary>
-    public void ResumeRepair() => Repair = Repaired;
+    /// <summary>The member doesn't know yet that its repair is over: it takes no appends but those of the repair, and will never answer those that are on their way.</summary>
+    public void ResumeRepair()
+    {
+        Repair = Repaired;
+        if (State == ProgressState.Replicate)
+        {
+            BecomeProbe();
+        }
+    }
 
     public void EndRepairIfWhole()
     {

@@ -143,7 +143,7 @@ internal sealed class RandomSchedule
 
     private void Add(ReplicaId id) => _members.Add(new RaftMember(id, _options, _first, new Random(_random.Next()), _network.Add) { Observe = _safety.Check });
 
-    public override string ToString() => string.Join('\n', _members);
+    public override string ToString() => string.Join('\n', _members.Select(member => $"{member} {string.Join(' ', member.Up ? member.Node.DescribeProgress() : [])}"));
 
     private void Settle()
     {
