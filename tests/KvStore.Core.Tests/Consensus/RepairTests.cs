@@ -122,6 +122,32 @@ public sealed class RepairTests
         Reports(leader, 8, repair: 10, logIsVoid: true);
     }
 
+    [Fact]
+    public void A_member_under_repair_counts_neither_for_the_commit_nor_for_reads_nor_for_contact()
+    {
+        SingleNode leader = SingleNode.Leader();
+        leader.Propose();
+        leader.Propose();
+        leader.Ready();
+        Reports(leader, 3, repair: 9, logIsVoid: true);
+        leader.Ready();
+        leader.Node.ReportSnapshotSent(new ReplicaId(3), new LogIndex(1));
+        Repaired(leader, 3, 1, repair: 9);
+        Repaired(leader, 3, 2, repair: 9);
+        leader.Node.CommitIndex.Should().Be(new LogIndex(1));
+
+        leader.Node.ReadIndex(7);
+        leader.Ready();
+        leader.Beats(3, 1);
+        leader.Ready();
+        leader.Reads.Should().BeEmpty();
+
+        leader.Tick(9);
+        leader.Beats(3, 1);
+        leader.Tick(1);
+        leader.Node.HasQuorumContact.Should().BeFalse();
+    }
+
     private static SingleNode Damaged()
     {
         SingleNode node = SingleNode.Follower(3, SingleNode.Disk(3, 1, 1, 1));
