@@ -100,7 +100,7 @@ internal sealed class NetworkFaults(IFaultGround ground)
         int shape = random.Next(3);
         if (shape > 0 && random.Next(2) == 0)
         {
-            node = cluster.Leader?.Index ?? node;
+            node = ground.LeaderIndex ?? node;
         }
 
         int peer = (node + random.Next(1, Count)) % Count;

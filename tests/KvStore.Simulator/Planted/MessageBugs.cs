@@ -75,7 +75,7 @@ internal sealed class RoundReused : PlantedBug
             if (message.Kind == RaftMessageKind.Heartbeat && message.Round > 0 && bug._answered.Contains((node.Id, node.Incarnation, message.Term, message.To)))
             {
                 var old = new RaftMessage { Kind = RaftMessageKind.HeartbeatResponse, From = message.To, To = message.From, Term = message.Term, Round = message.Round };
-                node.Post("old answer", replica => replica.Receive(old));
+                node.Post("old answer", replica => replica.Receive(to, old));
             }
         }
     }
