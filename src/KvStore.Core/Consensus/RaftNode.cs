@@ -61,6 +61,9 @@ public sealed class RaftNode
 
     public Term LastTerm => _state.Log.LastTerm;
 
+    /// <summary>What the last <see cref="Ready"/> left to be remembered; see <see cref="Ready.HardState"/>.</summary>
+    public HardState HardState => _state.HardState;
+
     /// <summary>The own log is durable up to here.</summary>
     public LogIndex StableIndex => _state.Persist.Stable;
 

@@ -83,13 +83,6 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, ReplicaPlaces 
 
     private void Persist(Ready ready, SyncUrgency urgency)
     {
-        if (ready.HardState is { } state && (state.Term != _stored.Term || state.Vote != _stored.Vote))
-        {
-            // A commit index alone is not worth a record: after a restart the applied index stands in for it.
-            _stored = state;
-            _lastAppended = storage.Append(LogRecordKind.HardState, state.Term, state.Commit, RecoveredLog.EncodeHardState(state), SyncUrgency.Now);
-        }
-
         ReadOnlySpan<Entry> entries = ready.EntriesToPersist.Span;
         foreach (ref readonly Entry entry in entries)
         {
@@ -100,10 +93,36 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, ReplicaPlaces 
             }
         }
 
+        // Behind the entries: torn between the two, a commit index that came with them would make what they replace look committed.
+        if (HasNewVote(ready) || DecidesMembers(ready))
+        {
+            _stored = raft.HardState;
+            _lastAppended = storage.Append(LogRecordKind.HardState, _stored.Term, _stored.Commit, RecoveredLog.EncodeHardState(_stored), SyncUrgency.Now);
+        }
+
         if (entries.Length > 0)
         {
             _persisting.Enqueue(new Persisted(_lastAppended, entries[^1].Index, entries[^1].Term));
         }
+    }
+
+    /// <summary>A commit index alone is not worth a record: after a restart the applied index stands in for it.</summary>
+    private bool HasNewVote(Ready ready) => ready.HardState is { } state && (state.Term != _stored.Term || state.Vote != _stored.Vote);
+
+    /// <summary>
+    /// A configuration is about to take effect. Who has left may be gone for good from then on, so a restart must not need it to find out that the configuration was committed.
+    /// </summary>
+    private static bool DecidesMembers(Ready ready)
+    {
+        foreach (ref readonly Entry entry in ready.Committed.Span)
+        {
+            if (entry.Kind == EntryKind.Configuration)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void Send(in RaftMessage message)

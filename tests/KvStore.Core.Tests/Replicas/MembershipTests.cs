@@ -136,6 +136,27 @@ public class MembershipTests
     }
 
     [Fact]
+    public void After_a_loss_of_power_nobody_needs_the_removed_replica_to_find_out_that_it_was_removed()
+    {
+        var cluster = new ReplicaCluster(3);
+        ReplicaMachine leader = cluster.Elect(1);
+        cluster.Change(Places(1, 2), []).Outcome.Should().Be(Outcome.Done);
+        cluster.Change(Places(1), []).Outcome.Should().Be(Outcome.Done);
+        cluster.Settle();
+
+        // What has left is destroyed, and the one voter that remains has nothing but its log.
+        cluster[2].LosePower();
+        cluster[3].LosePower();
+        leader.LosePower();
+        leader.Start();
+        cluster.TickUntilLed();
+
+        cluster.Leader.Should().Be(leader);
+        leader.Members.Should().Be("r1");
+        cluster.Put(leader, "k", "v").Outcome.Should().Be(Outcome.Done);
+    }
+
+    [Fact]
     public void Scenario_37_a_removed_replica_that_missed_it_comes_back_is_told_and_disrupts_nobody()
     {
         var cluster = new ReplicaCluster(3);

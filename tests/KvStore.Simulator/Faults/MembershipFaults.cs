@@ -218,12 +218,11 @@ internal sealed class MembershipFaults
     private void Replace(SimulatedNode leader, Membership shard)
     {
         SimulatedNode node = NodeOf(Lost);
-        bool gone = !_record.IsJoint && _record.Members.All(place => place.Replica != Lost.Replica);
-        if (gone)
+        if (_record.CanDoWithout(Lost.Replica))
         {
             Lost = default;
         }
-        else if (_busyUntilUs > Timeline.NowUs || !node.IsUp)
+        else if (_busyUntilUs > Timeline.NowUs || !node.IsUp || _record.WasRemoved(Lost.Replica))
         {
             return;
         }
@@ -272,7 +271,7 @@ internal sealed class MembershipFaults
     {
         foreach (SimulatedNode node in _cluster.Nodes)
         {
-            if (node.IsUp && _record.WasRemoved(node.ReplicaId) && (_settling || _random.Next(4) == 0))
+            if (node.IsUp && _record.CanDoWithout(node.ReplicaId) && (_settling || _random.Next(4) == 0))
             {
                 Trace.Add("drop removed replica", node.Index, node.ReplicaId.Value);
                 Trace.Count(node.Replica!.IsRemoved ? "removed replica knew it" : "removed replica did not know it");

@@ -12,7 +12,7 @@ namespace KvStore.Simulator.Faults;
 /// </summary>
 internal sealed class MembershipRecord(SimulatedCluster cluster)
 {
-    private readonly HashSet<ReplicaId> _everMember = [];
+    private readonly HashSet<ReplicaId> _everMember = [.. cluster.Nodes.Select(node => node.ReplicaId).Where(id => !id.IsNone)];
     private readonly Dictionary<ReplicaId, int> _openAsks = [];
     private readonly Dictionary<LogIndex, string> _configurations = [];
     private LogIndex _applied;
@@ -25,7 +25,19 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
 
     public bool WasMember(ReplicaId id) => _everMember.Contains(id);
 
-    public bool WasRemoved(ReplicaId id) => !IsJoint && _everMember.Contains(id) && Members.All(place => place.Replica != id);
+    public bool WasRemoved(ReplicaId id) => !IsJoint && Members.Length > 0 && _everMember.Contains(id) && Members.All(place => place.Replica != id);
+
+    /// <summary>
+    /// Whether a removed replica may be destroyed: a majority of the voters has applied the configuration without it and would know it after a loss of power, too. As long as only the leader knows, the others
+    /// count the removed one for their elections; if it and the leader's disk were lost, nobody could ever be elected.
+    /// </summary>
+    public bool CanDoWithout(ReplicaId id) => WasRemoved(id) && Voters.Count(voter => KnowsMembers(voter)) > Voters.Length / 2;
+
+    private bool KnowsMembers(ReplicaPlace voter) =>
+        cluster.Nodes[(int)voter.Node.Value - 1] is { Replica: { IsActive: true, WaitsForDurable: false } replica } node
+        && node.Place == voter
+        && replica.Describe() is { IsJoint: false } status
+        && status.Members.Select(member => member.Place).SequenceEqual(Members);
 
     /// <summary>Asks every replica that has the shard's data.</summary>
     public void Look()
