@@ -22,6 +22,9 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, RaftNode raft,
 
     public RaftNode Raft => raft;
 
+    /// <summary>Takes note of what was acknowledged and is replaced, in the batch that replaces it.</summary>
+    public LostWriteJournal? LostWrites { get; init; }
+
     /// <summary>Committed entries that were handed out and are not applied yet.</summary>
     public Queue<Entry> ToApply => _toApply;
 
@@ -88,6 +91,11 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, RaftNode raft,
             // A commit index alone is not worth a record: after a restart the applied index stands in for it.
             _stored = state;
             _lastAppended = storage.Append(LogRecordKind.HardState, state.Term, state.Commit, RecoveredLog.EncodeHardState(state), SyncUrgency.Now);
+        }
+
+        if (LostWrites?.OnReplaced(ready.ReplacedEntries) is { } noted)
+        {
+            _lastAppended = noted;
         }
 
         ReadOnlySpan<Entry> entries = ready.EntriesToPersist.Span;

@@ -61,11 +61,16 @@ public sealed class ShardReplica
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
         var members = new MembershipConfig(descriptor.Places.Select(place => place.Replica));
         _raft = new RaftNode(options.Raft, descriptor.Self.Replica, members, RecoveredLog.Read(recovered), random);
-        _consensus = new ConsensusDriver(descriptor, _raft, storage, transport);
+        var early = new EarlyAcknowledgements(descriptor.MaxLag);
+        LostWrites = new LostWriteJournal(descriptor, options, storage, clock, early, _raft.Term);
+        _consensus = new ConsensusDriver(descriptor, _raft, storage, transport) { LostWrites = LostWrites };
         var reader = new ViewReader(options, storage, _loader, _completions, EstimateStalenessMs);
-        _ordered = new OrderedEngine(descriptor, options, clock, _consensus, _stateMachine, _view, _loader, reader, _completions);
+        _ordered = new OrderedEngine(descriptor, options, clock, _consensus, _stateMachine, _view, _loader, reader, _completions, early, LostWrites);
         _snapshotSender = new SnapshotSender(descriptor, options, _raft, storage, transport);
-        _snapshotReceiver = new SnapshotReceiver(descriptor, _raft, storage, transport, _view);
+        _snapshotReceiver = new SnapshotReceiver(descriptor, _raft, storage, transport, _view)
+        {
+            BeforeSwitch = () => LostWrites.BeforeSwitch(_raft.EntriesAbove(_raft.CommitIndex).Span, _view.Applied),
+        };
         if (open)
         {
             _open = new OpenEngine(descriptor, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
@@ -89,6 +94,9 @@ public sealed class ShardReplica
     public NodeId LeaderNode => _raft.Leader.IsNone ? default : Descriptor.NodeOf(_raft.Leader);
 
     public Term Term => _raft.Term;
+
+    /// <summary>What this replica acknowledged early and lost. To be read on its loop.</summary>
+    public LostWriteJournal LostWrites { get; }
 
     /// <summary>Operations and loads that are not answered yet.</summary>
     public int PendingCount => _ordered.PendingCount + _loader.Waiting + (_open?.PendingCount ?? 0);
@@ -132,7 +140,7 @@ public sealed class ShardReplica
     }
 
     /// <summary>Reads back what the replica remembers of itself, then begins to serve. Until then operations are refused as retryable, and messages are dropped like lost ones.</summary>
-    public void Start() => LoadSpace(RecordSpace.Meta, default, () => LoadSpace(RecordSpace.DotKeys, default, Activate));
+    public void Start() => LoadSpace(RecordSpace.Meta, default, () => LoadSpace(RecordSpace.DotKeys, default, () => LoadSpace(RecordSpace.Journal, default, Activate)));
 
     public void Submit(in ClientOperation operation)
     {
@@ -244,6 +252,7 @@ public sealed class ShardReplica
         LoadSpace(RecordSpace.Meta, default, () =>
         {
             _view.IsReplacing = false;
+            LostWrites.AfterSwitch(_stateMachine);
             _snapshotReceiver.OnInstalled();
         });
     }
@@ -321,6 +330,9 @@ public sealed class ShardReplica
         }
     }
 
+    /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>
+    public int ClearLostWrites(ulong upTo) => IsActive && !_view.IsReplacing ? LostWrites.Clear(upTo) : 0;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
@@ -357,6 +369,7 @@ public sealed class ShardReplica
 
     private void Activate()
     {
+        LostWrites.Replay(_recovered.Records);
         _open?.Replay(_recovered.Records, _view);
         IsActive = true;
     }
@@ -369,6 +382,12 @@ public sealed class ShardReplica
         {
             foreach (ScannedRecord record in page.Records)
             {
+                if (space == RecordSpace.Journal)
+                {
+                    LostWrites.Restore(record.Key.Span, record.Record.Span);
+                    continue;
+                }
+
                 _stateMachine.Restore(record.Key.Span, record.Record.Span);
                 _open?.Restore(space, record.Key.Span, record.Record);
             }

@@ -20,6 +20,9 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
     /// <summary>All pages are in, and the switch is not durable yet: nothing may be applied, nor in an ordered shard sealed or scanned.</summary>
     public bool IsCommitting { get; private set; }
 
+    /// <summary>What must be taken over before an ordered shard's view is replaced.</summary>
+    public Action BeforeSwitch { get; init; } = () => { };
+
     public void OnPage(in SnapshotPage page)
     {
         if (IsCommitting)
@@ -51,6 +54,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
             IsCommitting = true;
             if (_orders)
             {
+                BeforeSwitch();
                 storage.CommitInstall(_position);
             }
             else
