@@ -3,6 +3,7 @@ using Google.Protobuf;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using MaxLag = KvStore.Core.Policy.MaxLag;
 
 namespace KvStore.Node.Catalog;
 
@@ -62,6 +63,7 @@ internal static class CatalogCodec
             Policy = (Contracts.V1.PartitionPolicy)keyspace.Mode.Partition,
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
+            MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
         {
@@ -78,7 +80,15 @@ internal static class CatalogCodec
         wire.Name,
         new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication),
         new Epoch(wire.Epoch),
-        [.. wire.Shards.Select(shard => shard.Replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId))).ToImmutableArray())]);
+        [.. wire.Shards.Select(shard => shard.Replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId))).ToImmutableArray())])
+    {
+        MaxLag = FromWire(wire.MaxLag),
+    };
+
+    /// <summary>What is not set is the default. The bounds are checked by whoever takes the setting in.</summary>
+    public static MaxLag FromWire(Contracts.V1.MaxLag? wire) => new(
+        wire is null or { Bytes: 0 } ? MaxLag.Default.Bytes : (int)Math.Min(wire.Bytes, int.MaxValue),
+        wire is null or { TimeMs: 0 } ? MaxLag.Default.TimeMs : (int)Math.Min(wire.TimeMs, int.MaxValue));
 
     private static Member ToWire(CatalogMember member) => new() { Node = member.Node.Value, Address = member.Address, Weight = member.Weight };
 }

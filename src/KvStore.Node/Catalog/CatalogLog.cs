@@ -7,4 +7,7 @@ internal static partial class CatalogLog
 
     [LoggerMessage(EventId = 4002, Level = LogLevel.Information, Message = "Keyspace {Name} created: {Mode}, {Shards} shards of {Replicas} replicas")]
     public static partial void KeyspaceCreated(ILogger logger, string name, string mode, int shards, int replicas);
+
+    [LoggerMessage(EventId = 4003, Level = LogLevel.Warning, Message = "Audit: {Count} lost writes of keyspace {Name} were read and cleared from this node's journals")]
+    public static partial void LostWritesCleared(ILogger logger, string name, ulong count);
 }

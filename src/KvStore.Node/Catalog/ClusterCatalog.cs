@@ -11,8 +11,10 @@ internal readonly record struct CatalogReplica(NodeId Node, ReplicaId Replica);
 
 internal sealed record CatalogKeyspace(uint Id, string Name, KeyspaceMode Mode, Epoch Epoch, ImmutableArray<ImmutableArray<CatalogReplica>> Shards)
 {
+    public MaxLag MaxLag { get; init; } = MaxLag.Default;
+
     public ShardDescriptor Describe(int shard, NodeId self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Shards[shard].Select(replica => new ReplicaPlace(replica.Node, replica.Replica))], self);
+        new(new ShardId(Id, shard), Epoch, Mode, [.. Shards[shard].Select(replica => new ReplicaPlace(replica.Node, replica.Replica))], self) { MaxLag = MaxLag };
 }
 
 /// <summary>

@@ -380,6 +380,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         }
 
         NoteLeaders();
+        NoteLostWrites();
         _writesRefused = _set.Storage.IsDiskLow ? RefusalCode.DiskLow : RefusalCode.None;
         if (_forwards.Count > 0)
         {
@@ -399,6 +400,20 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 slot.Leader = leader;
                 LoopLog.LeaderChanged(_log, shard, leader, slot.Replica.Term.Value);
                 _set.OnLeader(shard, leader);
+            }
+        }
+    }
+
+    private void NoteLostWrites()
+    {
+        foreach ((ShardId shard, ReplicaSlot slot) in _replicas)
+        {
+            long found = slot.Replica.LostWrites.Found;
+            if (found != slot.LostWrites)
+            {
+                LoopLog.WritesLost(_log, shard, found - slot.LostWrites);
+                NodeMetrics.OnLostWrites(_set.Router, shard, found - slot.LostWrites);
+                slot.LostWrites = found;
             }
         }
     }
