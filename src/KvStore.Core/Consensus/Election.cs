@@ -13,23 +13,10 @@ internal sealed class Election(RaftState state)
     private readonly Dictionary<ReplicaId, bool> _answers = [];
 
     /// <summary>Why a replica must not campaign now, even if it hears no leader.</summary>
-    public bool MayCampaign => state.Members.IsVoter(state.Self) && state.Installing is null && !HasUnappliedConfiguration;
+    public bool MayCampaign => state.Members.IsVoter(state.Self) && state.Installing is null && !state.Quarantine.IsActive && !HasUnappliedConfiguration;
 
-    private bool HasUnappliedConfiguration
-    {
-        get
-        {
-            foreach (ref readonly Entry entry in state.Log.Slice(LogIndex.Max(state.Applied.Next, state.Log.FirstIndex), state.Commit).Span)
-            {
-                if (entry.Kind == EntryKind.Configuration)
-                {
-                    return true;
-                }
-            }
-
-            return false;
-        }
-    }
+    /// <summary>A replica that is to apply a configuration doesn't know yet who decides an election.</summary>
+    private bool HasUnappliedConfiguration => state.LastConfigurationIn(state.Applied.Next, state.Commit) > LogIndex.Zero;
 
     public IEnumerable<ReplicaId> Granted => _answers.Where(answer => answer.Value).Select(answer => answer.Key);
 
@@ -105,7 +92,7 @@ internal sealed class Election(RaftState state)
         bool mayVote = state.Vote == message.From
             || (state.Vote.IsNone && state.Leader.IsNone)
             || (preVote && message.Term > state.Term);
-        bool grant = mayVote && state.Log.IsAtMost(message.Index, message.LogTerm);
+        bool grant = mayVote && !state.Quarantine.IsActive && state.Log.IsAtMost(message.Index, message.LogTerm);
         if (preVote)
         {
             ref RaftMessage answer = ref state.SendNow(RaftMessageKind.PreVoteResponse, message.From);

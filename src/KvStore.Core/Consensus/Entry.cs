@@ -11,7 +11,7 @@ public enum EntryKind : byte
     /// <summary>A command for the state machine; Raft does not look inside.</summary>
     Data = 1,
 
-    /// <summary>A change of the group's members (not used while membership is fixed).</summary>
+    /// <summary>A configuration of the group: see <see cref="MembershipEntry"/>.</summary>
     Configuration = 2,
 }
 

@@ -26,4 +26,7 @@ public sealed record RaftRecoveredState
 
     /// <summary>What the view contains: at or above the boundary, at or below the last entry.</summary>
     public LogIndex Applied { get; init; }
+
+    /// <summary>The context of the configuration that is in force, if that is joint: the entry that leaves it gets the same.</summary>
+    public ReadOnlyMemory<byte> MembershipContext { get; init; }
 }

@@ -13,6 +13,7 @@ internal sealed class Leadership
     private readonly ProgressTracker _progress;
     private readonly Replication _replication;
     private readonly ReadIndexQueue _reads;
+    private readonly MembershipChanges _changes;
     private long _uncommittedBytes;
     private int _heartbeatElapsed;
     private bool _heartbeatDue;
@@ -23,9 +24,10 @@ internal sealed class Leadership
     public Leadership(RaftState state)
     {
         _state = state;
-        _progress = new ProgressTracker(state.Members, state.Options);
+        _progress = new ProgressTracker(state.Options);
         _replication = new Replication(state, _progress);
         _reads = new ReadIndexQueue(state.Options.MaxPendingReads, state.Options.MaxReadRounds);
+        _changes = new MembershipChanges(state, _progress);
     }
 
     /// <summary>Something waits to be put into the next Ready.</summary>
@@ -34,13 +36,14 @@ internal sealed class Leadership
     /// <summary>Whether a quorum was heard so recently that no other leader can have been elected by pre-vote and lease. False while leadership is being handed over.</summary>
     public bool HasQuorumContact => _transferee.IsNone && HeardQuorumRecently;
 
-    public bool HeardQuorumRecently => HeardWithin(_state.Options.ElectionTicksMin);
+    public bool HeardQuorumRecently => _progress.QuorumHeardSince(_state.Self, WindowStart(_state.Options.ElectionTicksMin));
 
     private bool HasCommittedInTerm => _state.Commit >= _firstOwnIndex;
 
     public void Begin(IEnumerable<ReplicaId> granters)
     {
         LogIndex last = _state.Log.LastIndex;
+        _progress.Adopt(_state.Members, last, _state.Now);
         foreach (Progress member in _progress.Members)
         {
             bool self = member.Id == _state.Self;
@@ -69,6 +72,8 @@ internal sealed class Leadership
 
         // Only an entry of its own term lets a leader commit the older ones (Raft, section 5.4.2), and tells it where the commit index truly is.
         Append(EntryKind.Empty, default);
+        _changes.Begin();
+        LeaveJoint();
     }
 
     public void End()
@@ -76,13 +81,16 @@ internal sealed class Leadership
         _transferee = default;
         _heartbeatDue = false;
         _replication.Stop();
-        _reads.AbortAll(_state.Out.Reads);
+        while (_reads.TryTakeAny(out WaitingRead read))
+        {
+            Answer(read, default, aborted: true);
+        }
     }
 
     /// <summary>Returns false when the leader has lost its quorum and must step down.</summary>
     public bool Tick()
     {
-        if (!HeardWithin(_state.Options.ElectionTicksMax))
+        if (!_progress.QuorumHeardOrNewSince(_state.Self, WindowStart(_state.Options.ElectionTicksMax)))
         {
             return false;
         }
@@ -105,9 +113,7 @@ internal sealed class Leadership
     public ProposeResult Propose(ReadOnlyMemory<byte> payload, out LogIndex index)
     {
         index = default;
-        int size = new Entry(_state.Term, default, EntryKind.Data, payload).Size;
-        bool full = _uncommittedBytes > 0 && _uncommittedBytes + size > _state.Options.MaxUncommittedBytes;
-        if (full || !_transferee.IsNone)
+        if (!HasRoomFor(payload.Length))
         {
             return ProposeResult.Overloaded;
         }
@@ -116,7 +122,68 @@ internal sealed class Leadership
         return ProposeResult.Accepted;
     }
 
-    public ReadResult Read(ulong context) => _reads.TryAdd(context) ? ReadResult.Accepted : ReadResult.Overloaded;
+    public ProposeResult ProposeMembership(MembershipConfig target, ReadOnlyMemory<byte> context, out LogIndex index)
+    {
+        index = default;
+        ProposeResult result = HasCommittedInTerm ? _changes.Check(target) : ProposeResult.ChangePending;
+        if (result != ProposeResult.Accepted)
+        {
+            return result;
+        }
+
+        byte[] payload = MembershipEntry.Encode(_state.Members.StepTowards(target), context.Span);
+        if (!HasRoomFor(payload.Length))
+        {
+            return ProposeResult.Overloaded;
+        }
+
+        index = Append(EntryKind.Configuration, payload);
+        return ProposeResult.Accepted;
+    }
+
+    /// <summary>A configuration has taken effect. What waits for a quorum is looked at again: the new one may be smaller (raft-rs#363).</summary>
+    public void OnMembership()
+    {
+        _replication.Dismiss();
+        _progress.Adopt(_state.Members, _state.Log.LastIndex, _state.Now);
+        if (!_transferee.IsNone && _progress.Find(_transferee)?.IsIncomingVoter != true)
+        {
+            _transferee = default;
+        }
+
+        AdvanceCommit();
+        ConfirmReads();
+        LeaveJoint();
+        _replication.OnAppended();
+    }
+
+    /// <summary>This leader is no voter any more: the voter that has most of the log is asked to take over, with all that this one can still tell it.</summary>
+    public void HandOver()
+    {
+        Progress? best = null;
+        foreach (Progress member in _progress.Members)
+        {
+            if (member.IsIncomingVoter && (best is null || (member.Match, member.HeardAtTick).CompareTo((best.Match, best.HeardAtTick)) > 0))
+            {
+                best = member;
+            }
+        }
+
+        _replication.Flush();
+        _state.SendNow(RaftMessageKind.TimeoutNow, best!.Id);
+    }
+
+    public ReadResult Read(ulong context) => _reads.TryAdd(new WaitingRead(context, _state.Self)) ? ReadResult.Accepted : ReadResult.Overloaded;
+
+    /// <summary>A follower or a learner asks.</summary>
+    public void OnReadIndex(in RaftMessage message)
+    {
+        var read = new WaitingRead(message.Round, message.From);
+        if (_progress.Find(message.From) is null || !_reads.TryAdd(read))
+        {
+            Answer(read, default, aborted: true);
+        }
+    }
 
     public void OnAppendResponse(in RaftMessage message)
     {
@@ -137,6 +204,8 @@ internal sealed class Leadership
         }
     }
 
+    public void OnDamaged(in RaftMessage message) => _replication.OnDamaged(message);
+
     /// <summary>The own log is durable up to here.</summary>
     public void OnStable(LogIndex stable)
     {
@@ -151,7 +220,7 @@ internal sealed class Leadership
     public bool BeginTransfer(ReplicaId to)
     {
         Progress? target = _progress.Find(to);
-        if (target is null || !target.IsIncomingVoter || to == _state.Self || !_transferee.IsNone)
+        if (target is null || !target.IsIncomingVoter || target.Repair != 0 || to == _state.Self || !_transferee.IsNone)
         {
             return false;
         }
@@ -184,15 +253,33 @@ internal sealed class Leadership
 
     public ImmutableArray<ProgressStatus> Describe() => _progress.Describe(WindowStart(_state.Options.ElectionTicksMax), _state.Self);
 
-    private bool HeardWithin(int ticks) => _progress.QuorumHeardSince(_state.Self, WindowStart(ticks));
-
     private ulong WindowStart(int ticks) => _state.Now < (ulong)ticks ? 0 : _state.Now - (ulong)ticks + 1;
+
+    private bool HasRoomFor(int payloadBytes)
+    {
+        int size = new Entry(_state.Term, default, EntryKind.Data, default).Size + payloadBytes;
+        return _transferee.IsNone && (_uncommittedBytes == 0 || _uncommittedBytes + size <= _state.Options.MaxUncommittedBytes);
+    }
+
+    /// <summary>A joint configuration is a passage. Whoever leads when it is in force leads out of it, also if another leader led in.</summary>
+    private void LeaveJoint()
+    {
+        if (_changes.MustLeave)
+        {
+            Append(EntryKind.Configuration, MembershipEntry.Encode(_state.Members.AfterLeaving(), _state.MembersContext.Span));
+        }
+    }
 
     private LogIndex Append(EntryKind kind, ReadOnlyMemory<byte> payload)
     {
         var entry = new Entry(_state.Term, _state.Log.LastIndex.Next, kind, payload);
         _state.Log.Append(entry);
         _uncommittedBytes += entry.Size;
+        if (kind == EntryKind.Configuration)
+        {
+            _changes.OnAppended(entry.Index);
+        }
+
         _replication.OnAppended();
         return entry.Index;
     }
@@ -221,7 +308,25 @@ internal sealed class Leadership
     private void ConfirmReads()
     {
         ulong confirmed = _progress.QuorumRound(_state.Self, _reads.Newest);
-        _reads.Confirm(confirmed, _state.Out.Reads);
+        while (_reads.TryTakeConfirmed(confirmed, out WaitingRead read, out LogIndex index))
+        {
+            Answer(read, index, aborted: false);
+        }
+    }
+
+    private void Answer(WaitingRead read, LogIndex index, bool aborted)
+    {
+        if (read.Asker == _state.Self)
+        {
+            _state.Out.Reads.Add(new ReadState(read.Number, index, aborted));
+            return;
+        }
+
+        ref RaftMessage answer = ref _state.SendNow(RaftMessageKind.ReadIndexResponse, read.Asker);
+        answer.Round = read.Number;
+        answer.Index = index;
+        answer.Reject = aborted;
+        answer.Commit = LogIndex.Min(_state.Commit, _progress.Find(read.Asker) is { Repair: 0 } asker ? asker.Match : LogIndex.Zero);
     }
 
     private void ContinueTransfer(ReplicaId heardFrom)

@@ -20,6 +20,15 @@ public enum ProposeResult : byte
 
     /// <summary>Nothing was done: too many uncommitted bytes, or leadership is being handed over. Worth trying again here soon.</summary>
     Overloaded = 3,
+
+    /// <summary>Nothing was done: an earlier change isn't applied yet, the group is joint, or a new leader has committed nothing of its own term yet. Worth trying again here soon.</summary>
+    ChangePending = 4,
+
+    /// <summary>Nothing was done: the target is what is there already, is joint, or makes a voter of a replica that isn't even a learner.</summary>
+    InvalidTarget = 5,
+
+    /// <summary>Nothing was done: a learner that shall become a voter is silent or lacks too much. Worth trying again later.</summary>
+    LearnerBehind = 6,
 }
 
 public enum ReadResult : byte
@@ -35,7 +44,7 @@ public enum ReadResult : byte
 
 /// <summary>
 /// The answer to <see cref="RaftNode.ReadIndex"/>: a read of the state at or above <paramref name="Index"/> is linearizable. The caller waits until it has applied that index.
-/// <paramref name="Aborted"/>: this replica lost its leadership first, and the index means nothing.
+/// <paramref name="Aborted"/>: the leader was lost or refused first, or didn't answer in time, and the index means nothing.
 /// </summary>
 public readonly record struct ReadState(ulong Context, LogIndex Index, bool Aborted);
 

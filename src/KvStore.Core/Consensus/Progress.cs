@@ -16,15 +16,15 @@ public enum ProgressState : byte
 }
 
 /// <summary>
-/// What the leader knows of one member. Invariants: 1. Match &lt; Next; 2. Match never decreases within a leadership; 3. in flight only in Replicate.
+/// What the leader knows of one member. Invariants: 1. Match &lt; Next; 2. Match never decreases within a leadership, but to zero when the member reports damage; 3. in flight only in Replicate.
 /// </summary>
-internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoingVoter, RaftOptions options)
+internal sealed class Progress(ReplicaId id, RaftOptions options)
 {
     public ReplicaId Id { get; } = id;
 
-    public bool IsIncomingVoter { get; } = isIncomingVoter;
+    public bool IsIncomingVoter { get; private set; }
 
-    public bool IsOutgoingVoter { get; } = isOutgoingVoter;
+    public bool IsOutgoingVoter { get; private set; }
 
     public bool IsVoter => IsIncomingVoter || IsOutgoingVoter;
 
@@ -49,6 +49,18 @@ internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoi
     /// <summary>The tick at which the last message of this term came. Zero: none yet.</summary>
     public ulong HeardAtTick { get; set; }
 
+    /// <summary>The tick at which it became a voter: a leader gives it time to be heard before it misses it.</summary>
+    public ulong VoterSinceTick { get; private set; }
+
+    /// <summary>The number of the repair that the member needs, whose log was found damaged; zero if it is whole. Until it is, it counts for no quorum.</summary>
+    public ulong Repair { get; private set; }
+
+    /// <summary>The last repair that was finished.</summary>
+    public ulong Repaired { get; private set; }
+
+    /// <summary>A repair is over when the member's log reaches this: it can't have acknowledged more before its damage.</summary>
+    public LogIndex RepairUntil { get; private set; }
+
     /// <summary>The newest read round the member has confirmed.</summary>
     public ulong ConfirmedRound { get; set; }
 
@@ -67,6 +79,18 @@ internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoi
         _ => true,
     };
 
+    /// <summary>Its part in the configuration in force.</summary>
+    public void TakePart(bool incomingVoter, bool outgoingVoter, ulong tick)
+    {
+        if (!IsVoter && (incomingVoter || outgoingVoter))
+        {
+            VoterSinceTick = tick;
+        }
+
+        IsIncomingVoter = incomingVoter;
+        IsOutgoingVoter = outgoingVoter;
+    }
+
     /// <summary>A new leadership begins: nothing is known of the member.</summary>
     public void Reset(LogIndex match, LogIndex next)
     {
@@ -75,7 +99,33 @@ internal sealed class Progress(ReplicaId id, bool isIncomingVoter, bool isOutgoi
         HeardAtTick = 0;
         ConfirmedRound = 0;
         AppendWanted = false;
+        Repair = 0;
+        Repaired = 0;
+        RepairUntil = default;
         Enter(ProgressState.Probe, next);
+    }
+
+    /// <summary>The member has lost what it had: nothing is known of it any more.</summary>
+    public void BeginRepair(ulong number, LogIndex until)
+    {
+        Repair = number;
+        RepairUntil = until;
+        Match = LogIndex.Zero;
+        CommitTold = default;
+        ConfirmedRound = 0;
+        Enter(ProgressState.Probe, until.Next);
+    }
+
+    /// <summary>The member doesn't know yet that its repair is over.</summary>
+    public void ResumeRepair() => Repair = Repaired;
+
+    public void EndRepairIfWhole()
+    {
+        if (Repair != 0 && Match >= RepairUntil)
+        {
+            Repaired = Repair;
+            Repair = 0;
+        }
     }
 
     public void BecomeProbe()

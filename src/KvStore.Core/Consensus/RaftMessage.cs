@@ -19,6 +19,9 @@ public enum RaftMessageKind : byte
     TimeoutNow = 11,
     ReadIndex = 12,
     ReadIndexResponse = 13,
+
+    /// <summary>To the leader: the sender's log was found damaged. See <see cref="RaftNode.Quarantine"/>.</summary>
+    Damaged = 14,
 }
 
 /// <summary>
@@ -40,15 +43,19 @@ public struct RaftMessage
     /// <summary>The term of the entry at <see cref="Index"/>. Rejecting append response: the term at <see cref="Hint"/>.</summary>
     public Term LogTerm;
 
-    /// <summary>The sender's commit index; in a heartbeat never above what the receiver is known to match.</summary>
+    /// <summary>The sender's commit index; in a heartbeat or an answer to a read never above what the receiver is known to match.</summary>
     public LogIndex Commit;
 
+    /// <summary>Damaged: the log is void, a snapshot is needed.</summary>
     public bool Reject;
 
-    /// <summary>Rejecting append response: where the leader should look next.</summary>
+    /// <summary>Rejecting append response: where the leader should look next. Append to a replica under repair: from where on its log is whole.</summary>
     public LogIndex Hint;
 
-    /// <summary>Vote: 1 if the leader itself asked for the election. Heartbeats and their responses: the newest read round this confirms; a number that the leader never uses twice in a term. Zero: none.</summary>
+    /// <summary>
+    /// Vote: 1 if the leader itself asked for the election. Heartbeats and their responses: the newest read round this confirms; a number that the leader never uses twice in a term. ReadIndex and its response: the asker's number of that read. Damaged, appends to a replica under repair and
+    /// their responses: the number of the repair. Zero: none.
+    /// </summary>
     public ulong Round;
 
     public ReadOnlyMemory<Entry> Entries;

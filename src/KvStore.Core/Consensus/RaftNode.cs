@@ -16,17 +16,19 @@ public sealed class RaftNode
     private readonly Roles _roles;
     private readonly Leadership _leadership;
     private readonly Followership _followership;
+    private readonly Random _random;
     private readonly Ready _ready = new();
     private HardState _lastHardState;
     private LeadershipChange _lastLeadership;
 
     /// <param name="options">Timing and limits; validated here.</param>
     /// <param name="self">This replica. It may be missing from <paramref name="members"/>; then it follows but never campaigns.</param>
-    /// <param name="members">The group.</param>
+    /// <param name="members">The group as of <see cref="RaftRecoveredState.Applied"/>.</param>
     /// <param name="recovered">What was found on the disk; <see cref="RaftRecoveredState.Empty"/> for a replica that never ran.</param>
-    /// <param name="random">Draws election timeouts.</param>
+    /// <param name="random">Draws election timeouts and the first of the numbers that must not meet those of an earlier life.</param>
     public RaftNode(RaftOptions options, ReplicaId self, MembershipConfig members, RaftRecoveredState recovered, Random random)
     {
+        _random = random;
         _state = new RaftState(options, self, members, recovered, random);
         _leadership = new Leadership(_state);
         _followership = new Followership(_state);
@@ -36,6 +38,9 @@ public sealed class RaftNode
     }
 
     public ReplicaId Self => _state.Self;
+
+    /// <summary>The configuration in force: that of the last one applied.</summary>
+    public MembershipConfig Members => _state.Members;
 
     public RaftRole State => _state.Role;
 
@@ -63,7 +68,10 @@ public sealed class RaftNode
     public bool HasQuorumContact => _state.IsLeader && _leadership.HasQuorumContact;
 
     /// <summary>Whether <see cref="TakeReady"/> would hand out committed entries now.</summary>
-    public bool NextEntriesAvailable => _state.Installing is null && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
+    public bool NextEntriesAvailable => _state.Installing is null && !_state.Quarantine.LogIsVoid && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
+
+    /// <summary>Since <see cref="Quarantine"/>, until the replica has again all that it can have acknowledged before.</summary>
+    public bool IsQuarantined => _state.Quarantine.IsActive;
 
     public bool IsInstallingSnapshot => _state.Installing is not null;
 
@@ -115,16 +123,54 @@ public sealed class RaftNode
     }
 
     /// <summary>
-    /// Asks from which index on a read would be linearizable. If accepted, exactly one <see cref="ReadState"/> with this context follows, possibly an aborted one. Waits until this leader has
-    /// committed an entry of its own term.
+    /// Asks the group to become <paramref name="target"/>: which must not be joint, and whose new voters must be learners that have caught up. If the voters differ in more than one id, the
+    /// entry holds a joint configuration, and the leader that applies it proposes by itself to leave it, with the same context. <paramref name="context"/> is the host's and is copied.
+    /// Ids that were ever removed must not be named again.
     /// </summary>
-    public ReadResult ReadIndex(ulong context) => _state.IsLeader ? _leadership.Read(context) : ReadResult.NotLeader;
+    public ProposeResult ProposeMembership(MembershipConfig target, ReadOnlyMemory<byte> context, out Term term, out LogIndex index)
+    {
+        term = _state.Term;
+        if (_state.IsLeader)
+        {
+            return _leadership.ProposeMembership(target, context, out index);
+        }
+
+        index = default;
+        return ProposeResult.NotLeader;
+    }
+
+    /// <summary>
+    /// The host applies this committed <see cref="EntryKind.Configuration"/> entry: it takes effect here. Called once for each of them, in order, before <see cref="OnApplied"/> covers it.
+    /// A leader that is no voter any more steps down.
+    /// </summary>
+    /// <exception cref="Versioning.MalformedRecordException">The payload is no configuration: this replica must stop.</exception>
+    public void ApplyMembership(in Entry entry)
+    {
+        Invariant.Assert(entry.Kind == EntryKind.Configuration);
+        Invariant.Assert(entry.Index > _state.Applied && entry.Index <= _state.HandedToApply);
+        MembershipEntry decoded = MembershipEntry.Decode(entry.Payload);
+        _state.OnMembership(decoded.Config, decoded.Context, entry.Index);
+        _roles.OnMembership();
+    }
+
+    /// <summary>
+    /// Asks from which index on a read would be linearizable. If accepted, exactly one <see cref="ReadState"/> with this context follows, possibly an aborted one. Waits until the leader has
+    /// committed an entry of its own term. A follower or learner that knows its leader asks that one; lost messages abort the read after <see cref="RaftOptions.ElectionTicksMax"/> ticks.
+    /// </summary>
+    public ReadResult ReadIndex(ulong context) => _state.IsLeader ? _leadership.Read(context) : _followership.Read(context);
 
     /// <summary>
     /// Hands leadership to another voter: no proposals are taken until it leads or the longest election timeout has passed. Returns false if this isn't the leader, the target is no other voter, or
     /// a transfer is under way.
     /// </summary>
     public bool TransferLeadership(ReplicaId to) => _state.IsLeader && _leadership.BeginTransfer(to);
+
+    /// <summary>
+    /// The storage of this replica was found damaged: entries or parts of the view that it had are gone, while its term and vote are not (a replica that lost those needs a new id). It steps
+    /// down, and doesn't vote, campaign, acknowledge, read or apply until a leader has repaired it by a snapshot and all entries that it may have acknowledged. The host keeps a durable mark, from
+    /// before it calls this until <see cref="IsQuarantined"/> is false, and calls it again after a restart while the mark is there.
+    /// </summary>
+    public void Quarantine() => _roles.Quarantine((ulong)_random.NextInt64(1, long.MaxValue));
 
     /// <summary>Hands out everything that waits. See <see cref="Ready"/> for what to do with it, and in what order.</summary>
     public Ready TakeReady()
@@ -160,7 +206,11 @@ public sealed class RaftNode
     }
 
     /// <summary>The state machine has applied everything up to here.</summary>
-    public void OnApplied(LogIndex index) => _state.OnApplied(index);
+    public void OnApplied(LogIndex index)
+    {
+        _state.OnApplied(index);
+        _roles.OnApplied();
+    }
 
     /// <summary>
     /// Drops entries at or below <paramref name="upTo"/> from memory, but none that isn't applied or whose durability isn't known. The caller leaves a tail, so that a follower that is
@@ -235,10 +285,17 @@ public sealed class RaftNode
     /// <summary>
     /// Follower: the snapshot is durable. The log restarts behind it: every entry that was in the log before is void, on the disk too. The leader is answered with the next Ready.
     /// </summary>
-    public void OnSnapshotInstalled(LogIndex index, Term term, ReplicaId from, Term messageTerm)
+    /// <param name="index">Where the snapshot stands.</param>
+    /// <param name="term">The term of the entry there.</param>
+    /// <param name="from">The leader that sent it.</param>
+    /// <param name="messageTerm">The term in which it was sent.</param>
+    /// <param name="members">The configuration at <paramref name="index"/>, joint or not, whatever this replica's part in it: an outgoing voter or a learner needs the snapshot as much (raft-rs#416).</param>
+    /// <param name="membersContext">If it is joint: its context.</param>
+    public void OnSnapshotInstalled(LogIndex index, Term term, ReplicaId from, Term messageTerm, MembershipConfig members, ReadOnlyMemory<byte> membersContext = default)
     {
         Invariant.Assert(_state.Installing == index);
         Invariant.Assert(messageTerm <= _state.Term);
+        _state.OnMembership(members, membersContext, index);
         _followership.OnSnapshotInstalled(index, term, from);
     }
 

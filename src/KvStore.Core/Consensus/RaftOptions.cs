@@ -50,6 +50,9 @@ public sealed record RaftOptions
     /// <summary>How long a leader waits, after a snapshot was sent, for the follower to report it installed, before it asks anew what the follower has. In ticks.</summary>
     public int SnapshotAnswerTicks { get; init; } = 200;
 
+    /// <summary>A learner that lacks more entries than this of what is committed isn't made a voter.</summary>
+    public int MaxPromotionLag { get; init; } = 1_000;
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(HeartbeatTicks, 1);
@@ -63,5 +66,6 @@ public sealed record RaftOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxPendingReads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxReadRounds, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(SnapshotAnswerTicks, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxPromotionLag);
     }
 }

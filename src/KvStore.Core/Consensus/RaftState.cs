@@ -17,6 +17,8 @@ internal sealed class RaftState
         Options = options;
         Self = self;
         Members = members;
+        MembersIndex = recovered.Applied;
+        MembersContext = recovered.MembershipContext;
         _random = random;
         Log = new RaftLog(recovered.BoundaryIndex, recovered.BoundaryTerm, recovered.Entries.Span);
         Invariant.Assert(recovered.Applied >= Log.BoundaryIndex && recovered.Applied <= Log.LastIndex);
@@ -24,11 +26,14 @@ internal sealed class RaftState
         Applied = recovered.Applied;
         HandedToApply = Applied;
         Commit = LogIndex.Max(Applied, LogIndex.Min(recovered.HardState.Commit, Log.LastIndex));
+        CommitReplacedConfigurations();
 
         // Entries of a term may have become durable when the hard state behind them was torn off. Nothing was acknowledged in that term, no vote either.
         bool torn = Log.LastTerm > recovered.HardState.Term;
         Term = torn ? Log.LastTerm : recovered.HardState.Term;
         Vote = torn ? default : recovered.HardState.Vote;
+        Forwarded = new ForwardedReads(options.MaxPendingReads, random);
+        Quarantine = new Quarantine(this);
         RestartElectionTimer();
     }
 
@@ -36,11 +41,22 @@ internal sealed class RaftState
 
     public ReplicaId Self { get; }
 
-    public MembershipConfig Members { get; }
+    /// <summary>The configuration in force: that of the last applied configuration entry.</summary>
+    public MembershipConfig Members { get; private set; }
+
+    /// <summary>An index from which on <see cref="Members"/> is in force.</summary>
+    public LogIndex MembersIndex { get; private set; }
+
+    public ReadOnlyMemory<byte> MembersContext { get; private set; }
 
     public RaftLog Log { get; }
 
     public PersistTracker Persist { get; }
+
+    /// <summary>Reads that were sent on to the leader of this term.</summary>
+    public ForwardedReads Forwarded { get; }
+
+    public Quarantine Quarantine { get; }
 
     public Term Term { get; private set; }
 
@@ -107,6 +123,7 @@ internal sealed class RaftState
 
         Role = role;
         Leader = leader;
+        Forwarded.AbortAll(Out.Reads);
         RestartElectionTimer();
     }
 
@@ -141,6 +158,32 @@ internal sealed class RaftState
         Applied = index;
     }
 
+    public void OnMembership(MembershipConfig members, ReadOnlyMemory<byte> context, LogIndex index)
+    {
+        Invariant.Assert(index > MembersIndex || Installing is not null);
+        Members = members;
+        MembersContext = context.ToArray();
+        MembersIndex = index;
+    }
+
+    /// <summary>The last configuration entry above what is applied; zero if there is none.</summary>
+    public LogIndex NewestUnappliedConfiguration() => LastConfigurationIn(Applied.Next, Log.LastIndex);
+
+    /// <summary>The last configuration entry from <paramref name="from"/> to <paramref name="last"/>; zero if there is none.</summary>
+    public LogIndex LastConfigurationIn(LogIndex from, LogIndex last)
+    {
+        ReadOnlySpan<Entry> entries = Log.Slice(LogIndex.Max(from, Log.FirstIndex), last).Span;
+        for (int i = entries.Length - 1; i >= 0; i--)
+        {
+            if (entries[i].Kind == EntryKind.Configuration)
+            {
+                return entries[i].Index;
+            }
+        }
+
+        return LogIndex.Zero;
+    }
+
     /// <summary>Replaces the uncommitted end of the log.</summary>
     public void TruncateFrom(LogIndex from)
     {
@@ -153,7 +196,8 @@ internal sealed class RaftState
     /// <summary>A durable snapshot takes the place of the whole log.</summary>
     public void RestartLogAt(LogIndex index, Term term)
     {
-        Invariant.Assert(index > Commit && index > HandedToApply);
+        Invariant.Assert(index > Commit || (Quarantine.LogIsVoid && index == Commit));
+        Invariant.Assert(index >= HandedToApply);
         LogIndex firstUncommitted = LogIndex.Max(Commit.Next, Log.FirstIndex);
         Out.Replaced.AddRange(Log.Slice(firstUncommitted, Log.LastIndex).Span);
         Log.ResetTo(index, term);
@@ -161,6 +205,19 @@ internal sealed class RaftState
         Commit = index;
         Applied = index;
         HandedToApply = index;
+    }
+
+    /// <summary>
+    /// A configuration that another one follows in the log was applied by the leader that proposed the other, so it is committed. A restart that lost the commit index must not forget that: a replica
+    /// that campaigned two configurations back could win a majority that no longer decides anything.
+    /// </summary>
+    private void CommitReplacedConfigurations()
+    {
+        LogIndex newest = NewestUnappliedConfiguration();
+        if (newest > LogIndex.Zero)
+        {
+            CommitUpTo(LastConfigurationIn(Applied.Next, newest.Previous));
+        }
     }
 
     /// <summary>Gives away what was collected, in exchange for an empty box.</summary>

@@ -8,9 +8,10 @@ namespace KvStore.Core.Consensus;
 /// </summary>
 internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
 {
-    private readonly Queue<ulong> _contexts = new();
+    private readonly Queue<WaitingRead> _reads = new();
     private readonly Queue<Round> _rounds = new();
     private int _inRounds;
+    private int _takenOfFirst;
 
     /// <summary>The newest round that was ever started.</summary>
     public ulong Newest { get; private set; }
@@ -18,16 +19,17 @@ internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
     /// <summary>The newest round that still waits; zero if none does.</summary>
     public ulong Outstanding => _rounds.Count == 0 ? 0 : Newest;
 
-    public bool CanStartRound => _contexts.Count > _inRounds && _rounds.Count < maxRounds;
+    public bool CanStartRound => _reads.Count > _inRounds && _rounds.Count < maxRounds;
 
-    public bool TryAdd(ulong context)
+    /// <summary>False if too many wait already.</summary>
+    public bool TryAdd(WaitingRead read)
     {
-        if (_contexts.Count >= maxPending)
+        if (_reads.Count >= maxPending)
         {
             return false;
         }
 
-        _contexts.Enqueue(context);
+        _reads.Enqueue(read);
         return true;
     }
 
@@ -36,35 +38,43 @@ internal sealed class ReadIndexQueue(int maxPending, int maxRounds)
     {
         Invariant.Assert(CanStartRound);
         Newest++;
-        _rounds.Enqueue(new Round(Newest, commit, _contexts.Count - _inRounds));
-        _inRounds = _contexts.Count;
+        _rounds.Enqueue(new Round(Newest, commit, _reads.Count - _inRounds));
+        _inRounds = _reads.Count;
     }
 
-    /// <summary>A quorum has confirmed all rounds up to <paramref name="round"/>.</summary>
-    public void Confirm(ulong round, List<ReadState> answers)
+    /// <summary>A quorum has confirmed all rounds up to <paramref name="round"/>: takes the next read of those, and the index at which it is linearizable.</summary>
+    public bool TryTakeConfirmed(ulong round, out WaitingRead read, out LogIndex index)
     {
-        while (_rounds.TryPeek(out Round first) && first.Number <= round)
+        if (!_rounds.TryPeek(out Round first) || first.Number > round)
         {
+            read = default;
+            index = default;
+            return false;
+        }
+
+        read = _reads.Dequeue();
+        index = first.Index;
+        _inRounds--;
+        if (++_takenOfFirst == first.Reads)
+        {
+            _takenOfFirst = 0;
             _rounds.Dequeue();
-            _inRounds -= first.Reads;
-            for (int i = 0; i < first.Reads; i++)
-            {
-                answers.Add(new ReadState(_contexts.Dequeue(), first.Index, Aborted: false));
-            }
         }
+
+        return true;
     }
 
-    /// <summary>The leadership is over: whoever waits is told so.</summary>
-    public void AbortAll(List<ReadState> answers)
+    /// <summary>The leadership is over: takes the next of all that wait.</summary>
+    public bool TryTakeAny(out WaitingRead read)
     {
-        while (_contexts.TryDequeue(out ulong context))
-        {
-            answers.Add(new ReadState(context, default, Aborted: true));
-        }
-
         _rounds.Clear();
         _inRounds = 0;
+        _takenOfFirst = 0;
+        return _reads.TryDequeue(out read);
     }
 
     private readonly record struct Round(ulong Number, LogIndex Index, int Reads);
 }
+
+/// <summary>A read that waits for its leader to be confirmed. <paramref name="Number"/>: the host's context if the leader itself is asked, else the number that the asker gave it.</summary>
+internal readonly record struct WaitingRead(ulong Number, ReplicaId Asker);

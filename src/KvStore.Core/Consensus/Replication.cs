@@ -47,6 +47,12 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
             return false;
         }
 
+        if (member.Repair != 0 && message.Round != member.Repair)
+        {
+            // From before the damage: it is no longer true.
+            return false;
+        }
+
         if (message.Reject)
         {
             OnRejected(member, message);
@@ -55,6 +61,7 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
 
         Invariant.Assert(message.Index <= state.Log.LastIndex);
         bool advanced = member.TryAdvance(message.Index);
+        member.EndRepairIfWhole();
         bool logsMeet = advanced || member.Match == message.Index;
         switch (member.State)
         {
@@ -71,6 +78,34 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
 
         HasWork |= member.Next <= state.Log.LastIndex || (!state.Options.TellCommitWithHeartbeats && member.CommitTold < state.Commit);
         return advanced;
+    }
+
+    /// <summary>The member's log was found damaged.</summary>
+    public void OnDamaged(in RaftMessage message)
+    {
+        if (Heard(message.From) is not { } member || (message.Round == member.Repaired && message.Reject))
+        {
+            // Nobody's, or a late duplicate from before a repair that is done.
+            return;
+        }
+
+        if (message.Round == member.Repaired)
+        {
+            member.ResumeRepair();
+        }
+        else if (message.Round != member.Repair)
+        {
+            member.BeginRepair(message.Round, state.Log.LastIndex);
+        }
+
+        if (!message.Reject)
+        {
+            Wake(member);
+        }
+        else if (member.State != ProgressState.Snapshot)
+        {
+            AskForSnapshot(member);
+        }
     }
 
     public Progress? OnHeartbeatResponse(in RaftMessage message)
@@ -116,19 +151,29 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         member.ProbeOut = true;
     }
 
+    /// <summary>
+    /// A configuration is in force: whoever it doesn't name is told a last time what is committed, so that it can learn of its removal, and no snapshot is sent to it.
+    /// </summary>
+    public void Dismiss()
+    {
+        foreach (Progress member in progress.Members)
+        {
+            if (member.Id != state.Self && !state.Members.IsMember(member.Id))
+            {
+                SendHeartbeat(member, round: 0);
+                state.Out.Snapshots.Remove(member.Id);
+            }
+        }
+    }
+
     public void SendHeartbeats(ulong round)
     {
         foreach (Progress member in progress.Members)
         {
-            if (member.Id == state.Self)
+            if (member.Id != state.Self)
             {
-                continue;
+                SendHeartbeat(member, round);
             }
-
-            // Never above what the follower is known to have: it may hold something else there.
-            ref RaftMessage message = ref state.SendNow(RaftMessageKind.Heartbeat, member.Id);
-            message.Commit = LogIndex.Min(state.Commit, member.Match);
-            message.Round = round;
         }
     }
 
@@ -147,6 +192,14 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
                 FlushTo(member);
             }
         }
+    }
+
+    private void SendHeartbeat(Progress member, ulong round)
+    {
+        // Never above what the follower is known to have: it may hold something else there.
+        ref RaftMessage message = ref state.SendNow(RaftMessageKind.Heartbeat, member.Id);
+        message.Commit = LogIndex.Min(state.Commit, member.Match);
+        message.Round = round;
     }
 
     private Progress? Heard(ReplicaId from)
@@ -208,6 +261,8 @@ internal sealed class Replication(RaftState state, ProgressTracker progress)
         message.LogTerm = term.Term;
         message.Commit = state.Commit;
         message.Entries = entries;
+        message.Round = member.Repair;
+        message.Hint = member.Repair == 0 ? default : member.RepairUntil;
         member.CommitTold = state.Commit;
         if (entries.Length > 0)
         {

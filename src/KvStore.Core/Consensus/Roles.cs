@@ -7,6 +7,9 @@ namespace KvStore.Core.Consensus;
 /// </summary>
 internal sealed class Roles(RaftState state, Election election, Leadership leadership, Followership followership)
 {
+    /// <summary>The term in which the leader asked this replica to take over while it still had a configuration to apply; zero if it didn't.</summary>
+    private Term _takeOverIn;
+
     /// <summary>A live leader is known here, or is here: whoever wants an election only lost contact himself.</summary>
     private bool HasLease => state.IsLeader ? leadership.HeardQuorumRecently : state.InLeaderLease;
 
@@ -20,9 +23,13 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
                 BecomeFollower(state.Term, default);
             }
         }
-        else if (state.ElectionElapsed >= state.ElectionTimeout)
+        else
         {
-            Campaign();
+            followership.Tick();
+            if (state.ElectionElapsed >= state.ElectionTimeout)
+            {
+                Campaign();
+            }
         }
     }
 
@@ -43,6 +50,39 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
         {
             election.BeginVote(mark: 0);
         }
+    }
+
+    /// <summary>A configuration has taken effect.</summary>
+    public void OnMembership()
+    {
+        if (!state.IsLeader)
+        {
+            return;
+        }
+
+        leadership.OnMembership();
+        if (!state.Members.IsVoter(state.Self))
+        {
+            leadership.HandOver();
+            BecomeFollower(state.Term, default);
+        }
+    }
+
+    /// <summary>More is applied. A leader's request to take over may have waited for it.</summary>
+    public void OnApplied()
+    {
+        if (_takeOverIn == state.Term && state.Role == RaftRole.Follower && election.MayCampaign)
+        {
+            _takeOverIn = default;
+            election.BeginVote(Election.TransferMark);
+        }
+    }
+
+    /// <summary>The own log or view was found damaged.</summary>
+    public void Quarantine(ulong repair)
+    {
+        BecomeFollower(state.Term, state.IsLeader ? default : state.Leader);
+        state.Quarantine.Begin(repair);
     }
 
     public void Step(in RaftMessage message)
@@ -83,17 +123,23 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
             case RaftMessageKind.PreVote:
                 state.SendNow(RaftMessageKind.PreVoteResponse, message.From).Reject = true;
                 break;
+            case RaftMessageKind.ReadIndex:
+                state.SendNow(RaftMessageKind.ReadIndexResponse, message.From).Reject = true;
+                break;
             default:
                 break;
         }
     }
+
+    /// <summary>The leader itself asked for this election. Such a wish can reach a replica long after its removal, and must not disturb the group then.</summary>
+    private bool IsByLeadersWish(in RaftMessage message) => message.Round == Election.TransferMark && state.Members.IsVoter(message.From);
 
     /// <summary>Returns whether the message is to be looked at.</summary>
     private bool EnterNewerTerm(in RaftMessage message)
     {
         switch (message.Kind)
         {
-            case RaftMessageKind.PreVote or RaftMessageKind.Vote when HasLease && message.Round != Election.TransferMark:
+            case RaftMessageKind.PreVote or RaftMessageKind.Vote when HasLease && !IsByLeadersWish(message):
                 return false;
             case RaftMessageKind.PreVote:
             case RaftMessageKind.PreVoteResponse when !message.Reject:
@@ -135,8 +181,23 @@ internal sealed class Roles(RaftState state, Election election, Leadership leade
             case RaftMessageKind.HeartbeatResponse when state.IsLeader:
                 leadership.OnHeartbeatResponse(message);
                 break;
-            case RaftMessageKind.TimeoutNow when state.Role == RaftRole.Follower && message.From == state.Leader && election.MayCampaign:
-                election.BeginVote(Election.TransferMark);
+            case RaftMessageKind.Damaged when state.IsLeader:
+                leadership.OnDamaged(message);
+                break;
+            case RaftMessageKind.ReadIndex when state.IsLeader:
+                leadership.OnReadIndex(message);
+                break;
+            case RaftMessageKind.ReadIndex:
+                ref RaftMessage refusal = ref state.SendNow(RaftMessageKind.ReadIndexResponse, message.From);
+                refusal.Round = message.Round;
+                refusal.Reject = true;
+                break;
+            case RaftMessageKind.ReadIndexResponse:
+                followership.OnReadIndexResponse(message);
+                break;
+            case RaftMessageKind.TimeoutNow when state.Role == RaftRole.Follower && message.From == state.Leader && state.Members.IsVoter(state.Self):
+                _takeOverIn = state.Term;
+                OnApplied();
                 break;
             default:
                 break;

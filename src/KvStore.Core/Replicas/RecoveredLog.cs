@@ -9,9 +9,6 @@ internal static class RecoveredLog
 {
     private const int HardStateBytes = 16;
 
-    /// <summary>Payloads whose first byte is at or above this are configuration entries; below are commands; none at all is a leader's empty entry.</summary>
-    private const byte FirstConfigurationByte = 0x80;
-
     public static byte[] EncodeHardState(in HardState state)
     {
         byte[] payload = new byte[HardStateBytes];
@@ -72,8 +69,9 @@ internal static class RecoveredLog
         entries.Add(new Entry(record.Term, record.Index, KindOf(record.Payload.Span), record.Payload));
     }
 
+    /// <summary>Payloads of commands begin below <see cref="MembershipEntry.FirstByte"/>; none at all is a leader's empty entry.</summary>
     private static EntryKind KindOf(ReadOnlySpan<byte> payload) =>
-        payload.Length == 0 ? EntryKind.Empty : payload[0] >= FirstConfigurationByte ? EntryKind.Configuration : EntryKind.Data;
+        payload.Length == 0 ? EntryKind.Empty : payload[0] >= MembershipEntry.FirstByte ? EntryKind.Configuration : EntryKind.Data;
 
     private static RaftRecoveredState Compose(in ViewPosition position, HardState hardState, List<Entry> entries)
     {

@@ -78,7 +78,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, RaftNode raft
 
         // Only now may older entries be declared void: before, they were what this replica had acknowledged.
         storage.Append(LogRecordKind.SnapshotInstalled, _position.AppliedTerm, _position.Applied, [], SyncUrgency.Now);
-        raft.OnSnapshotInstalled(_position.Applied, _position.AppliedTerm, from, _term);
+        raft.OnSnapshotInstalled(_position.Applied, _position.AppliedTerm, from, _term, raft.Members);
     }
 
     private bool TryBegin(in SnapshotPage page)

@@ -17,6 +17,7 @@ internal sealed class RaftEnvironment
     private readonly List<Envelope> _network = [];
     private readonly HashSet<(ulong From, ulong To)> _cut = [];
     private readonly StringBuilder _text = new();
+    private readonly Dictionary<ulong, string> _names = [];
     private RaftSafety? _safety;
     private MembershipConfig _config = new([new ReplicaId(1)]);
     private RaftOptions _options = RaftOptions.Default;
@@ -65,6 +66,12 @@ internal sealed class RaftEnvironment
             case "propose":
                 Propose(Member(args[0]), args[1..]);
                 break;
+            case "members":
+                Change(Member(args[0]), args[1..]);
+                break;
+            case "add":
+                Join(args);
+                break;
             case "read":
                 Say($"{Member(args[0]).Node.ReadIndex(ulong.Parse(args[1], CultureInfo.InvariantCulture))}");
                 break;
@@ -92,6 +99,10 @@ internal sealed class RaftEnvironment
                 break;
             case "restart":
                 Member(args[0]).Restart(new Random(7));
+                Say(Member(args[0]).ToString());
+                break;
+            case "damage":
+                Member(args[0]).DamageAndRestart(int.Parse(args[1], CultureInfo.InvariantCulture), new Random(7));
                 Say(Member(args[0]).ToString());
                 break;
             case "log-level":
@@ -172,7 +183,7 @@ internal sealed class RaftEnvironment
             Add(id, default, []);
         }
 
-        _safety = new RaftSafety([.. _members.Values.Where(member => _config.IsVoter(member.Id))]);
+        WatchSafety();
     }
 
     /// <summary>boot id term run run ...: a replica that comes up with this log on its disk.</summary>
@@ -189,11 +200,33 @@ internal sealed class RaftEnvironment
         }
 
         Add(new ReplicaId(Id(args[0])), new HardState(new Term(ulong.Parse(args[1], CultureInfo.InvariantCulture)), default, default), log);
-        _safety = new RaftSafety([.. _members.Values.Where(member => _config.IsVoter(member.Id))]);
+        WatchSafety();
     }
 
     private void Add(ReplicaId id, HardState hardState, IEnumerable<Entry> log) =>
         _members[id.Value] = new RaftMember(id, _options, _config, new Random((int)id.Value), _network.Add, hardState, log) { Log = Say };
+
+    /// <summary>add id [voter ...]: a replica with an empty disk, which was told of a group of these voters (by default of the group at the start).</summary>
+    private void Join(string[] args)
+    {
+        MembershipConfig config = args.Length > 1 ? new MembershipConfig(args[1..].Select(Word)) : _config;
+        ReplicaId id = new(Id(args[0]));
+        _members[id.Value] = new RaftMember(id, _options, config, new Random((int)id.Value), _network.Add) { Log = Say };
+        WatchSafety();
+    }
+
+    /// <summary>members at voter ... [| learner ...]: the configuration that is wanted.</summary>
+    private void Change(RaftMember member, string[] words)
+    {
+        int bar = Array.IndexOf(words, "|");
+        string[] voters = bar < 0 ? words : words[..bar];
+        string[] learners = bar < 0 ? [] : words[(bar + 1)..];
+        var target = new MembershipConfig(voters.Select(Word), learners.Select(Word));
+        ProposeResult result = member.Node.ProposeMembership(target, "context"u8.ToArray(), out Term term, out LogIndex index);
+        Say(result == ProposeResult.Accepted ? $"{result} {index.Value}@{term.Value}" : $"{result}");
+    }
+
+    private void WatchSafety() => _safety = new RaftSafety(_members.Values);
 
     private void Propose(RaftMember member, string[] payloads)
     {
@@ -280,6 +313,11 @@ internal sealed class RaftEnvironment
         foreach (RaftMember member in args.Length == 0 ? _members.Values : args.Select(Member))
         {
             Say(member.ToString(), always: true);
+            if (member.Up && !member.Node.Members.Equals(_config))
+            {
+                Say($"  members {member.Node.Members}", always: true);
+            }
+
             if (args.Length == 0)
             {
                 continue;
@@ -303,9 +341,10 @@ internal sealed class RaftEnvironment
         }
     }
 
-    private static string Show(Envelope envelope)
+    private string Show(Envelope envelope)
     {
         RaftMessage m = envelope.Message;
+        string round = ShowRound(m.Round);
         var text = new StringBuilder($"{m.From}->{m.To} {m.Kind} {m.Term}");
         text.Append(m.Kind switch
         {
@@ -314,17 +353,38 @@ internal sealed class RaftEnvironment
             RaftMessageKind.AppendResponse => $" has {m.Index}",
             RaftMessageKind.PreVote or RaftMessageKind.Vote => $" last {m.Index.Value}@{m.LogTerm.Value}",
             RaftMessageKind.PreVoteResponse or RaftMessageKind.VoteResponse => m.Reject ? " no" : " yes",
+            RaftMessageKind.ReadIndexResponse => m.Reject ? " refused" : $" at {m.Index} commit {m.Commit}",
+            RaftMessageKind.Damaged => m.Reject ? " log void" : " log short",
             RaftMessageKind.Heartbeat => $" commit {m.Commit}",
             RaftMessageKind.Snapshot => $" at {envelope.Snapshot!.Index.Value}@{envelope.Snapshot.Term.Value}",
             _ => "",
         });
-        return m.Round != 0 ? $"{text} round {m.Round}" : text.ToString();
+        return text.Append(round).ToString();
+    }
+
+    /// <summary>Numbers that replicas draw at random are named in the order in which they are seen.</summary>
+    private string ShowRound(ulong round)
+    {
+        if (round < 1_000_000)
+        {
+            return round == 0 ? "" : $" round {round}";
+        }
+
+        if (!_names.TryGetValue(round, out string? name))
+        {
+            name = $"#{_names.Count + 1}";
+            _names.Add(round, name);
+        }
+
+        return $" {name}";
     }
 
     private static bool Matches(Envelope envelope, string[] args) =>
         (args[0] == "*" || envelope.Message.From.Value == Id(args[0])) && (args.Length < 2 || args[1] == "*" || envelope.Message.To.Value == Id(args[1]));
 
     private static IEnumerable<ReplicaId> Ids(int first, int count) => Enumerable.Range(first, count).Select(id => new ReplicaId((ulong)id));
+
+    private static ReplicaId Word(string word) => new(Id(word));
 
     private static ulong Id(string word) => ulong.Parse(word, CultureInfo.InvariantCulture);
 

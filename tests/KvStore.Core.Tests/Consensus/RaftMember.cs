@@ -7,7 +7,7 @@ namespace KvStore.Core.Tests.Consensus;
 /// <summary>What travels: a message, or a whole snapshot in place of its pages.</summary>
 internal sealed record Envelope(RaftMessage Message, SnapshotContent? Snapshot);
 
-internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<Entry> Applied);
+internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<Entry> Applied, MembershipConfig Members);
 
 /// <summary>
 /// One replica with a disk that works in order, and loses what it has not finished when the process dies. The host side of the contract in <see cref="Ready"/>.
@@ -15,7 +15,7 @@ internal sealed record SnapshotContent(LogIndex Index, Term Term, IReadOnlyList<
 internal sealed class RaftMember
 {
     private readonly RaftOptions _options;
-    private readonly MembershipConfig _members;
+    private readonly MembershipConfig _firstMembers;
     private readonly Queue<DiskWrite> _disk = new();
     private readonly Action<Envelope> _send;
 
@@ -24,12 +24,14 @@ internal sealed class RaftMember
     private Term _durableBoundaryTerm;
     private List<Entry> _durableLog = [];
     private List<Entry> _durableView = [];
+    private List<Entry> _lost = [];
+    private bool _markedDamaged;
 
     public RaftMember(ReplicaId id, RaftOptions options, MembershipConfig members, Random random, Action<Envelope> send, HardState hardState = default, IEnumerable<Entry>? log = null)
     {
         Id = id;
         _options = options;
-        _members = members;
+        _firstMembers = members;
         _send = send;
         _durableHardState = hardState;
         _durableLog = [.. log ?? []];
@@ -55,8 +57,14 @@ internal sealed class RaftMember
 
     public Action<string> Log { get; set; } = _ => { };
 
+    /// <summary>Whether the entry is durable here, or was before damage: the group may count on it until it hears of that, and the replica gives no vote until it has it again.</summary>
     public bool HoldsDurably(Entry entry)
     {
+        if (entry.Index.Value <= (ulong)_lost.Count && _lost[(int)entry.Index.Value - 1].Term == entry.Term)
+        {
+            return true;
+        }
+
         if (entry.Index <= new LogIndex((ulong)_durableView.Count))
         {
             return _durableView[(int)entry.Index.Value - 1].Term == entry.Term;
@@ -111,6 +119,13 @@ internal sealed class RaftMember
             return false;
         }
 
+        if (_markedDamaged && !Node.IsQuarantined)
+        {
+            // The mark goes with the first write after the repair.
+            _markedDamaged = false;
+            _lost = [];
+        }
+
         if (write.Install is { } envelope)
         {
             SnapshotContent content = envelope.Snapshot!;
@@ -119,7 +134,7 @@ internal sealed class RaftMember
             _durableBoundaryTerm = content.Term;
             _durableView = [.. content.Applied];
             Applied = [.. content.Applied];
-            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term);
+            Node.OnSnapshotInstalled(content.Index, content.Term, envelope.Message.From, envelope.Message.Term, content.Members);
             return true;
         }
 
@@ -159,6 +174,12 @@ internal sealed class RaftMember
         }
 
         Applied.Add(entry);
+        if (entry.Kind == EntryKind.Configuration)
+        {
+            Node.ApplyMembership(entry);
+            Log($"{Id} applies {Node.Members}");
+        }
+
         Node.OnApplied(entry.Index);
         return true;
     }
@@ -216,6 +237,25 @@ internal sealed class RaftMember
         }
     }
 
+    /// <summary>The disk loses all but a first part of what it had, and says so when the replica restarts. Term and vote survive.</summary>
+    public void DamageAndRestart(int keep, Random random)
+    {
+        Crash();
+        if (!_markedDamaged)
+        {
+            // The view first, then what of the log lies above it.
+            int below = (int)_durableBoundary.Value;
+            _lost = [.. _durableView.Take(below), .. _durableLog];
+        }
+
+        _durableView = [.. _durableView.Take(keep)];
+        _durableLog = [];
+        _durableBoundary = new LogIndex((ulong)_durableView.Count);
+        _durableBoundaryTerm = _durableView.Count == 0 ? default : _durableView[^1].Term;
+        _markedDamaged = true;
+        Restart(random);
+    }
+
     public void Crash()
     {
         Up = false;
@@ -237,15 +277,19 @@ internal sealed class RaftMember
 
         Applied = [.. _durableView];
         Node = Start(random);
+        if (_markedDamaged)
+        {
+            Node.Quarantine();
+        }
     }
 
     public override string ToString() =>
-        $"{Id} {(Up ? Node.State : "down")} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}";
+        $"{Id} {(!Up ? "down" : Node.IsQuarantined ? "Quarantined" : Node.State)} {Node.Term} leader {Node.Leader} commit {Node.CommitIndex} applied {Node.AppliedIndex} first {Node.FirstIndex} last {Node.LastIndex}/{Node.LastTerm}";
 
     private RaftNode Start(Random random) => new(
         _options,
         Id,
-        _members,
+        MembersIn(_durableView),
         new RaftRecoveredState
         {
             HardState = _durableHardState,
@@ -255,6 +299,13 @@ internal sealed class RaftMember
             Applied = new LogIndex((ulong)_durableView.Count),
         },
         random);
+
+    /// <summary>The configuration is part of the view, like all that entries have changed.</summary>
+    private MembershipConfig MembersIn(List<Entry> view)
+    {
+        int last = view.FindLastIndex(entry => entry.Kind == EntryKind.Configuration);
+        return last < 0 ? _firstMembers : MembershipEntry.Decode(view[last].Payload).Config;
+    }
 
     private void Send(RaftMessage message)
     {
@@ -266,7 +317,7 @@ internal sealed class RaftMember
     {
         LogIndex index = new((ulong)Applied.Count);
         var message = new RaftMessage { Kind = RaftMessageKind.Snapshot, From = Id, To = to, Term = Node.Term };
-        _send(new Envelope(message, new SnapshotContent(index, Applied[^1].Term, [.. Applied])));
+        _send(new Envelope(message, new SnapshotContent(index, Applied[^1].Term, [.. Applied], MembersIn(Applied))));
         Node.ReportSnapshotSent(to, index);
     }
 
@@ -310,7 +361,11 @@ internal sealed class RaftMember
         foreach (Entry entry in entries)
         {
             text.Append(text.Length > 0 ? " " : "").Append($"{entry.Index.Value}@{entry.Term.Value}");
-            if (entry.Payload.Length > 0)
+            if (entry.Kind == EntryKind.Configuration)
+            {
+                text.Append($"={MembershipEntry.Decode(entry.Payload).Config}");
+            }
+            else if (entry.Payload.Length > 0)
             {
                 text.Append($"={Encoding.UTF8.GetString(entry.Payload.Span)}");
             }

@@ -4,7 +4,7 @@ using KvStore.Core.Identity;
 namespace KvStore.Core.Tests.Consensus;
 
 /// <summary>Watches a whole group and knows what must never happen (Raft, figure 3).</summary>
-internal sealed class RaftSafety(IReadOnlyList<RaftMember> members)
+internal sealed class RaftSafety(IReadOnlyCollection<RaftMember> members)
 {
     private readonly Dictionary<Term, ReplicaId> _leaders = [];
     private readonly List<(Entry Entry, Term SeenIn)> _committed = [];
@@ -80,8 +80,9 @@ internal sealed class RaftSafety(IReadOnlyList<RaftMember> members)
                 continue;
             }
 
-            int holders = members.Count(other => other.HoldsDurably(entry));
-            Invariant.Assert(holders > members.Count / 2, $"{entry.Index} committed at {member} but durable on {holders} only");
+            ReplicaId[] holders = [.. members.Where(other => other.HoldsDurably(entry)).Select(other => other.Id)];
+            bool quorum = IsMajority(holders, member.Node.Members.Voters) && (!member.Node.Members.IsJoint || IsMajority(holders, member.Node.Members.OutgoingVoters));
+            Invariant.Assert(quorum, $"{entry.Index} committed at {member} in {member.Node.Members} but durable on {string.Join(' ', holders)} only");
             _committed.Add((entry with { Payload = entry.Payload.ToArray() }, member.Node.Term));
         }
 
@@ -98,6 +99,8 @@ internal sealed class RaftSafety(IReadOnlyList<RaftMember> members)
 
         _checkedApplied[member.Id] = member.Applied.Count;
     }
+
+    private static bool IsMajority(IEnumerable<ReplicaId> some, IReadOnlyCollection<ReplicaId> voters) => some.Count(voters.Contains) > voters.Count / 2;
 
     private static bool Same(Entry a, Entry b) => a.Index == b.Index && a.Term == b.Term && a.Kind == b.Kind && a.Payload.Span.SequenceEqual(b.Payload.Span);
 }
