@@ -282,7 +282,7 @@ internal sealed class Dispatcher
         }
 
         operation.Shard = keyspace.Shards[shard];
-        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual ? RouteKind.Nearest : RouteKind.Leader;
+        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
         return true;
     }
 

@@ -84,6 +84,12 @@ internal sealed class OrderedEngine(
         Propose(operation, payload);
     }
 
+    /// <summary>
+    /// Whether a follower may answer this read through ReadIndex. Only where nothing is acknowledged before its commit: the leader's index would not cover that, and a read could be older than an
+    /// acknowledgement.
+    /// </summary>
+    public bool MayServeAtReplica(in ClientOperation operation) => operation.AtReplica && !_acknowledgesEarly && !_raft.Leader.IsNone;
+
     public void Read(in ClientOperation operation)
     {
         if (operation.Level == ReadLevel.Eventual)
@@ -199,7 +205,8 @@ internal sealed class OrderedEngine(
             return false;
         }
 
-        if (decision == PolicyDecision.RefuseNoQuorum || _raft.State != RaftRole.Leader)
+        bool reads = operation.Kind is OperationKind.Get or OperationKind.Scan;
+        if (decision == PolicyDecision.RefuseNoQuorum || (_raft.State != RaftRole.Leader && !(reads && MayServeAtReplica(operation))))
         {
             RefuseToLead(operation, RefusalCode.NoLeader);
             return false;
@@ -320,7 +327,7 @@ internal sealed class OrderedEngine(
 
         while (_reads.TryTakeAborted(state.Context, out List<ClientOperation> operations))
         {
-            RefuseReads(operations, RefusalCode.LeadershipLost, "The leadership moved while the read waited; try again.");
+            RefuseReads(operations, RefusalCode.LeadershipLost, "The leadership moved, or the leader did not answer, while the read waited; try again.");
         }
     }
 

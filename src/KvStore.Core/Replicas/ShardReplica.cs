@@ -111,7 +111,8 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || operation.Level != ReadLevel.Eventual);
+        bool needsLeader = _open is null && IsActive
+            && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_ordered.MayServeAtReplica(operation)));
         NodeId leader = needsLeader && _raft.State != RaftRole.Leader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }

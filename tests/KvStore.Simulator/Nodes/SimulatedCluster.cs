@@ -35,6 +35,8 @@ internal sealed class SimulatedCluster
 
     public List<SimulatedNode> Nodes { get; } = [];
 
+    public LostWriteWatch LostWrites { get; } = new();
+
     public IEnumerable<SimulatedNode> Up => Nodes.Where(node => node.IsUp);
 
     /// <summary>Called when a node's storage has failed and it has fenced its replica.</summary>

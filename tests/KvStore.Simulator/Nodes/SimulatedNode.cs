@@ -3,6 +3,7 @@ using KvStore.Core;
 using KvStore.Core.Detection;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Simulator.Checks;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Network;
 using KvStore.Storage;
@@ -90,8 +91,8 @@ internal sealed class SimulatedNode
         _loop = _storage.CreateLoop(new IncarnationSink(this, Incarnation));
         View = _loop.OpenReplica(Shard, out RecoveredReplica recovered);
         var places = _cluster.Nodes.Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
-        var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, places, Id);
-        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, View, _transport, recovered, _clock, new Random(_random.Next()), _completions);
+        var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, places, Id) { MaxLag = _cluster.Settings.MaxLag };
+        Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, new WatchedStorage(View, _cluster.LostWrites), _transport, recovered, _clock, new Random(_random.Next()), _completions);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
         _cluster.Trace.Add("start", Index, recovered.Position.Applied.Value, (ulong)recovered.Records.Count);
         Guarded("start", Replica.Start);

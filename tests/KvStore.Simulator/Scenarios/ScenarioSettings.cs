@@ -35,6 +35,9 @@ internal sealed record ScenarioSettings
     /// <summary>Whether a replica may lose its disk and come back empty.</summary>
     public required bool MayWipe { get; init; }
 
+    /// <summary>How far acknowledgements may run ahead of the commit.</summary>
+    public MaxLag MaxLag { get; init; } = MaxLag.Default;
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random)
@@ -63,6 +66,7 @@ internal sealed record ScenarioSettings
             MaxThinkUs = hurried ? 20_000 : 300_000,
             FaultEveryMs = random.Next(10) switch { 0 => 0, < 5 => 400, _ => 1_200 },
             MayWipe = DrawWipe(kind, random),
+            MaxLag = random.Next(3) switch { 0 => new MaxLag(600, 200), 1 => new MaxLag(20_000, 60_000), _ => MaxLag.Default },
             Replica = new ReplicaOptions
             {
                 Raft = new RaftOptions

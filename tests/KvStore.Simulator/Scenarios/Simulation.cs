@@ -118,6 +118,7 @@ internal sealed class Simulation
         Demand("nothing is pending", () => _cluster.Nodes.All(node => node.Replica!.PendingCount == 0), 10_000_000);
         _timeline.RunFor(2_000_000);
         OrderedVerdict.CheckEqualViews(_cluster);
+        _cluster.LostWrites.Check(_cluster, _settings);
         OrderedVerdict.CheckHistory(_recorder.ToHistory(), _settings);
     }
 
