@@ -145,6 +145,7 @@ internal sealed class OpenEngine
         }
 
         _dotted.OnDurable(_journal.Durable);
+        _healing.OnDurable();
         while (_acknowledgements.TryPeek(out (ulong Number, NodeId To, ulong Operation, ActorId Actor) next) && next.Number <= _journal.Durable)
         {
             _acknowledgements.Dequeue();

@@ -37,6 +37,7 @@ internal sealed class OpenHealing(
     private readonly Dictionary<Key, ReadOnlyMemory<byte>> _written = [];
     private readonly ArrayBufferWriter<byte> _message = new(4_096);
     private readonly HashSet<NodeId> _whole = [];
+    private readonly List<HeldPage> _held = [];
     private NodeId _pullingFrom;
     private int _pullTicks;
     private int _advertiseTicks;
@@ -102,6 +103,20 @@ internal sealed class OpenHealing(
         }
     }
 
+    /// <summary>More of the log is durable.</summary>
+    public void OnDurable()
+    {
+        foreach (HeldPage page in _held)
+        {
+            if (page.Number <= journal.Durable)
+            {
+                transport.Send(descriptor.Shard, page.To, page.Kind, page.Bytes);
+            }
+        }
+
+        _held.RemoveAll(page => page.Number <= journal.Durable);
+    }
+
     public void OnReachabilityChanged() => _advertiseTicks = 0;
 
     /// <summary>A peer has said that it has a whole copy, under the replica id that it has now.</summary>
@@ -126,7 +141,7 @@ internal sealed class OpenHealing(
     public void BeginAsNewcomer() => journal.Persist(dotted.FullCopy.Begin());
 
     /// <summary>No pull is under way, there is nothing to tell, and nobody is known to lack anything.</summary>
-    public bool IsQuiet => _pullingFrom.IsNone && !_busy && !dotted.AdvertiseDue && !dotted.IsRecovering && PeerLag == 0 && _advertiseTicks > 0;
+    public bool IsQuiet => _pullingFrom.IsNone && !_busy && _held.Count == 0 && !dotted.AdvertiseDue && !dotted.IsRecovering && PeerLag == 0 && _advertiseTicks > 0;
 
     /// <summary>A quiet shard still tells its clock now and then, see <see cref="QuietRounds"/>.</summary>
     public void OnQuietTicks(int ticks)
@@ -227,7 +242,23 @@ internal sealed class OpenHealing(
 
         _message.ResetWrittenCount();
         dotted.AntiEntropy.Build(plan.FirstKeys(resident), journal.FindResident, _message);
-        transport.Send(descriptor.Shard, from, DottedMessageKind.PullPage, _message.WrittenSpan);
+        SendWhenDurable(from, DottedMessageKind.PullPage);
+    }
+
+    /// <summary>
+    /// The objects of a page are filled with all that this replica has seen. Were it to forget some of that in a power loss, the page's receiver would keep contexts that nobody else ever has: equal clocks, unequal data.
+    /// At most one page waits for each peer; it asks again for another one.
+    /// </summary>
+    private void SendWhenDurable(NodeId to, DottedMessageKind kind)
+    {
+        if (dotted.Number <= journal.Durable)
+        {
+            transport.Send(descriptor.Shard, to, kind, _message.WrittenSpan);
+            return;
+        }
+
+        _held.RemoveAll(page => page.To == to);
+        _held.Add(new HeldPage(dotted.Number, to, kind, _message.WrittenSpan.ToArray()));
     }
 
     private void TakePage(PullPage page)
@@ -308,7 +339,7 @@ internal sealed class OpenHealing(
             _message.ResetWrittenCount();
             List<(Key, ReadOnlyMemory<byte>)> records = [.. page.Records.Select(record => (new Key(record.Key), record.Record))];
             FullCopyPage.Encode(_message, request, capture, records, last: !page.More);
-            transport.Send(descriptor.Shard, from, DottedMessageKind.FullCopyPage, _message.WrittenSpan);
+            SendWhenDurable(from, DottedMessageKind.FullCopyPage);
         });
     }
 
@@ -414,4 +445,6 @@ internal sealed class OpenHealing(
         _pullingFrom = default;
         return true;
     }
+
+    private readonly record struct HeldPage(ulong Number, NodeId To, DottedMessageKind Kind, byte[] Bytes);
 }

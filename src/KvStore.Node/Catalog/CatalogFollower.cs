@@ -18,6 +18,7 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
         loops.Router.Publish(initial);
         loops.Ticked += OnTick;
         Open(initial.Keyspaces[0], 0, new CatalogReplica(loops.Self, ClusterCatalog.SystemReplica(loops.Self, generation)));
+        OpenAll(initial);
     }
 
     private void OnTick(ShardLoop loop)
