@@ -76,7 +76,7 @@ public sealed class LostWriteTests(QuickNodes nodes, ITestOutputHelper output) :
         string name = nodes.NewName("nearest");
         await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Cp, Replication.Sync, shards: 1);
         uint leader = await _cluster.LeaderOfAsync(name);
-        IKvKeyspace keyspace = _cluster.ClientOf(_cluster.Nodes.First(node => node.Id != leader).Id);
+        IKvKeyspace keyspace = _cluster.Client.Keyspace(name);
         var answeredBy = new HashSet<uint>();
         for (int i = 0; i < 60; i++)
         {
