@@ -17,6 +17,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Get;
         operation.Wire.Level = (ReadLevel)(options?.Level ?? KvReadLevel.Default);
+        operation.Wire.ServeAtReplica = options?.ReadFrom == KvReadFrom.Nearest;
         WireResult answer = await Read(operation).ConfigureAwait(false);
         return answer.Found ? Entry<T>(key, answer) : null;
     }

@@ -5,13 +5,14 @@ using KvStore.Client;
 
 namespace KvStore.Cli.Keyspaces;
 
-/// <summary><c>kv keyspace create|list|describe</c>.</summary>
+/// <summary><c>kv keyspace create|list|describe|lost-writes</c>.</summary>
 internal static class KeyspaceCommands
 {
     private const string CreateExamples =
         """
         kv keyspace create orders --policy cp --replication sync
         kv keyspace create carts  --policy ap --replication async
+        kv keyspace create clicks --policy cp --replication async --max-lag 256KiB,200ms
         kv keyspace create hits   --policy ap --replication best-effort --shards 16
         """;
 
@@ -32,6 +33,7 @@ internal static class KeyspaceCommands
         CreateOne(host),
         List(host),
         Describe(host),
+        LostWritesCommand.Create(host),
     };
 
     private static Command CreateOne(CommandHost host)

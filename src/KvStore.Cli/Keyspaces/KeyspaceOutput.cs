@@ -139,6 +139,14 @@ internal static class KeyspaceOutput
         json.WriteString("policy", Name(keyspace.Policy));
         json.WriteString("replication", Name(keyspace.Replication));
         json.WriteNumber("epoch", keyspace.Epoch);
+        if (keyspace.MaxLag is { } lag)
+        {
+            json.WriteStartObject("maxLag");
+            json.WriteNumber("bytes", lag.Bytes);
+            json.WriteNumber("timeMs", lag.TimeMs);
+            json.WriteEndObject();
+        }
+
         json.WriteStartArray("shards");
         foreach (var shard in keyspace.Shards)
         {

@@ -35,13 +35,20 @@ internal sealed class KeyspaceSettings
         CustomParser = result => Quantities.ParseCount(result, 1, KvLimits.MaxReplicas),
     };
 
+    public Option<(int Bytes, TimeSpan Time)> MaxLag { get; } = new("--max-lag")
+    {
+        Description = "async and best-effort of cp: how far acknowledgements may run ahead of the commit, as bytes, time or both; past it writes wait for their commit. Default: 1MiB,1s.",
+        HelpName = "BYTES,TIME",
+        CustomParser = Quantities.ParseLag,
+    };
+
     private readonly Option<string?> _durability = new("--durability") { Hidden = true };
 
     private readonly Option<string?> _timeToLive = new("--ttl") { Hidden = true };
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, _durability, _timeToLive])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, _durability, _timeToLive])
         {
             command.Add(option);
         }
@@ -49,7 +56,7 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, _durability, _timeToLive]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, _durability, _timeToLive]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
@@ -74,6 +81,8 @@ internal sealed class KeyspaceSettings
             Replication = ReadReplication(context.Value(Replication)),
             Shards = context.Value(Shards),
             Replicas = context.Value(Replicas),
+            MaxLagBytes = context.Value(MaxLag).Bytes,
+            MaxLagTime = context.Value(MaxLag).Time,
         };
     }
 

@@ -38,6 +38,47 @@ internal static class Quantities
         return number;
     }
 
+    /// <summary>Reads bytes, a time or both, such as 1MiB,500ms; what is not given stays zero.</summary>
+    public static (int Bytes, TimeSpan Time) ParseLag(ArgumentResult result)
+    {
+        var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+        (int Bytes, TimeSpan Time) lag = default;
+        foreach (var part in text.Split(','))
+        {
+            if (lag.Bytes == 0 && TryParseBytes(part, out var bytes) && bytes > 0)
+            {
+                lag.Bytes = bytes;
+            }
+            else if (lag.Time == TimeSpan.Zero && !int.TryParse(part, CultureInfo.InvariantCulture, out _) && TryParseTime(part, out var time) && time >= TimeSpan.FromMilliseconds(1))
+            {
+                lag.Time = time;
+            }
+            else
+            {
+                result.AddError($"'{text}' is not a max-lag; write bytes, a time or both, like 1MiB,500ms.");
+                return default;
+            }
+        }
+
+        return lag;
+    }
+
+    /// <summary>Reads 100B, 64KiB or 1MiB.</summary>
+    public static bool TryParseBytes(string text, out int bytes)
+    {
+        bytes = 0;
+        foreach (var (unit, factor) in (ReadOnlySpan<(string, int)>)[("KiB", 1_024), ("MiB", 1_048_576), ("B", 1)])
+        {
+            if (text.EndsWith(unit, StringComparison.Ordinal))
+            {
+                return int.TryParse(text[..^unit.Length], NumberStyles.None, CultureInfo.InvariantCulture, out var amount)
+                    && amount <= int.MaxValue / factor && (bytes = amount * factor) >= 0;
+            }
+        }
+
+        return false;
+    }
+
     public static bool TryParseTime(string text, out TimeSpan time)
     {
         time = default;

@@ -35,6 +35,12 @@ public interface IKvAdmin
     /// <param name="cancellationToken">Stops the waiting.</param>
     ValueTask<ReplaceNodeResponse> ReplaceNodeAsync(uint node, CancellationToken cancellationToken = default);
 
+    /// <summary>The writes of an async or best-effort cp keyspace that were acknowledged and then lost in a failover, as far as their nodes can be reached.</summary>
+    /// <param name="name">The keyspace.</param>
+    /// <param name="clear">Records to forget first, as an earlier call has shown them. Null: none.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    ValueTask<LostWritesResponse> LostWritesAsync(string name, IEnumerable<LostWrite>? clear = null, CancellationToken cancellationToken = default);
+
     /// <summary>Replaces the faults on the links between a node and the given peers. Only on nodes that run with fault injection enabled.</summary>
     ValueTask<IReadOnlyList<LinkFault>> SetFaultsAsync(uint node, IEnumerable<LinkFault> links, CancellationToken cancellationToken = default);
 
@@ -65,4 +71,10 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>Replicas per shard, 1 to 9; 0: the smaller of 3 and the number of members.</summary>
     public int Replicas { get; init; }
+
+    /// <summary>async and best-effort: bytes that a leader may have acknowledged and not yet committed, 1 to 32 MiB. 0: 1 MiB.</summary>
+    public int MaxLagBytes { get; init; }
+
+    /// <summary>async and best-effort: how long the oldest of them may wait for its commit before writes are acknowledged at commit, 1 ms to 60 s. Zero: 1 s.</summary>
+    public TimeSpan MaxLagTime { get; init; }
 }

@@ -33,6 +33,12 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             throw new ArgumentOutOfRangeException(nameof(settings), settings.Replicas, $"A shard has 1 to {KvLimits.MaxReplicas} replicas; 0: up to 3.");
         }
 
+        ArgumentOutOfRangeException.ThrowIfNegative(settings.MaxLagBytes, nameof(settings));
+        if (settings.MaxLagTime < TimeSpan.Zero || settings.MaxLagTime > TimeSpan.FromMinutes(1))
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), settings.MaxLagTime, "The max-lag is 1 ms to 60 s; zero: 1 s.");
+        }
+
         CreateKeyspaceRequest request = new()
         {
             Name = settings.Name,
@@ -41,6 +47,11 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
         };
+        if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)
+        {
+            request.MaxLag = new MaxLag { Bytes = (uint)settings.MaxLagBytes, TimeMs = (uint)settings.MaxLagTime.TotalMilliseconds };
+        }
+
         return AnyAsync(CreateKeyspace, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).CreateKeyspaceAsync(request, call), cancellationToken);
     }
 
@@ -60,6 +71,14 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         KvMember member = MemberOf(topology, node);
         ReplaceNodeRequest request = new() { Node = node, Generation = member.Generation + 1 };
         return await AnyAsync(ReplaceNode, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).ReplaceNodeAsync(request, call), cancellationToken).ConfigureAwait(false);
+    }
+
+    public ValueTask<LostWritesResponse> LostWritesAsync(string name, IEnumerable<LostWrite>? clear = null, CancellationToken cancellationToken = default)
+    {
+        LostWritesRequest request = new() { Keyspace = name };
+        request.Clear.AddRange((clear ?? []).GroupBy(write => (write.Node, write.Shard)).Select(group =>
+            new LostWriteMark { Node = group.Key.Node, Shard = group.Key.Shard, Number = group.Max(write => write.Number) }));
+        return AnyAsync("lost writes", (channel, call) => new Contracts.V1.Admin.AdminClient(channel).LostWritesAsync(request, call), cancellationToken);
     }
 
     public async ValueTask<IReadOnlyList<LinkFault>> SetFaultsAsync(uint node, IEnumerable<LinkFault> links, CancellationToken cancellationToken = default)

@@ -177,7 +177,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         }
 
         operation.Shard = keyspace.Shards[shard];
-        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual ? RouteKind.Nearest : RouteKind.Leader;
+        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
         return null;
     }
 

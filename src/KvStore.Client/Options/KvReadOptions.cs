@@ -6,6 +6,9 @@ public sealed record KvReadOptions
     /// <summary>How fresh the answer must be.</summary>
     public KvReadLevel Level { get; init; }
 
+    /// <summary>Which replica answers a linearizable read of a cp/sync keyspace.</summary>
+    public KvReadFrom ReadFrom { get; init; }
+
     /// <summary>One deadline over connecting, queueing and all attempts; more than zero, at most 10 minutes. Null: <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     public TimeSpan? Timeout { get; init; }
 

@@ -63,3 +63,16 @@ public enum KvPhase
     /// <summary>A node answered.</summary>
     Server = 3,
 }
+
+/// <summary>Which replica answers a linearizable read.</summary>
+public enum KvReadFrom
+{
+    /// <summary>The leader, wherever the request arrives: one confirmation by a quorum, and the least waiting.</summary>
+    Leader = 0,
+
+    /// <summary>
+    /// The replica with the shortest expected wait. It asks the leader how far it must have applied, and answers when it has: as fresh as a read from the leader, with its load spread over the
+    /// replicas. Where writes are acknowledged before their commit (async, best-effort) the leader answers all the same.
+    /// </summary>
+    Nearest = 1,
+}

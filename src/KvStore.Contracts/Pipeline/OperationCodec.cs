@@ -20,6 +20,7 @@ internal static class OperationCodec
     private const uint ShardTag = 104;
     private const uint AfterTag = 114;
     private const uint LimitTag = 120;
+    private const uint ServeAtReplicaTag = 128;
 
     private const uint SessionTag = 9;
     private const uint SequenceTag = 16;
@@ -40,7 +41,8 @@ internal static class OperationCodec
         + (operation.DeclineForwarding ? 2 : 0)
         + WireWriter.VarintFieldSize(1, operation.Shard)
         + WireWriter.BytesFieldSize(1, operation.After.Length)
-        + WireWriter.VarintFieldSize(1, operation.Limit);
+        + WireWriter.VarintFieldSize(1, operation.Limit)
+        + (operation.ServeAtReplica ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
     {
@@ -66,6 +68,7 @@ internal static class OperationCodec
         writer.Varint(ShardTag, operation.Shard);
         writer.Bytes(AfterTag, operation.After.Span);
         writer.Varint(LimitTag, operation.Limit);
+        writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireOperation operation)
@@ -91,6 +94,7 @@ internal static class OperationCodec
                 case ShardTag: operation.Shard = reader.UInt32(); break;
                 case AfterTag: operation.After = reader.Bytes(); break;
                 case LimitTag: operation.Limit = reader.UInt32(); break;
+                case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }
         }

@@ -24,4 +24,5 @@ public struct WireOperation
     public uint Shard;
     public ReadOnlyMemory<byte> After;
     public uint Limit;
+    public bool ServeAtReplica;
 }

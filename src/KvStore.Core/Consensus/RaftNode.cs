@@ -132,7 +132,7 @@ public sealed class RaftNode
     /// <summary>The leader's node is down or hears this one no more, by the host's failure detector. In an awake group this says nothing that the group's own messages don't.</summary>
     public void OnLeaderUnreachable() => _quiescence.OnLeaderUnreachable();
 
-    /// <summary>Starts an election now, by a pre-vote, as if the timeout had passed. Nothing happens at a leader or a replica that may not campaign.</summary>
+    /// <summary>Starts an election now, by a pre-vote, as if the timeout had passed. Nothing happens at a leader; a replica that may not campaign only gives its leader up.</summary>
     public void Campaign() => _roles.Campaign();
 
     /// <summary>A message has come; any number of times, in any order, however late.</summary>

@@ -59,6 +59,9 @@ public struct ClientOperation
     /// <summary>The keyspace epoch that the client knew when it first tried. Zero: not stated.</summary>
     public Epoch Epoch;
 
+    /// <summary>Linearizable reads of sync keyspaces: a follower asks its leader for an index to wait for and answers itself, instead of passing the read on.</summary>
+    public bool AtReplica;
+
     /// <summary>Scan: continue behind this key.</summary>
     public ReadOnlyMemory<byte> After;
 

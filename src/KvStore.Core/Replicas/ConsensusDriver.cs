@@ -7,7 +7,7 @@ namespace KvStore.Core.Replicas;
 /// Carries out what a RaftNode wants done: entries and hard state into the log, messages out now or when what they acknowledge is durable, committed entries to whoever applies them.
 /// Knows nothing of keys or clients.
 /// </summary>
-internal sealed class ConsensusDriver(ShardDescriptor descriptor, ReplicaPlaces places, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
+internal sealed class ConsensusDriver(ShardDescriptor descriptor, ReplicaPlaces places, RaftNode raft, IReplicaStorage storage, IPeerTransport transport, LostWriteJournal lostWrites)
 {
     private readonly record struct Persisted(LogPosition Position, LogIndex LastIndex, Term LastTerm);
 
@@ -83,6 +83,12 @@ internal sealed class ConsensusDriver(ShardDescriptor descriptor, ReplicaPlaces 
 
     private void Persist(Ready ready, SyncUrgency urgency)
     {
+        // What was acknowledged goes into the journal in the batch that replaces it.
+        if (lostWrites.OnReplaced(ready.ReplacedEntries) is { } noted)
+        {
+            _lastAppended = noted;
+        }
+
         ReadOnlySpan<Entry> entries = ready.EntriesToPersist.Span;
         foreach (ref readonly Entry entry in entries)
         {

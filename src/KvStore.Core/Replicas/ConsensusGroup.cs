@@ -25,13 +25,17 @@ internal sealed class ConsensusGroup
         _orders = parts.Descriptor.Mode.Partition != PartitionChoice.Ap;
         _leaderHeardMs = parts.Clock.NowMs;
         Raft = new RaftNode(parts.Options.Raft, parts.Descriptor.Self.Replica, parts.Places.Members.Config, RecoveredLog.Read(recovered), random);
-        _consensus = new ConsensusDriver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport);
+        _consensus = new ConsensusDriver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.LostWrites);
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
         var reader = new ViewReader(parts.Options, parts.Storage, parts.Loader, parts.Completions, EstimateStalenessMs);
         Ordered = new OrderedEngine(
-            parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions);
+            parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites);
         _sender = new SnapshotSender(parts.Descriptor, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
-        _receiver = new SnapshotReceiver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.View);
+        _receiver = new SnapshotReceiver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
+        {
+            BeforeSwitch = () => _parts.LostWrites.BeforeSwitch(Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied),
+        };
+        parts.LostWrites.Replay(recovered.Records, Raft.Term);
 
         // Entries that are not applied yet may name replicas that are heard before.
         foreach (Entry entry in Raft.EntriesAbove(Raft.AppliedIndex).Span)
@@ -143,6 +147,11 @@ internal sealed class ConsensusGroup
     public void OnInstalled(ShardMembers members)
     {
         Membership.Restore(members);
+        if (_orders)
+        {
+            _parts.LostWrites.AfterSwitch(_parts.StateMachine);
+        }
+
         _receiver.OnInstalled();
     }
 

@@ -72,6 +72,14 @@ internal sealed class DedupTable
         ? request.Sequence - window.Floor <= SessionWindow.MaxSpan && request.Sequence > window.Floor
         : request.Sequence - request.AcknowledgedFloor <= SessionWindow.MaxSpan && _sessions.Count < MaxSessions / 2;
 
+    /// <summary>Whether a request is remembered with this version as its result.</summary>
+    public bool Remembers(in RequestId request, LogIndex version) =>
+        !request.IsNone
+        && _sessions.TryGetValue(request.Session, out SessionWindow? window)
+        && request.Sequence > window.Floor
+        && window.Find(request.Sequence) is { Known: true } remembered
+        && remembered.Version == version;
+
     /// <summary>As <see cref="Peek"/>, while applying: makes room for a new request and takes note of the client's floor.</summary>
     /// <param name="timestampMs">From the entry, so that every replica decides alike.</param>
     public DedupVerdict Enter(in RequestId request, uint payloadHash, ulong timestampMs, out RememberedResult remembered)

@@ -70,6 +70,9 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     /// <summary>For the leader, before it acknowledges early: whether the request is sure to find room in the dedup table when its entry is applied.</summary>
     public bool HasRoomFor(in RequestId request) => _dedup.HasRoomFor(request);
 
+    /// <summary>Whether a request is remembered to have been applied at an index.</summary>
+    public bool HasApplied(in RequestId request, LogIndex index) => _dedup.Remembers(request, index);
+
     /// <summary>Puts the dedup records that changed into the view. Called before every seal, so that they are durable with the data.</summary>
     public void WriteChangedSessions() => _dedup.WriteTo(storage);
 

@@ -25,7 +25,9 @@ internal sealed class OrderedEngine(
     ViewState view,
     RecordLoader loader,
     ViewReader reader,
-    CompletionSink completions)
+    CompletionSink completions,
+    EarlyAcknowledgements early,
+    LostWriteJournal lostWrites)
 {
     private readonly RaftNode _raft = consensus.Raft;
     private readonly PendingWrites _writes = new();
@@ -33,12 +35,18 @@ internal sealed class OrderedEngine(
     private readonly PayloadArena _arena = new();
     private readonly List<ulong> _expired = [];
 
-    /// <summary>Requests proposed for an early acknowledgement that are not applied yet. Empty in sync mode.</summary>
+    private readonly bool _acknowledgesEarly = descriptor.Mode.Replication != Replication.Sync;
+    private readonly ushort _earlyMark = WriteCommand.EarlyMarkOf(descriptor.Self.Replica);
+
+    /// <summary>Requests proposed in this term that are not applied yet. Empty in sync mode.</summary>
     private readonly HashSet<(ulong Session, ulong Sequence)> _unapplied = [];
 
     /// <summary>The newest index acknowledged before its commit: leader reads wait for it, so that an early acknowledgement is never followed by an older answer.</summary>
     private LogIndex _acknowledgedEarly;
     private bool _loadingForApply;
+
+    /// <summary>The term that <see cref="_writes"/>, <see cref="_unapplied"/> and <see cref="_acknowledgedEarly"/> belong to.</summary>
+    private Term _term;
 
     public int PendingCount => _writes.Count + _reads.Count;
 
@@ -83,6 +91,8 @@ internal sealed class OrderedEngine(
             return;
         }
 
+        EnterTerm();
+
         Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length));
         WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch);
         uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
@@ -94,6 +104,12 @@ internal sealed class OrderedEngine(
 
         Propose(operation, payload);
     }
+
+    /// <summary>
+    /// Whether a follower may answer this read through ReadIndex. Only where nothing is acknowledged before its commit: the leader's index would not cover that, and a read could be older than an
+    /// acknowledgement.
+    /// </summary>
+    public bool MayServeAtReplica(in ClientOperation operation) => operation.AtReplica && !_acknowledgesEarly && !_raft.Leader.IsNone;
 
     private void Read(in ClientOperation operation)
     {
@@ -129,6 +145,7 @@ internal sealed class OrderedEngine(
         while (_raft.HasReady)
         {
             Ready ready = consensus.Turn(Urgency);
+            early.Settle(_raft.CommitIndex);
             foreach (ReadState state in ready.ReadStates)
             {
                 OnReadState(state);
@@ -145,23 +162,22 @@ internal sealed class OrderedEngine(
                 EndLeadership();
                 members.OnLeadershipEnded();
             }
+            else
+            {
+                EnterTerm();
+            }
 
             Apply();
         }
 
+        AcknowledgeDurable();
         ServeReads();
     }
 
     public void OnDurable(LogPosition position)
     {
         consensus.OnDurable(position);
-        if (descriptor.Mode.Replication == Replication.Async && _raft.State == RaftRole.Leader && _raft.HasQuorumContact)
-        {
-            while (_writes.TryTakeEarly(_raft.StableIndex, out PendingWrite write))
-            {
-                AcknowledgeEarly(write.Handle, write.Index);
-            }
-        }
+        AcknowledgeDurable();
     }
 
     /// <summary>The view was replaced by a snapshot: what waited to be applied is in it.</summary>
@@ -211,7 +227,8 @@ internal sealed class OrderedEngine(
             return false;
         }
 
-        if (decision == PolicyDecision.RefuseNoQuorum || _raft.State != RaftRole.Leader)
+        bool reads = operation.Kind is OperationKind.Get or OperationKind.Scan;
+        if (decision == PolicyDecision.RefuseNoQuorum || (_raft.State != RaftRole.Leader && !(reads && MayServeAtReplica(operation))))
         {
             RefuseToLead(operation, RefusalCode.NoLeader);
             return false;
@@ -247,14 +264,32 @@ internal sealed class OrderedEngine(
         }
     }
 
-    private void Propose(in ClientOperation operation, ReadOnlyMemory<byte> payload)
+    private void Propose(in ClientOperation operation, Memory<byte> payload)
     {
+        bool mayBeEarly = _acknowledgesEarly && IsSureToApply(operation);
+        if (mayBeEarly)
+        {
+            WriteCommand.MarkEarly(payload.Span, _earlyMark);
+        }
+
         switch (_raft.Propose(payload, out Term term, out LogIndex index))
         {
             case ProposeResult.Accepted:
-                bool early = operation.Condition == WriteCondition.None && descriptor.Mode.Replication != Replication.Sync && IsSureToApply(operation.Request, term);
-                bool now = early && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact;
-                _writes.Add(new PendingWrite { Index = index, Term = term, Handle = now ? 0 : operation.Handle, DeadlineMs = operation.DeadlineMs, Early = early });
+                if (_acknowledgesEarly && !operation.Request.IsNone)
+                {
+                    _unapplied.Add((operation.Request.Session, operation.Request.Sequence));
+                }
+
+                bool now = mayBeEarly && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
+                _writes.Add(new PendingWrite
+                {
+                    Index = index,
+                    Term = term,
+                    Bytes = payload.Length,
+                    Handle = now ? 0 : operation.Handle,
+                    DeadlineMs = operation.DeadlineMs,
+                    Early = mayBeEarly && descriptor.Mode.Replication == Replication.Async,
+                });
                 if (now)
                 {
                     AcknowledgeEarly(operation.Handle, index);
@@ -274,8 +309,29 @@ internal sealed class OrderedEngine(
     /// Whether an entry with this request will take effect once it is applied, so that it may be acknowledged before. An earlier attempt may be on its way in the log: then that one has the
     /// effect and gives the version, and only the apply can tell.
     /// </summary>
-    private bool IsSureToApply(in RequestId request, Term term) =>
-        request.IsNone || (view.AppliedTerm == term && stateMachine.HasRoomFor(request) && _unapplied.Add((request.Session, request.Sequence)));
+    private bool IsSureToApply(in ClientOperation operation)
+    {
+        RequestId request = operation.Request;
+        return operation.Condition == WriteCondition.None
+            && (request.IsNone || (view.AppliedTerm == _raft.Term && stateMachine.HasRoomFor(request) && !_unapplied.Contains((request.Session, request.Sequence))));
+    }
+
+    /// <summary>Async: what is durable here is acknowledged, as far as the keyspace lets acknowledgements run ahead. What is past that waits for its commit, or for room.</summary>
+    private void AcknowledgeDurable()
+    {
+        if (descriptor.Mode.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
+        {
+            return;
+        }
+
+        while (_writes.TryPeekEarly(_raft.StableIndex, out PendingWrite write) && TryNoteEarly(write.Index, write.Term, write.Bytes))
+        {
+            _writes.TakeEarly();
+            AcknowledgeEarly(write.Handle, write.Index);
+        }
+    }
+
+    private bool TryNoteEarly(LogIndex index, Term term, int bytes) => early.TryAdd(index, term, bytes, clock.NowMs, clock.WallMs);
 
     private void AcknowledgeEarly(ulong handle, LogIndex index)
     {
@@ -293,7 +349,7 @@ internal sealed class OrderedEngine(
 
         while (_reads.TryTakeAborted(state.Context, out List<ClientOperation> operations))
         {
-            RefuseReads(operations, RefusalCode.LeadershipLost, "The leadership moved while the read waited; try again.");
+            RefuseReads(operations, RefusalCode.LeadershipLost, "The leadership moved, or the leader did not answer, while the read waited; try again.");
         }
     }
 
@@ -305,6 +361,16 @@ internal sealed class OrderedEngine(
         }
 
         _reads.Recycle(operations);
+    }
+
+    /// <summary>Between two turns a leadership can end and another begin here: what waits for the first one must not be taken for the second's.</summary>
+    private void EnterTerm()
+    {
+        if (_term != _raft.Term)
+        {
+            EndLeadership();
+            _term = _raft.Term;
+        }
     }
 
     private void EndLeadership()
@@ -335,6 +401,7 @@ internal sealed class OrderedEngine(
                 }
 
                 ForgetUnapplied(entry);
+                lostWrites.OnApplied(entry);
                 AnswerApplied(entry, result);
             }
             else if (entry.Kind == EntryKind.Configuration)

@@ -11,8 +11,9 @@ internal struct PendingWrite
     /// <summary>Zero once answered: the entry itself still waits to be applied.</summary>
     public ulong Handle;
     public long DeadlineMs;
+    public int Bytes;
 
-    /// <summary>May be answered before commit (async and best-effort, without a condition).</summary>
+    /// <summary>May be answered as soon as it is durable here, before its commit.</summary>
     public bool Early;
 }
 
@@ -41,22 +42,14 @@ internal sealed class PendingWrites
         Count++;
     }
 
-    /// <summary>Takes the next write at or below <paramref name="durable"/> that may be answered early.</summary>
-    public bool TryTakeEarly(LogIndex durable, out PendingWrite write)
+    /// <summary>Finds the next write at or below <paramref name="durable"/> that may be answered early; <see cref="TakeEarly"/> takes it.</summary>
+    public bool TryPeekEarly(LogIndex durable, out PendingWrite write)
     {
-        while (_earlySeen < Count)
+        for (; _earlySeen < Count && At(_earlySeen).Index <= durable; _earlySeen++)
         {
-            ref PendingWrite candidate = ref At(_earlySeen);
-            if (candidate.Index > durable)
-            {
-                break;
-            }
-
-            _earlySeen++;
-            if (candidate.Early && candidate.Handle != 0)
+            if (At(_earlySeen) is { Early: true, Handle: not 0 } candidate)
             {
                 write = candidate;
-                candidate.Handle = 0;
                 return true;
             }
         }
@@ -64,6 +57,9 @@ internal sealed class PendingWrites
         write = default;
         return false;
     }
+
+    /// <summary>Marks the write that was just found as answered.</summary>
+    public void TakeEarly() => At(_earlySeen++).Handle = 0;
 
     /// <summary>Takes the oldest write at or below an index that was applied; its handle is zero when it was answered before.</summary>
     public bool TryTakeApplied(LogIndex applied, out PendingWrite write)

@@ -29,6 +29,9 @@ internal sealed class RecordLoader(IReplicaStorage storage, ViewState view)
         storage.BeginScan(new ScanRequest { Tag = tag, Space = space, Prefix = prefix, After = after, AfterSpace = space, MaxRecords = maxRecords, MaxBytes = maxBytes });
     }
 
+    /// <summary>Reads a whole space, page by page: each record goes to <paramref name="each"/>, then <paramref name="then"/> runs.</summary>
+    public void ScanAll(RecordSpace space, int pageBytes, Action<ScannedRecord> each, Action then) => ScanRest(space, default, pageBytes, each, then);
+
     public void OnLoaded(ulong tag)
     {
         if (_loads.Remove(tag, out Action? then))
@@ -46,5 +49,26 @@ internal sealed class RecordLoader(IReplicaStorage storage, ViewState view)
 
         then(page);
         return true;
+    }
+
+    private void ScanRest(RecordSpace space, ReadOnlyMemory<byte> after, int pageBytes, Action<ScannedRecord> each, Action then)
+    {
+        const int PageRecords = 1_000;
+        Scan(space, default, after, PageRecords, pageBytes, page =>
+        {
+            foreach (ScannedRecord record in page.Records)
+            {
+                each(record);
+            }
+
+            if (page.More)
+            {
+                ScanRest(space, page.Records[^1].Key, pageBytes, each, then);
+            }
+            else
+            {
+                then();
+            }
+        });
     }
 }

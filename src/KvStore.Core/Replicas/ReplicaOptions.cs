@@ -42,4 +42,7 @@ public sealed record ReplicaOptions
 
     /// <summary>Bytes of records in one page of a scan, give or take the last record.</summary>
     public int ScanPageBytes { get; init; } = 1_048_576;
+
+    /// <summary>Bytes of lost writes that the journal of one replica keeps; the oldest go first, one always stays.</summary>
+    public int LostWriteBytes { get; init; } = 2 * 1_048_576;
 }

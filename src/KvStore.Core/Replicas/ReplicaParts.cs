@@ -12,4 +12,6 @@ internal readonly record struct ReplicaParts(
     KvStateMachine StateMachine,
     ViewState View,
     RecordLoader Loader,
-    CompletionSink Completions);
+    CompletionSink Completions,
+    EarlyAcknowledgements Early,
+    LostWriteJournal LostWrites);

@@ -44,6 +44,9 @@ public sealed class ShardDescriptor
 
     public KeyspaceMode Mode { get; }
 
+    /// <summary>How far async and best-effort acknowledgements may run ahead of the commit.</summary>
+    public MaxLag MaxLag { get; init; } = MaxLag.Default;
+
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
     public ReplicaPlace Self { get; }

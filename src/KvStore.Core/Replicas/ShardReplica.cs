@@ -26,6 +26,7 @@ public sealed class ShardReplica
     private readonly ViewState _view;
     private readonly RecordLoader _loader;
     private readonly KvStateMachine _stateMachine;
+    private readonly EarlyAcknowledgements _early;
     private readonly OpenEngine? _open;
     private readonly RecoveredReplica _recovered;
     private readonly Random _random;
@@ -62,6 +63,8 @@ public sealed class ShardReplica
         _loader = new RecordLoader(storage, _view);
         _stateMachine = new KvStateMachine(storage);
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
+        _early = new EarlyAcknowledgements(descriptor.MaxLag);
+        LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
         if (open)
         {
             _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
@@ -90,6 +93,9 @@ public sealed class ShardReplica
 
     public Term Term => _group?.Raft.Term ?? Term.Zero;
 
+    /// <summary>What this replica acknowledged early and lost. To be read on its loop.</summary>
+    public LostWriteJournal LostWrites { get; }
+
     /// <summary>Operations and loads that are not answered yet.</summary>
     public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0);
 
@@ -110,7 +116,7 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || operation.Level != ReadLevel.Eventual);
+        bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -139,7 +145,8 @@ public sealed class ShardReplica
     }
 
     /// <summary>Reads back what the replica remembers of itself, then begins to serve. Until then operations are refused as retryable, and messages are dropped like lost ones.</summary>
-    public void Start() => LoadSpace(RecordSpace.Meta, default, () => LoadSpace(RecordSpace.DotKeys, default, Activate));
+    public void Start() => _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
+        _loader.ScanAll(_open is null ? RecordSpace.Journal : RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), Activate));
 
     public void Submit(in ClientOperation operation)
     {
@@ -288,7 +295,7 @@ public sealed class ShardReplica
         _group!.OnViewReplaced();
         _stateMachine.Clear();
         _restoredMembers = null;
-        LoadSpace(RecordSpace.Meta, default, () =>
+        _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
             _view.IsReplacing = false;
             _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
@@ -393,6 +400,9 @@ public sealed class ShardReplica
         }
     }
 
+    /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>
+    public int ClearLostWrites(ulong upTo) => IsActive && !_view.IsReplacing ? LostWrites.Clear(upTo) : 0;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
@@ -414,7 +424,7 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions);
+        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
         _peers.OnMembersChanged();
@@ -461,32 +471,21 @@ public sealed class ShardReplica
         _open?.FailAll(code, reason);
     }
 
-    /// <summary>Reads one of the replica's own spaces back into memory, page by page.</summary>
-    private void LoadSpace(RecordSpace space, ReadOnlyMemory<byte> after, Action then)
+    private void Restore(in ScannedRecord record)
     {
-        const int PageRecords = 1_000;
-        _loader.Scan(space, default, after, PageRecords, _options.ScanPageBytes, page =>
+        if (record.Space == RecordSpace.Journal)
         {
-            foreach (ScannedRecord record in page.Records)
-            {
-                _stateMachine.Restore(record.Key.Span, record.Record.Span);
-                if (space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
-                {
-                    _restoredMembers = MembersCodec.DecodeMembers(record.Record);
-                }
+            LostWrites.Restore(record.Key.Span, record.Record.Span);
+            return;
+        }
 
-                _open?.Restore(space, record.Key.Span, record.Record);
-            }
+        _stateMachine.Restore(record.Key.Span, record.Record.Span);
+        if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
+        {
+            _restoredMembers = MembersCodec.DecodeMembers(record.Record);
+        }
 
-            if (page.More)
-            {
-                LoadSpace(space, page.Records[^1].Key, then);
-            }
-            else
-            {
-                then();
-            }
-        });
+        _open?.Restore(record.Space, record.Key.Span, record.Record);
     }
 
     private void ReleaseLog()

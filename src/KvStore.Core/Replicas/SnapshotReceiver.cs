@@ -21,6 +21,9 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, ReplicaPlaces
     /// <summary>All pages are in, and the switch is not durable yet: nothing may be applied, nor in an ordered shard sealed or scanned.</summary>
     public bool IsCommitting { get; private set; }
 
+    /// <summary>What must be taken over before an ordered shard's view is replaced.</summary>
+    public Action BeforeSwitch { get; init; } = () => { };
+
     public void OnPage(in SnapshotPage page)
     {
         if (IsCommitting)
@@ -59,6 +62,7 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, ReplicaPlaces
             IsCommitting = true;
             if (_orders)
             {
+                BeforeSwitch();
                 storage.CommitInstall(_position);
             }
             else

@@ -35,6 +35,12 @@ public enum LogRecordKind : byte
     /// A snapshot was installed: all entries that come before it in the log are void, those above its index too. Storage carries the last one into every new segment.
     /// </summary>
     SnapshotInstalled = 5,
+
+    /// <summary>A write that was acknowledged early and is replaced by the entries behind this record. Kept like an entry of its index.</summary>
+    LostWrite = 6,
+
+    /// <summary>The lost writes up to a number were read and may be forgotten. Only the last one counts; storage carries it into every new segment.</summary>
+    LostWritesCleared = 7,
 }
 
 public enum SyncUrgency : byte
@@ -67,6 +73,9 @@ public enum RecordSpace : byte
 
     /// <summary>Writes accepted outside the log, waiting to be merged (design section 6).</summary>
     Overlay = 4,
+
+    /// <summary>Writes that this replica acknowledged and lost. Its own: no snapshot and no scan of all spaces shows them.</summary>
+    Journal = 5,
 }
 
 /// <summary>

@@ -11,7 +11,7 @@ using CoreStatus = KvStore.Core.Replicas.ReplicaStatus;
 namespace KvStore.Node.Catalog;
 
 /// <summary>kvstore.v1.Admin.</summary>
-internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts) : Admin.AdminBase
+internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites) : Admin.AdminBase
 {
     public override async Task<Keyspace> CreateKeyspace(CreateKeyspaceRequest request, ServerCallContext context) =>
         CatalogCodec.ToWire(await keyspaces.CreateAsync(request, context.CancellationToken), topology.LeaderOf);
@@ -72,6 +72,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         (uint generation, int shards) = await keyspaces.ReplaceNodeAsync(node, request.Generation, context.CancellationToken);
         return new ReplaceNodeResponse { Generation = generation, Shards = (uint)shards };
     }
+
+    public override Task<LostWritesResponse> LostWrites(LostWritesRequest request, ServerCallContext context) => lostWrites.ReadAsync(request, context.CancellationToken);
 
     private static PeerStatus Describe(PeerLiveness peer) => new()
     {

@@ -3,6 +3,7 @@ using Google.Protobuf;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using MaxLag = KvStore.Core.Policy.MaxLag;
 
 namespace KvStore.Node.Catalog;
 
@@ -62,6 +63,7 @@ internal static class CatalogCodec
             Policy = (Contracts.V1.PartitionPolicy)keyspace.Mode.Partition,
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
+            MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
         {
@@ -84,7 +86,15 @@ internal static class CatalogCodec
         new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication),
         new Epoch(wire.Epoch),
         [.. wire.Shards.Select(shard => FromWire(shard.Replicas))],
-        [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))]);
+        [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
+    {
+        MaxLag = FromWire(wire.MaxLag),
+    };
+
+    /// <summary>What is not set is the default. The bounds are checked by whoever takes the setting in.</summary>
+    public static MaxLag FromWire(Contracts.V1.MaxLag? wire) => new(
+        wire is null or { Bytes: 0 } ? MaxLag.Default.Bytes : (int)Math.Min(wire.Bytes, int.MaxValue),
+        wire is null or { TimeMs: 0 } ? MaxLag.Default.TimeMs : (int)Math.Min(wire.TimeMs, int.MaxValue));
 
     private static ImmutableArray<CatalogReplica> FromWire(IEnumerable<Replica> replicas) =>
         [.. replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId)))];

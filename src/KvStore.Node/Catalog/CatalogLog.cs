@@ -12,4 +12,7 @@ internal static partial class CatalogLog
 
     [LoggerMessage(EventId = 4003, Level = LogLevel.Warning, Message = "{Node} is replaced by generation {Generation}: {Shards} shards get a new replica there")]
     public static partial void NodeReplaced(ILogger logger, NodeId node, uint generation, int shards);
+
+    [LoggerMessage(EventId = 4004, Level = LogLevel.Warning, Message = "Audit: {Count} lost writes of keyspace {Name} were read and cleared from this node's journals")]
+    public static partial void LostWritesCleared(ILogger logger, string name, ulong count);
 }

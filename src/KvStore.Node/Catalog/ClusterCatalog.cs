@@ -18,6 +18,9 @@ internal readonly record struct CatalogReplica(NodeId Node, ReplicaId Replica)
 internal sealed record CatalogKeyspace(
     uint Id, string Name, KeyspaceMode Mode, Epoch Epoch, ImmutableArray<ImmutableArray<CatalogReplica>> Shards, ImmutableArray<ImmutableArray<CatalogReplica>> Founders)
 {
+    /// <summary>How far acknowledgements may run ahead of the commit.</summary>
+    public MaxLag MaxLag { get; init; } = MaxLag.Default;
+
     /// <summary>A keyspace as it is created.</summary>
     public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
         : this(id, name, mode, epoch, shards, shards)
@@ -26,7 +29,7 @@ internal sealed record CatalogKeyspace(
 
     /// <summary>The shard as this replica of it must know it.</summary>
     public ShardDescriptor Describe(int shard, CatalogReplica self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace());
+        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace()) { MaxLag = MaxLag };
 }
 
 /// <summary>

@@ -112,6 +112,11 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
         }
 
+        if (CatalogCodec.FromWire(request.MaxLag).Fault is { } fault)
+        {
+            throw Refused(StatusCode.InvalidArgument, fault);
+        }
+
         return mode.Partition == PartitionChoice.Adaptive
             ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
             : mode;
@@ -123,6 +128,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
 
     private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
         existing.Mode == mode
+        && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -146,7 +152,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
         }
 
-        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable());
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag) };
     }
 
     private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)

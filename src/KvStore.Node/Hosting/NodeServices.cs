@@ -106,6 +106,7 @@ public sealed class NodeServices
         services.AddSingleton(_topology);
         services.AddSingleton(_executor);
         services.AddSingleton(_keyspaces);
+        services.AddSingleton<LostWriteReader>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
         services.AddSingleton(new NodeFacts(_options.ClusterId, version, _options.EnableFaultInjection, Stopwatch.GetTimestamp()));
     }

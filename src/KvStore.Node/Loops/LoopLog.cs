@@ -18,4 +18,7 @@ internal static partial class LoopLog
 
     [LoggerMessage(EventId = 3005, Level = LogLevel.Information, Message = "Replica {Shard}: leader is {Leader} in term {Term}")]
     public static partial void LeaderChanged(ILogger logger, ShardId shard, NodeId leader, ulong term);
+
+    [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
+    public static partial void WritesLost(ILogger logger, ShardId shard, long count);
 }

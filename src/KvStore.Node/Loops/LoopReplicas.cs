@@ -260,6 +260,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 Fence(slot, broken.Message);
             }
 
+            if (slot.Replica.LostWrites.Found != slot.LostWrites)
+            {
+                NoteLostWrites(slot);
+            }
+
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {
                 Rouse(slot);
@@ -363,6 +368,15 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 set.OnLeader(shard, leader);
             }
         }
+    }
+
+    private void NoteLostWrites(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        long news = slot.Replica.LostWrites.Found - slot.LostWrites;
+        slot.LostWrites += news;
+        LoopLog.WritesLost(log, shard, news);
+        NodeMetrics.OnLostWrites(set.Router, shard, news);
     }
 
     private void Touch(ReplicaSlot slot)

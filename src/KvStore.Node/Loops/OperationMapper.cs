@@ -43,6 +43,7 @@ internal static class OperationMapper
                 Version = wire.Version,
                 Request = wire.Session == 0 ? RequestId.None : new RequestId(wire.Session, wire.Sequence, wire.AcknowledgedFloor),
                 Epoch = new Epoch(wire.Epoch),
+                AtReplica = wire.ServeAtReplica,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
                 DeadlineMs = nowMs + timeoutMs,
@@ -75,6 +76,7 @@ internal static class OperationMapper
             TimeoutMs = (uint)Math.Max(1, operation.DeadlineMs - nowMs),
             DeclineForwarding = isLast,
             Shard = (uint)routed.Shard.Number,
+            ServeAtReplica = operation.AtReplica,
             After = operation.After,
             Limit = (uint)operation.Limit,
         };

@@ -10,7 +10,7 @@ internal sealed class CarriedRecords
 {
     private readonly SortedDictionary<(ulong Shard, LogRecordKind Kind), Carried> _last = [];
 
-    public static bool Carries(LogRecordKind kind) => kind is LogRecordKind.HardState or LogRecordKind.Incarnation or LogRecordKind.SnapshotInstalled;
+    public static bool Carries(LogRecordKind kind) => kind is LogRecordKind.HardState or LogRecordKind.Incarnation or LogRecordKind.SnapshotInstalled or LogRecordKind.LostWritesCleared;
 
     public IEnumerable<KeyValuePair<(ulong Shard, LogRecordKind Kind), Carried>> All => _last;
 
@@ -37,6 +37,7 @@ internal sealed class CarriedRecords
             _last.Remove((shard, LogRecordKind.HardState));
             _last.Remove((shard, LogRecordKind.Incarnation));
             _last.Remove((shard, LogRecordKind.SnapshotInstalled));
+            _last.Remove((shard, LogRecordKind.LostWritesCleared));
         }
         else if (Carries(kind))
         {

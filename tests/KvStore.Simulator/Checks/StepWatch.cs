@@ -34,11 +34,13 @@ internal sealed class StepWatch
 
     public AcknowledgedWritesStay Acknowledged { get; } = new();
 
+    public LostWriteWatch LostWrites { get; } = new();
+
     /// <summary>A process starts with what it found, over this storage. Returns the storage to give it.</summary>
     public IReplicaStorage OnStart(SimulatedNode node, RecoveredReplica recovered, IReplicaStorage storage)
     {
         Logs.OnStart(node, recovered);
-        return new LogRecorder(node, storage, Logs);
+        return new LogRecorder(node, new AppliedRecorder(storage, LostWrites), Logs);
     }
 
     public void Look(SimulatedNode node, ScenarioSettings settings)

@@ -113,6 +113,7 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
             Version = call.Version > LogIndex.Zero ? KvStateMachine.EncodeVersion(call.Version) : default,
             Request = call.Request,
             Epoch = new Epoch(1),
+            AtReplica = call.Kind == OperationKind.Get && random.Next(3) == 0,
             DeadlineMs = context.Timeline.NowMs + patienceMs,
         };
         context.Timeline.After((patienceMs + 50) * 1_000L, () => GiveUp(call, attempt));
@@ -124,9 +125,10 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         context.Timeline.After(random.Next(20, 400), () => context.Cluster.Submit(node, operation, (by, completion) =>
         {
             Term term = by.Replica!.IsLeader ? by.Replica.Term : Term.Zero;
+            (ReplicaId replica, int incarnation) = (by.ReplicaId, by.Incarnation);
             if (random.NextDouble() >= context.Loss)
             {
-                context.Timeline.After(random.Next(20, 400), () => OnAnswer(call, attempt, by, term, completion));
+                context.Timeline.After(random.Next(20, 400), () => OnAnswer(call, attempt, by, replica, incarnation, term, completion));
             }
         }));
     }
@@ -140,7 +142,7 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         }
     }
 
-    private void OnAnswer(OrderedCall call, int attempt, SimulatedNode node, Term term, Completion answer)
+    private void OnAnswer(OrderedCall call, int attempt, SimulatedNode node, ReplicaId replica, int incarnation, Term term, Completion answer)
     {
         if (_call != call || call.Turn != attempt)
         {
@@ -150,7 +152,7 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         switch (answer.Outcome)
         {
             case Outcome.Done:
-                OnDone(call, node, term, answer);
+                OnDone(call, node, replica, incarnation, term, answer);
                 break;
             case Outcome.NotDone when answer.Code == RefusalCode.ConditionFailed:
                 context.Answers.OnMismatch(call);
@@ -179,7 +181,7 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         }
     }
 
-    private void OnDone(OrderedCall call, SimulatedNode node, Term term, in Completion answer)
+    private void OnDone(OrderedCall call, SimulatedNode node, ReplicaId replica, int incarnation, Term term, in Completion answer)
     {
         _leader = node;
         string? value = call.Input;
@@ -191,6 +193,10 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
         else
         {
             call.Recorded!.Done();
+            if (call.Kind == OperationKind.Put && call.Condition == WriteCondition.None)
+            {
+                context.Cluster.Watch.LostWrites.OnAcknowledged(call.Input!, node, replica, incarnation);
+            }
         }
 
         _seen[call.Key] = (value, answer.OrderedVersion);

@@ -2,6 +2,7 @@ using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Nodes;
 using KvStore.Simulator.Scenarios;
+using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Simulator.Planted;
 
@@ -163,6 +164,42 @@ internal sealed class PayloadSwapped : PlantedBug
             LogPosition position = Inner.Append(kind, term, index, swap ? _before : payload, urgency);
             _before = payload.ToArray();
             return position;
+        }
+    }
+}
+
+/// <summary>The journal of lost writes stays in memory.</summary>
+internal sealed class LostWritesUnsaved : PlantedBug
+{
+    public override string Name => "lost-writes-unsaved";
+
+    public override string StandsFor => "A record of what was rolled back that is written behind the rollback, if at all: a restart in between, and nobody ever hears of what was acknowledged and lost.";
+
+    public override string ExpectedBy => "LostWritesAreJournaled";
+
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => drawn with { Mode = drawn.Mode with { Replication = Replication.Async } };
+
+    public override RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered) =>
+        recovered with { Records = [.. recovered.Records.Where(record => record.Kind != LogRecordKind.LostWrite)] };
+
+    public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Forgetful(storage);
+
+    private sealed class Forgetful(IReplicaStorage inner) : StorageDecorator(inner)
+    {
+        public override void Put(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)
+        {
+            if (space != RecordSpace.Journal)
+            {
+                Inner.Put(space, key, record);
+            }
+        }
+
+        public override void Install(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlySpan<byte> record)
+        {
+            if (space != RecordSpace.Journal)
+            {
+                Inner.Install(space, key, record);
+            }
         }
     }
 }

@@ -40,6 +40,7 @@ internal static class PlantedBugs
         static () => new RetryUnderNewId(),
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
+        static () => new LostWritesUnsaved(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

@@ -70,6 +70,7 @@ internal sealed class OrderedPlay
         _stage.Timeline.RunFor(2_000_000);
         EqualViews.Check(_stage.Cluster, _stage.Cluster.Usable);
         _stage.Cluster.Watch.Acknowledged.CheckEnd(_stage.Cluster.Watch.Committed.Newest);
+        _stage.Cluster.Watch.LostWrites.Check(_stage.Cluster, _stage.Settings);
         OrderedVerdict.CheckHistory(_stage.Recorder.ToHistory(), _stage.Settings);
     }
 

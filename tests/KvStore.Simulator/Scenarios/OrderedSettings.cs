@@ -43,6 +43,7 @@ internal static class OrderedSettings
             MaxThinkUs = isLong ? 4_000_000 : random.Next(3) switch { 0 => 20_000, 1 => 300_000, _ => 1_000_000 },
             WorkUs = isLong ? 150_000_000 : 30_000_000,
             FaultEveryMs = random.Next(10) switch { 0 => 0, < 4 when !isLong => 400, < 8 => 1_200, _ => 4_000 },
+            MaxLag = random.Next(3) switch { 0 => new MaxLag(600, 200), 1 => new MaxLag(20_000, 60_000), _ => MaxLag.Default },
             Tight = [.. tight],
             Replica = DrawReplica(tight, random),
         };

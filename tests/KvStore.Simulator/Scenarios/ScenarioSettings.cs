@@ -55,6 +55,9 @@ internal sealed record ScenarioSettings
     /// <summary>The bounds that are at their smallest.</summary>
     public IReadOnlyList<RareBranch> Tight { get; init; } = [];
 
+    /// <summary>How far acknowledgements may run ahead of the commit.</summary>
+    public MaxLag MaxLag { get; init; } = MaxLag.Default;
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind switch
