@@ -100,7 +100,14 @@ internal sealed class ScriptedReplica : IPeerTransport
     {
         Receive(new RaftMessage
         {
-            Kind = RaftMessageKind.Append, From = new ReplicaId(3), To = new ReplicaId(1), Term = term, Index = after, LogTerm = afterTerm, Commit = commit, Entries = entries,
+            Kind = RaftMessageKind.Append,
+            From = new ReplicaId(3),
+            To = new ReplicaId(1),
+            Term = term,
+            Index = after,
+            LogTerm = afterTerm,
+            Commit = commit,
+            Entries = entries,
         });
         Turn();
     }
