@@ -87,7 +87,8 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
 
     public void OnTick()
     {
-        if (Position != _sealed && ++_ticksUnsealed >= options.SealTicks)
+        // The journal of lost writes changes without moving the position.
+        if ((Position != _sealed || storage.UnsealedBytes > 0) && ++_ticksUnsealed >= options.SealTicks)
         {
             Seal();
         }
