@@ -32,6 +32,7 @@ public class PlantedBugTests(ITestOutputHelper output)
         "unknown-as-failed",
         "answers-swapped",
         "retry-under-new-id",
+        "lost-writes-unsaved",
     ];
 
     [Theory]
