@@ -90,7 +90,8 @@ internal sealed class LivenessAsQuorum : PlantedBug
 
     public override string ExpectedBy => "FreshReads, Linearizability";
 
-    public override ScenarioSettings Adjust(ScenarioSettings drawn) => Sync(drawn);
+    /// <summary>Reads all the time, so that one meets the deposed leader in the moment in which another one leads.</summary>
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn) with { Readers = 3, Clients = 7 };
 
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Forger(this, node, transport);
 

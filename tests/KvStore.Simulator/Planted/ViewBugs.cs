@@ -137,7 +137,12 @@ internal sealed class SnapshotUnpinned : PlantedBug
 
     public override string ExpectedBy => "EqualStates, EqualViews, EqualDedupTables";
 
-    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManySnapshots(drawn);
+    /// <summary>Much is written while each page is on its way.</summary>
+    public override ScenarioSettings Adjust(ScenarioSettings drawn)
+    {
+        ScenarioSettings busy = ManySnapshots(drawn) with { Keys = 6, Clients = 7, OperationsPerClient = 300, MaxThinkUs = 20_000, FaultEveryMs = 400 };
+        return busy with { Replica = busy.Replica with { SealTicks = 1, SnapshotPageBytes = 1 } };
+    }
 
     public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Reader(storage);
 
