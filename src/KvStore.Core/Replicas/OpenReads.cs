@@ -37,7 +37,9 @@ internal sealed class OpenReads(
 
     private readonly Dictionary<ulong, QuorumRead> _quorum = [];
     private readonly ArrayBufferWriter<byte> _message = new(256);
-    private ulong _lastOperation;
+
+    /// <summary>Counts from a random place that is new at each start, so that an answer to a read of an earlier life is nobody's. It would bring the data of another key.</summary>
+    private ulong _lastOperation = dotted.Self.Value;
 
     public int PendingCount => _quorum.Count;
 

@@ -20,6 +20,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("ap", 74, 74)]
     [InlineData("ap", 78, 78)]
     [InlineData("ap", 91, 91)]
+    [InlineData("ap", 320884946, 320884946)]
+    [InlineData("ap", 777788535, 777788535)]
     [InlineData("wipe", 29, 29)]
     [InlineData("wipe", 39, 39)]
     [InlineData("wipe", 101, 101)]
