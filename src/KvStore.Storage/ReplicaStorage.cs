@@ -94,6 +94,8 @@ internal sealed class ReplicaStorage : IReplicaStorage
         _loop.Node.Writer.Order(new StartScan(View, _loop.Log, request));
     }
 
+    public void RequestFlush() => _loop.Node.RequestFlush();
+
     public ulong PinView()
     {
         _pinned = ++_lastPin;

@@ -163,6 +163,7 @@ internal sealed class ConsensusGroup
         Ordered.OnTick();
         Membership.OnTick();
         _sender.OnTick();
+        _receiver.OnTick();
         if (_receiver.HasSkipped)
         {
             Ordered.OnSnapshotInstalled();

@@ -44,6 +44,9 @@ public interface IReplicaStorage
     /// <summary>The newest position that would survive a power loss.</summary>
     ViewPosition DurablePosition { get; }
 
+    /// <summary>Asks that what is sealed be made durable in the view soon, even if nothing else happens on this node; <see cref="DurablePosition"/> moves then.</summary>
+    void RequestFlush();
+
     /// <summary>
     /// Reads records in key order from the view as it stands now (the caller has sealed first). The page comes through <see cref="ShardReplica.OnScanned"/>.
     /// </summary>

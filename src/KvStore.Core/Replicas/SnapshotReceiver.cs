@@ -11,8 +11,11 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class SnapshotReceiver(ShardDescriptor descriptor, ReplicaPlaces places, RaftNode raft, IReplicaStorage storage, IPeerTransport transport, ViewState view)
 {
+    private const int TicksBetweenFlushes = 10;
+
     private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
     private ReplicaId _from;
+    private int _waitingTicks;
     private ulong _attempt;
     private Term _term;
     private int _nextPage;
@@ -80,6 +83,15 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, ReplicaPlaces
 
     /// <summary>Whether the position of an open shard's snapshot has just become durable: the caller finishes as for an installed view.</summary>
     public bool HasSkipped => IsCommitting && !_orders && storage.DurablePosition.Applied >= _position.Applied;
+
+    /// <summary>One tick has passed. On a node on which nothing else happens nobody flushes the view, and the replica would wait with its position for ever.</summary>
+    public void OnTick()
+    {
+        if (IsCommitting && !_orders && ++_waitingTicks % TicksBetweenFlushes == 0)
+        {
+            storage.RequestFlush();
+        }
+    }
 
     /// <summary>Open shards: the members that came with the snapshot.</summary>
     public ShardMembers? SkippedMembers { get; private set; }

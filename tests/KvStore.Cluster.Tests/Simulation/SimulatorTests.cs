@@ -26,6 +26,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("wipe", 39, 39)]
     [InlineData("wipe", 101, 101)]
     [InlineData("cluster", 5, 12)]
+    [InlineData("cluster", 818319037, 818319037)]
+    [InlineData("cluster", 818319342, 818319342)]
     public void Fixed_seeds_hold(string scenario, ulong first, ulong last)
     {
         var run = new SimulationRun();
@@ -43,7 +45,6 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("consensus", 35, 10)]
     [InlineData("members", 15, 4)]
     [InlineData("ap", 12, 4)]
-    [InlineData("cluster", 15, 4)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
     {
         var run = new SimulationRun();

@@ -16,6 +16,10 @@ internal sealed class ScriptedStorage : IReplicaStorage
 
     public ViewPosition DurablePosition => ViewPosition.Zero;
 
+    public void RequestFlush()
+    {
+    }
+
     public LogPosition Appended => new(Log.Count);
 
     public LogPosition Append(LogRecordKind kind, Term term, LogIndex index, ReadOnlySpan<byte> payload, SyncUrgency urgency)

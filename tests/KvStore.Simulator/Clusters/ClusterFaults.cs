@@ -47,9 +47,9 @@ internal sealed class ClusterFaults
         foreach (ClusterNode node in _world.Nodes)
         {
             node.Recover();
-            if (!node.IsUp)
+            if (!node.IsUp && !node.Start())
             {
-                node.Start();
+                StartLater(node);
             }
         }
     }
@@ -161,9 +161,9 @@ internal sealed class ClusterFaults
         int incarnation = node.Incarnation;
         _world.Timeline.After(_ended ? 1_000 : _random.Next(1_000, 2_500_000), () =>
         {
-            if (!node.IsUp && node.Incarnation == incarnation)
+            if (!node.IsUp && node.Incarnation == incarnation && !node.Start())
             {
-                node.Start();
+                StartLater(node);
             }
         });
     }

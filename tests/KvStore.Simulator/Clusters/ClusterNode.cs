@@ -65,7 +65,8 @@ internal sealed class ClusterNode(World world, int index, Random random)
 
     public IEnumerable<ShardReplica> Replicas => Loops?.Loops.SelectMany(loop => loop.Replicas) ?? [];
 
-    public void Start()
+    /// <summary>Starts the process. False: the disk refused the very first write, and the process has ended again.</summary>
+    public bool Start()
     {
         Invariant.Assert(!IsUp);
         Incarnation++;
@@ -74,18 +75,28 @@ internal sealed class ClusterNode(World world, int index, Random random)
         _storageFailed = false;
         var time = new VirtualTime(World.Timeline);
         _disks = new VirtualScheduler(World.Timeline, Dice);
-        _storage = NodeStorage.Open(new StorageOptions
+        try
         {
-            ClusterId = "simulated",
-            NodeId = Id,
-            Engine = StorageEngine.Memory,
-            Disk = _disk,
-            SegmentBytes = 64 * 1024,
-            RetainedLogBytes = 256 * 1024,
-            TableBytes = World.Settings.TableBytes,
-            PreloadBytes = World.Settings.PreloadBytes,
-            Scheduler = _disks,
-        });
+            _storage = NodeStorage.Open(new StorageOptions
+            {
+                ClusterId = "simulated",
+                NodeId = Id,
+                Engine = StorageEngine.Memory,
+                Disk = _disk,
+                SegmentBytes = 64 * 1024,
+                RetainedLogBytes = 256 * 1024,
+                TableBytes = World.Settings.TableBytes,
+                PreloadBytes = World.Settings.PreloadBytes,
+                Scheduler = _disks,
+            });
+        }
+        catch (IOException)
+        {
+            World.Trace.Count("start failed");
+            _disks.IsDead = true;
+            return false;
+        }
+
         _links = new NodeLinks(this, World.Nodes, time);
         _turns = new VirtualLoopScheduler(World.Timeline, this, Dice);
         _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
@@ -100,6 +111,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
         Loops.Start();
         _links.Start();
         PlanHeartbeat(Incarnation);
+        return true;
     }
 
     /// <summary>The process dies. With the power, what was not synced goes as well, each sector as chance has it.</summary>

@@ -12,6 +12,8 @@ internal abstract class StorageDecorator(IReplicaStorage inner) : IReplicaStorag
 
     public virtual ViewPosition DurablePosition => inner.DurablePosition;
 
+    public virtual void RequestFlush() => inner.RequestFlush();
+
     public virtual LogPosition Append(LogRecordKind kind, Term term, LogIndex index, ReadOnlySpan<byte> payload, SyncUrgency urgency) =>
         inner.Append(kind, term, index, payload, urgency);
 
