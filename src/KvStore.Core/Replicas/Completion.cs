@@ -61,6 +61,12 @@ public enum RefusalCode : byte
 
     /// <summary>This replica was removed from its shard, for good.</summary>
     ReplicaRemoved = 24,
+
+    /// <summary>The replica serves without a leader, and this can't be answered provisionally.</summary>
+    ProvisionalRefused = 28,
+
+    /// <summary>Too much that was written without a leader waits to be merged.</summary>
+    OverlayFull = 31,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>

@@ -14,7 +14,7 @@ internal sealed class CompletionSink(ShardDescriptor descriptor, Regime regime, 
     public void Add(Completion completion)
     {
         completion.Epoch = descriptor.Epoch;
-        completion.Regime = regime;
+        completion.Regime = completion.Regime == Regime.None ? regime : completion.Regime;
         output.Add(completion);
     }
 

@@ -138,6 +138,9 @@ internal sealed class OrderedEngine(
         _reads.Add(operation);
     }
 
+    /// <summary>Proposes an entry of which nobody waits for an answer. False where this replica doesn't lead, or there is no room.</summary>
+    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
+
     /// <summary>One turn of the loop is over for this replica: hand everything to Raft, carry out what it wants, apply what is committed, answer.</summary>
     public void Turn(SnapshotSender snapshots)
     {
@@ -396,7 +399,7 @@ internal sealed class OrderedEngine(
                 if (!stateMachine.TryApply(entry, out ApplyResult result))
                 {
                     _loadingForApply = true;
-                    loader.Load(RecordSpace.Data, WriteCommand.Decode(entry.Payload.Span).Key, OnLoadedForApply);
+                    loader.Load(RecordSpace.Data, stateMachine.MissingKeyOf(entry).Span, OnLoadedForApply);
                     break;
                 }
 
