@@ -55,11 +55,12 @@ internal static class ResultMessages
     /// <exception cref="RpcException">The operation was refused, or its outcome is unknown.</exception>
     public static Result ThrowIfRefused(Result result)
     {
-        if (result.Outcome == Outcome.Done || result.Code == Code.ConditionFailed)
-        {
-            return result;
-        }
+        return result.Outcome == Outcome.Done || result.Code == Code.ConditionFailed ? result : throw RefusalOf(result);
+    }
 
+    /// <summary>The status for an answer that is none.</summary>
+    public static RpcException RefusalOf(Result result)
+    {
         var refusal = new Refusal
         {
             Outcome = result.Outcome,
@@ -71,7 +72,7 @@ internal static class ResultMessages
             Regime = result.Regime,
         };
         string outcome = result.Outcome == Outcome.Unknown ? " The outcome is unknown: it may have happened. Send it again only with the same request id." : "";
-        throw new RpcException(new Status(StatusOf(result.Code), result.Reason + outcome), new Metadata { { RefusalTrailer, refusal.ToByteArray() } });
+        return new RpcException(new Status(StatusOf(result.Code), result.Reason + outcome), new Metadata { { RefusalTrailer, refusal.ToByteArray() } });
     }
 
     /// <summary>The table at the head of kv.proto.</summary>
