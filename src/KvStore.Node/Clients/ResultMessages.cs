@@ -32,6 +32,7 @@ internal static class ResultMessages
             More = wire.More,
             Node = wire.Node,
         };
+        message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
         foreach (WireSibling sibling in wire.Siblings ?? [])
         {
             message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs });
@@ -71,6 +72,7 @@ internal static class ResultMessages
             Epoch = result.Epoch,
             Regime = result.Regime,
         };
+        refusal.Missing.AddRange(result.Missing);
         string outcome = result.Outcome == Outcome.Unknown ? " The outcome is unknown: it may have happened. Send it again only with the same request id." : "";
         return new RpcException(new Status(StatusOf(result.Code), result.Reason + outcome), new Metadata { { RefusalTrailer, refusal.ToByteArray() } });
     }
