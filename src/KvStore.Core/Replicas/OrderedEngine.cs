@@ -1,6 +1,7 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Versioning;
 using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Core.Replicas;
@@ -79,6 +80,12 @@ internal sealed class OrderedEngine(
         LogIndex expected = LogIndex.Zero;
         if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
         {
+            if (descriptor.Mode.Partition == PartitionChoice.Adaptive && ObjectVersion.IsOne(operation.Version.Span))
+            {
+                completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of a provisional answer, and the log has no such state of the key; read it again.");
+                return;
+            }
+
             completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
             return;
         }

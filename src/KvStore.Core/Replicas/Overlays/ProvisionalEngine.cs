@@ -82,11 +82,12 @@ internal sealed class ProvisionalEngine
 
     public void Submit(in ClientOperation operation)
     {
-        if (WhyNot(operation) is { } reason)
+        if (!Admit(operation))
         {
-            Refuse(operation, RefusalCode.ProvisionalRefused, reason);
+            return;
         }
-        else if (PendingCount >= _options.MaxPending)
+
+        if (PendingCount >= _options.MaxPending)
         {
             Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
         }
@@ -188,18 +189,30 @@ internal sealed class ProvisionalEngine
         }
     }
 
-    private string? WhyNot(in ClientOperation operation)
+    /// <summary>Whether the policy lets it be answered provisionally; if it doesn't, the operation is refused here.</summary>
+    private bool Admit(in ClientOperation operation)
     {
-        string missing = $"This replica of {_descriptor.Self.Node} has no contact to a leader (missing: {_peers.DescribeMissing(_clock.NowMs)}) and answers provisionally; ";
-        return operation switch
+        RequestClass request = RequestClasses.Of(operation);
+        PolicyDecision decision = PartitionPolicy.Decide(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
+        bool known = operation.Kind is OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete;
+        if (decision == PolicyDecision.ServeProvisionally && known)
         {
-            { RequireStrong: true } => missing + "the request demands a strong answer. Ask a node on the majority's side, or drop the demand.",
-            { Kind: OperationKind.Get or OperationKind.Scan, Level: ReadLevel.Default or ReadLevel.Eventual } => null,
-            { Kind: OperationKind.Get or OperationKind.Scan } => missing + "a read of this level can't be answered so. Read with the default level or eventual, or ask a node on the majority's side.",
-            { Kind: OperationKind.Put or OperationKind.Delete, Condition: WriteCondition.None } => null,
-            { Kind: OperationKind.Put or OperationKind.Delete } => missing + "a conditional write needs one order of all writes. Write without a condition, or ask a node on the majority's side.",
-            _ => missing + "this kind of operation needs one order of all writes. Ask a node on the majority's side.",
-        };
+            return true;
+        }
+
+        string advice = known
+            ? RefusalAdvice.For(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
+            : "This kind of operation needs one order of all writes: ask a node on the side with a majority.";
+        _completions.Add(new Completion
+        {
+            Handle = operation.Handle,
+            Outcome = Outcome.NotDone,
+            Code = decision == PolicyDecision.RefuseNotOffered ? RefusalCode.LevelNotOffered : RefusalCode.ProvisionalRefused,
+            Regime = Regime.Provisional,
+            Missing = _peers.Missing(_clock.NowMs),
+            Reason = $"The replica of {_descriptor.Self.Node} has no contact to a leader (missing: {_peers.DescribeMissing(_clock.NowMs)}) and answers provisionally. {advice}",
+        });
+        return false;
     }
 
     private void Write(ClientOperation operation)
