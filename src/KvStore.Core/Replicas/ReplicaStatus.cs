@@ -35,6 +35,9 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
+    /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped { get; init; }
+
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }
 

@@ -47,6 +47,9 @@ public sealed class ShardDescriptor
     /// <summary>How far async and best-effort acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>What an open shard shows of concurrent values.</summary>
+    public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
     public ReplicaPlace Self { get; }

@@ -59,6 +59,13 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
             return;
         }
 
+        if (operation.OnlyConflicts)
+        {
+            // One order of all writes leaves nothing concurrent.
+            completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Items = [], Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
+            return;
+        }
+
         loader.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
         {
             var items = new List<ScanItem>(page.Records.Count);

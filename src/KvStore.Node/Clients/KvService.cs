@@ -43,6 +43,7 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
                 After = request.After.Memory,
                 Limit = (uint)limit,
                 Level = request.Level,
+                OnlyConflicts = request.OnlyConflicts,
             },
             context));
         Result[] answers = await Task.WhenAll(asked);

@@ -31,10 +31,11 @@ internal static class ResultMessages
             Retryable = wire.Retryable,
             More = wire.More,
             Node = wire.Node,
+            HiddenLosers = wire.HiddenLosers,
         };
         foreach (WireSibling sibling in wire.Siblings ?? [])
         {
-            message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs });
+            message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs, Writer = sibling.Writer, Write = sibling.Write });
         }
 
         foreach (WireScanItem item in wire.Items ?? [])
