@@ -24,7 +24,10 @@ public struct WireResult
     public bool More;
     public uint Node;
     public uint HiddenLosers;
+    public IReadOnlyList<WireMissingReplica>? Missing;
 }
+
+public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
 public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs, ulong Writer = 0, ulong Write = 0);
 

@@ -50,6 +50,9 @@ public sealed class ShardDescriptor
     /// <summary>What an open shard shows of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 
+    /// <summary>Adaptive keyspaces: after how long without a leader a replica serves provisionally.</summary>
+    public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
+
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
     public ReplicaPlace Self { get; }
