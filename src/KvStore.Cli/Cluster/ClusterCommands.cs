@@ -117,7 +117,7 @@ internal static class ClusterCommands
     /// <summary>Every pair of nodes, as the first of them sees the second.</summary>
     private static TextTable Links(IReadOnlyList<NodeReport> nodes)
     {
-        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "is heard");
+        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "is heard", "losses", "held down");
         foreach (var node in nodes)
         {
             foreach (var peer in node.Status?.Peers.OrderBy(peer => peer.Node) ?? Enumerable.Empty<PeerStatus>())
@@ -129,7 +129,9 @@ internal static class ClusterCommands
                     peer.Phi.ToString("0.0", CultureInfo.InvariantCulture),
                     Text(peer.LastHeardMs) + " ms",
                     string.Create(CultureInfo.InvariantCulture, $"{peer.RoundTripMs:0.00} ms"),
-                    peer.HearsUs ? "yes" : "no");
+                    peer.HearsUs ? "yes" : "no",
+                    Text(peer.Losses),
+                    peer.HeldDownMs == 0 ? "-" : Text(peer.HeldDownMs) + " ms");
             }
         }
 

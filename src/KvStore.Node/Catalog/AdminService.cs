@@ -84,6 +84,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         LastHeardMs = (ulong)Math.Max(0, peer.SinceHeard.TotalMilliseconds),
         HearsUs = peer.HearsUs,
         RoundTripMs = peer.RoundTripMs,
+        Losses = (uint)peer.Link.Losses,
+        HeldDownMs = (ulong)peer.Link.HeldDownMs,
     };
 
     private async Task<List<ReplicaStatus>> DescribeReplicasAsync()

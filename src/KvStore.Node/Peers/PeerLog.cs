@@ -48,6 +48,9 @@ internal static partial class PeerLog
     [LoggerMessage(2024, LogLevel.Information, "This node makes progress again: heartbeats resume")]
     public static partial void GateOpened(ILogger log);
 
+    [LoggerMessage(2026, LogLevel.Trace, "Heartbeat of {Peer} heard at {AtMs} ms")]
+    public static partial void Heard(ILogger log, NodeId peer, long atMs);
+
     [LoggerMessage(2025, LogLevel.Error, "The heartbeat thread failed in one round and goes on")]
     public static partial void RoundFailed(ILogger log, Exception failure);
 }
