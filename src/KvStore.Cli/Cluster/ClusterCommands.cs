@@ -117,7 +117,7 @@ internal static class ClusterCommands
     /// <summary>Every pair of nodes, as the first of them sees the second.</summary>
     private static TextTable Links(IReadOnlyList<NodeReport> nodes)
     {
-        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "is heard", "losses", "held down");
+        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "is heard", "losses", "on hold");
         foreach (var node in nodes)
         {
             foreach (var peer in node.Status?.Peers.OrderBy(peer => peer.Node) ?? Enumerable.Empty<PeerStatus>())
