@@ -42,6 +42,22 @@ internal static class DataOptions
         },
     };
 
+    public static Option<bool> Require() => new("--require")
+    {
+        Description = "Refuse rather than answer provisionally (adaptive).",
+        HelpName = "strong",
+        CustomParser = result =>
+        {
+            if (result.Tokens.Count == 1 && result.Tokens[0].Value == "strong")
+            {
+                return true;
+            }
+
+            result.AddError("What can be required is 'strong'.");
+            return false;
+        },
+    };
+
     public static Option<string?> Context() => new("--context")
     {
         Description = "Replace what this version saw and nothing else (ap); versions are shown by get -o json.",

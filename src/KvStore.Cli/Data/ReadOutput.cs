@@ -30,6 +30,11 @@ internal static class ReadOutput
                 $"note: the key has {entry.SiblingCount} concurrent values and this is the newest; -o json shows all, 'kv put KEY VALUE --context {entry.Version}' settles it.");
         }
 
+        if (entry.Provisional)
+        {
+            context.Note("note: provisional, from a side without a majority; other writes may be merged later.");
+        }
+
         if (entry.Degraded)
         {
             context.Note("note: fewer replicas than wanted could be asked.");

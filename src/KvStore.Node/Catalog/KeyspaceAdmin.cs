@@ -109,7 +109,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         var mode = new KeyspaceMode((PartitionChoice)request.Policy, (Core.Policy.Replication)request.Replication);
         if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
         {
-            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
+            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp, ap or adaptive, and sync, async or best-effort.");
         }
 
         if (CatalogCodec.FromWire(request.MaxLag).Fault is { } fault)
@@ -117,9 +117,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, fault);
         }
 
-        return mode.Partition == PartitionChoice.Adaptive
-            ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
-            : mode;
+        if (request.ProvisionalAfterMs != 0 && mode.Partition != PartitionChoice.Adaptive)
+        {
+            throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
+        }
+
+        return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
     }
 
     private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
@@ -129,6 +132,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
     private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
         existing.Mode == mode
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
+        && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -152,7 +156,11 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
         }
 
-        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag) };
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable())
+        {
+            MaxLag = CatalogCodec.FromWire(request.MaxLag),
+            ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
+        };
     }
 
     private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
