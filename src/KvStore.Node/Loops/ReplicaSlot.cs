@@ -20,6 +20,11 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Lost writes that were counted.</summary>
     public long LostWrites { get; set; }
 
+    /// <summary>Whether it served provisionally when last looked at, and what its overlay held.</summary>
+    public bool Provisional { get; set; }
+
+    public long OverlayBytes { get; set; }
+
     /// <summary>Ticks until this replica, the first choice of a new shard, stands for election without waiting for a timeout. Zero: it does not.</summary>
     public int CampaignIn { get; set; }
 }
