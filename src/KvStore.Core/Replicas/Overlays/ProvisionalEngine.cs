@@ -296,7 +296,7 @@ internal sealed class ProvisionalEngine
     /// <summary>Whether the request was made before: through the log, or here, or at a replica whose overlay has come here.</summary>
     private bool TryAnswerRepeated(in ClientOperation operation, uint payloadHash)
     {
-        if (_stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult applied) && applied.Code != RefusalCode.RequestExpired)
+        if (_stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult applied))
         {
             _completions.Add(new Completion
             {
@@ -311,7 +311,13 @@ internal sealed class ProvisionalEngine
 
         if (!_overlay.TryFindRequest(operation.Request, out OverlayRequest found))
         {
-            return false;
+            bool expired = _overlay.HasExpired(operation.Request);
+            if (expired)
+            {
+                _completions.Unknown(operation.Handle, RefusalCode.RequestExpired, "The client has declared this request finished; whether it took effect can't be told. Read the key before writing again.");
+            }
+
+            return expired;
         }
 
         if (found.PayloadHash != payloadHash)
