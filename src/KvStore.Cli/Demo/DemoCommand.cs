@@ -37,7 +37,7 @@ internal static class DemoCommand
             throw new CliFailure(ExitCode.Failed, "'kv demo' runs on Linux and macOS; on Windows use WSL.");
         }
 
-        bool adaptive = name == "adaptive";
+        var adaptive = name == "adaptive";
         nodes = nodes > 0 ? nodes : adaptive ? 5 : 3;
         var narrator = new Narrator(context.Terminal, plain);
         var directory = Directory.CreateTempSubdirectory("kv-demo-").FullName;

@@ -194,7 +194,9 @@ internal sealed class ProvisionalEngine
     {
         RequestClass request = RequestClasses.Of(operation);
         PolicyDecision decision = PartitionPolicy.Decide(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
-        bool known = operation.Kind is OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete;
+
+        // A session or a bound on the age can't be kept here: the token would have to say which overlay it has seen (C19).
+        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Quorum };
         if (decision == PolicyDecision.ServeProvisionally && known)
         {
             return true;
@@ -202,7 +204,7 @@ internal sealed class ProvisionalEngine
 
         string advice = known
             ? RefusalAdvice.For(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
-            : "This kind of operation needs one order of all writes: ask a node on the side with a majority.";
+            : "This kind of operation can't be served so: ask a node on the side with a majority.";
         _completions.Add(new Completion
         {
             Handle = operation.Handle,
