@@ -42,19 +42,18 @@ internal static class DataOptions
         },
     };
 
-    public static Option<bool> Require() => new("--require")
+    public static Option<string?> Require() => new("--require")
     {
         Description = "Refuse rather than answer provisionally (adaptive).",
         HelpName = "strong",
         CustomParser = result =>
         {
-            if (result.Tokens.Count == 1 && result.Tokens[0].Value == "strong")
+            if (result.Tokens.Count != 1 || result.Tokens[0].Value != "strong")
             {
-                return true;
+                result.AddError("What can be required is 'strong'.");
             }
 
-            result.AddError("What can be required is 'strong'.");
-            return false;
+            return "strong";
         },
     };
 

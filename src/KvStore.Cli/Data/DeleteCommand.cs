@@ -29,7 +29,7 @@ internal static class DeleteCommand
             DataOptions.AtMostOne(context, ifVersion, inContext);
             var named = DataOptions.Key(context.Value(key));
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var options = new KvWriteOptions { RequireStrong = context.Value(require) };
+            var options = new KvWriteOptions { RequireStrong = context.Value(require) is not null };
             var deletion = (context.Value(ifVersion), context.Value(inContext)) switch
             {
                 ({ } version, _) => space.TryDeleteAsync(named, DataOptions.Version(version, "--if-version"), options, context.Stop),

@@ -28,7 +28,7 @@ internal static class GetCommand
         {
             var named = DataOptions.Key(context.Value(key));
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var entry = await space.GetAsync<ReadOnlyMemory<byte>>(named, new KvReadOptions { Level = context.Value(level), RequireStrong = context.Value(require) }, context.Stop);
+            var entry = await space.GetAsync<ReadOnlyMemory<byte>>(named, new KvReadOptions { Level = context.Value(level), RequireStrong = context.Value(require) is not null }, context.Stop);
             if (entry is null)
             {
                 throw new CliFailure(ExitCode.NotFound, $"'{ByteText.ForPeople(named.Bytes.Span)}' has no value in keyspace {space.Name}.");

@@ -38,7 +38,7 @@ internal static class PutCommand
             var condition = Condition(context, ifVersion, inContext);
             var bytes = await value.ReadAsync(context);
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, new KvWriteOptions { RequireStrong = context.Value(require) });
+            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, new KvWriteOptions { RequireStrong = context.Value(require) is not null });
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }

@@ -7,7 +7,6 @@ using KvStore.Simulator.Engine;
 using KvStore.Simulator.Faults;
 using KvStore.Simulator.Nodes;
 using KvStore.TestKit.Histories;
-using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Simulator.Scenarios;
 
