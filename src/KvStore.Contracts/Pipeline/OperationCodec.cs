@@ -22,6 +22,7 @@ internal static class OperationCodec
     private const uint LimitTag = 120;
     private const uint ServeAtReplicaTag = 128;
     private const uint RequireStrongTag = 168;
+    private const uint OnlyConflictsTag = 184;
 
     private const uint SessionTag = 9;
     private const uint SequenceTag = 16;
@@ -44,7 +45,8 @@ internal static class OperationCodec
         + WireWriter.BytesFieldSize(1, operation.After.Length)
         + WireWriter.VarintFieldSize(1, operation.Limit)
         + (operation.ServeAtReplica ? 3 : 0)
-        + (operation.RequireStrong ? 3 : 0);
+        + (operation.RequireStrong ? 3 : 0)
+        + (operation.OnlyConflicts ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
     {
@@ -72,6 +74,7 @@ internal static class OperationCodec
         writer.Varint(LimitTag, operation.Limit);
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
         writer.Bool(RequireStrongTag, operation.RequireStrong);
+        writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireOperation operation)
@@ -99,6 +102,7 @@ internal static class OperationCodec
                 case LimitTag: operation.Limit = reader.UInt32(); break;
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
                 case RequireStrongTag: operation.RequireStrong = reader.Bool(); break;
+                case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }
         }

@@ -26,4 +26,5 @@ public struct WireOperation
     public uint Limit;
     public bool ServeAtReplica;
     public bool RequireStrong;
+    public bool OnlyConflicts;
 }

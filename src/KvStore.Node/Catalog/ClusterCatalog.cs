@@ -24,6 +24,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
     public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
 
+    /// <summary>What is shown of concurrent values.</summary>
+    public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
     /// <summary>A keyspace as it is created.</summary>
     public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
         : this(id, name, mode, epoch, shards, shards)
@@ -36,6 +39,7 @@ internal sealed record CatalogKeyspace(
         {
             MaxLag = MaxLag,
             ProvisionalAfter = ProvisionalAfter,
+            Conflicts = Conflicts,
         };
 }
 

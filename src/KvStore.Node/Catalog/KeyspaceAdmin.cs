@@ -122,6 +122,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
         }
 
+        ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
+        if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
+        {
+            throw Refused(StatusCode.InvalidArgument, ConflictRules.FaultOf(conflicts, mode.Partition) ?? "The rule for conflicts is not known to this node: choose siblings or last-writer-wins.");
+        }
+
         return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
     }
 
@@ -131,6 +137,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
 
     private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
         existing.Mode == mode
+        && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
@@ -160,6 +167,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         {
             MaxLag = CatalogCodec.FromWire(request.MaxLag),
             ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
+            Conflicts = CatalogCodec.FromWire(request.Conflicts),
         };
     }
 

@@ -45,6 +45,7 @@ internal static class OperationMapper
                 Epoch = new Epoch(wire.Epoch),
                 AtReplica = wire.ServeAtReplica,
                 RequireStrong = wire.RequireStrong,
+                OnlyConflicts = wire.OnlyConflicts,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
                 DeadlineMs = nowMs + timeoutMs,
@@ -79,6 +80,7 @@ internal static class OperationMapper
             Shard = (uint)routed.Shard.Number,
             ServeAtReplica = operation.AtReplica,
             RequireStrong = operation.RequireStrong,
+            OnlyConflicts = operation.OnlyConflicts,
             After = operation.After,
             Limit = (uint)operation.Limit,
         };
