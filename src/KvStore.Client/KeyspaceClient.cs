@@ -17,6 +17,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Get;
         operation.Wire.Level = (ReadLevel)(options?.Level ?? KvReadLevel.Default);
+        operation.Wire.RequireStrong = options?.RequireStrong ?? false;
         operation.Wire.ServeAtReplica = options?.ReadFrom == KvReadFrom.Nearest;
         WireResult answer = await Read(operation).ConfigureAwait(false);
         return !answer.Found ? null
@@ -91,6 +92,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Put;
         operation.Wire.Value = bytes;
+        operation.Wire.RequireStrong = writeOptions?.RequireStrong ?? false;
         return Write(operation, condition, version);
     }
 
@@ -98,6 +100,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     {
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Delete;
+        operation.Wire.RequireStrong = writeOptions?.RequireStrong ?? false;
         return Write(operation, condition, version);
     }
 

@@ -42,6 +42,21 @@ internal static class DataOptions
         },
     };
 
+    public static Option<string?> Require() => new("--require")
+    {
+        Description = "Refuse rather than answer provisionally (adaptive).",
+        HelpName = "strong",
+        CustomParser = result =>
+        {
+            if (result.Tokens.Count != 1 || result.Tokens[0].Value != "strong")
+            {
+                result.AddError("What can be required is 'strong'.");
+            }
+
+            return "strong";
+        },
+    };
+
     public static Option<string?> Context() => new("--context")
     {
         Description = "Replace what this version saw and nothing else (ap); versions are shown by get -o json.",

@@ -21,13 +21,14 @@ internal static class GetCommand
         var key = DataOptions.KeyArgument();
         var keyspace = DataOptions.Keyspace();
         var level = DataOptions.Level();
+        var require = DataOptions.Require();
         var format = OutputFormatOption.Create();
-        var command = new Command("get", "Read the value of a key. Exit code 2: it has none.") { key, keyspace, level, format };
+        var command = new Command("get", "Read the value of a key. Exit code 2: it has none.") { key, keyspace, level, require, format };
         return host.Add(command, Examples, async context =>
         {
             var named = DataOptions.Key(context.Value(key));
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var entry = await space.GetAsync<ReadOnlyMemory<byte>>(named, new KvReadOptions { Level = context.Value(level) }, context.Stop);
+            var entry = await space.GetAsync<ReadOnlyMemory<byte>>(named, new KvReadOptions { Level = context.Value(level), RequireStrong = context.Value(require) is not null }, context.Stop);
             if (entry is null)
             {
                 throw new CliFailure(ExitCode.NotFound, $"'{ByteText.ForPeople(named.Bytes.Span)}' has no value in keyspace {space.Name}.");

@@ -25,10 +25,11 @@ internal static class PutCommand
         var ifVersion = DataOptions.IfVersion();
         var ifAbsent = new Option<bool>("--if-absent") { Description = "Only if the key has no value (cp)." };
         var inContext = DataOptions.Context();
+        var require = DataOptions.Require();
         var format = OutputFormatOption.Create();
         var command = new Command("put", "Write a value. Exit code 3: the condition did not hold; 5: nobody knows whether it happened.")
         {
-            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, format,
+            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, require, format,
         };
         return host.Add(command, Examples, async context =>
         {
@@ -37,7 +38,7 @@ internal static class PutCommand
             var condition = Condition(context, ifVersion, inContext);
             var bytes = await value.ReadAsync(context);
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition);
+            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, new KvWriteOptions { RequireStrong = context.Value(require) is not null });
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }
@@ -53,20 +54,20 @@ internal static class PutCommand
     }
 
     private static ValueTask<KvWriteResult> WriteAsync(
-        CommandContext context, IKvKeyspace space, KvKey key, ReadOnlyMemory<byte> value, bool ifAbsent, bool inContext, KvVersion? version)
+        CommandContext context, IKvKeyspace space, KvKey key, ReadOnlyMemory<byte> value, bool ifAbsent, bool inContext, KvVersion? version, KvWriteOptions options)
     {
         if (ifAbsent)
         {
-            return space.TryPutAsync(key, value, KvVersion.Absent, null, context.Stop);
+            return space.TryPutAsync(key, value, KvVersion.Absent, options, context.Stop);
         }
 
         if (version is null)
         {
-            return space.PutAsync(key, value, null, context.Stop);
+            return space.PutAsync(key, value, options, context.Stop);
         }
 
         return inContext
-            ? space.PutInContextAsync(key, value, version.Value, null, context.Stop)
-            : space.TryPutAsync(key, value, version.Value, null, context.Stop);
+            ? space.PutInContextAsync(key, value, version.Value, options, context.Stop)
+            : space.TryPutAsync(key, value, version.Value, options, context.Stop);
     }
 }

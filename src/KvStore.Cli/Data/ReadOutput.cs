@@ -35,6 +35,11 @@ internal static class ReadOutput
             context.Note($"note: {entry.HiddenLosers} concurrent value{(entry.HiddenLosers == 1 ? "" : "s")} lost against this one.");
         }
 
+        if (entry.Provisional)
+        {
+            context.Note("note: provisional, from a side without a majority; other writes may be merged later.");
+        }
+
         if (entry.Degraded)
         {
             context.Note("note: fewer replicas than wanted could be asked.");

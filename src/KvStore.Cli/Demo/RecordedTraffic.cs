@@ -48,6 +48,10 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
         var answer = await node.PutAsync(keyspace, key, value, seen?.Version, stop);
         switch (answer.Outcome)
         {
+            case Outcome.Done when answer.IsProvisional:
+                // It takes effect in the one order of all writes when it is merged, if nothing supersedes it before.
+                operation.Unknown();
+                break;
             case Outcome.Done:
                 operation.Done();
                 break;
@@ -68,7 +72,19 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
     {
         var operation = recorder.Begin(client, RecordedKind.Get, key);
         var answer = await node.GetAsync(keyspace, key, ReadLevel.Unspecified, stop);
-        if (answer.IsDone)
+        if (answer.IsProvisional)
+        {
+            // No part of the one order.
+            operation.NotDone();
+        }
+        else if (answer is { IsDone: true, Regime: Regime.Ordered, Values.Count: > 1 })
+        {
+            // A merge is a write like any other, and this is the first that is heard of it.
+            var merged = string.Join(" | ", answer.Values);
+            recorder.Begin("a merge", RecordedKind.Put, key, merged);
+            operation.Done(merged);
+        }
+        else if (answer.IsDone)
         {
             operation.Done(answer.Values);
         }

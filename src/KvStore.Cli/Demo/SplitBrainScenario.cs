@@ -11,7 +11,7 @@ namespace KvStore.Cli.Demo;
 /// A network splits in two. The cp keyspace goes on where there is a majority and refuses at once where there is none; the ap keyspace goes on everywhere and keeps
 /// both sides' writes. All that clients did is recorded and checked at the end.
 /// </summary>
-internal sealed class SplitBrainScenario(DemoCluster cluster, Narrator narrator, CancellationToken stop)
+internal sealed class SplitBrainScenario(DemoCluster cluster, Narrator narrator, CancellationToken stop) : IDemoScenario
 {
     private const string Ordered = "accounts";
 

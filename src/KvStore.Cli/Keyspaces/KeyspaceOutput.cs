@@ -106,7 +106,7 @@ internal static class KeyspaceOutput
     /// <summary>Replicas, one a row; also for the status of a node.</summary>
     public static TextTable ReplicaTable(IEnumerable<KeyspaceReplica> replicas)
     {
-        var table = new TextTable("keyspace", "shard", "node", "role", "regime", "term", "leader", "commit", "applied", "last", "lag", "state");
+        var table = new TextTable("keyspace", "shard", "node", "role", "regime", "term", "leader", "commit", "applied", "last", "lag", "overlay", "state");
         foreach (var (node, status) in replicas.OrderBy(replica => replica.Status.Keyspace, StringComparer.Ordinal)
             .ThenBy(replica => replica.Status.Shard).ThenBy(replica => replica.Node).Select(replica => (replica.Node, replica.Status)))
         {
@@ -122,6 +122,7 @@ internal static class KeyspaceOutput
                 Text(status.Applied),
                 Text(status.LastIndex),
                 Text(status.PeerLag),
+                status.OverlayKeys == 0 ? "-" : Overlay(status),
                 status.Fenced.Length == 0 ? "serves" : "fenced: " + status.Fenced);
         }
 
@@ -133,6 +134,10 @@ internal static class KeyspaceOutput
     public static string Name(Replication replication) => replication == Replication.BestEffort ? "best-effort" : replication.ToString().ToLowerInvariant();
 
     public static string Name(Conflicts conflicts) => conflicts == Conflicts.LastWriterWins ? "last-writer-wins" : "siblings";
+
+    /// <summary>What was written provisionally and waits to be merged.</summary>
+    private static string Overlay(ReplicaStatus status) =>
+        string.Create(CultureInfo.InvariantCulture, $"{status.OverlayKeys} keys, {status.OverlayBytes} bytes, {status.OverlayAgeMs / 1000} s");
 
     private static void WriteJson(Utf8JsonWriter json, Keyspace keyspace)
     {
@@ -149,6 +154,11 @@ internal static class KeyspaceOutput
             json.WriteNumber("bytes", lag.Bytes);
             json.WriteNumber("timeMs", lag.TimeMs);
             json.WriteEndObject();
+        }
+
+        if (keyspace.ProvisionalAfterMs != 0)
+        {
+            json.WriteNumber("provisionalAfterMs", keyspace.ProvisionalAfterMs);
         }
 
         json.WriteStartArray("shards");

@@ -11,8 +11,8 @@ internal sealed class KeyspaceSettings
 {
     public Option<string?> Policy { get; } = new("--policy")
     {
-        Description = "Who may answer when replicas can't reach each other. cp: only a majority, linearizable; ap: everyone, concurrent values are kept.",
-        HelpName = "cp|ap",
+        Description = "Who may answer when replicas can't reach each other. cp: only a majority, linearizable; ap: everyone, concurrent values are kept; adaptive: as cp with a majority, provisionally without.",
+        HelpName = "cp|ap|adaptive",
     };
 
     public Option<string?> Replication { get; } = new("--replication")
@@ -42,6 +42,13 @@ internal sealed class KeyspaceSettings
         CustomParser = Quantities.ParseLag,
     };
 
+    public Option<TimeSpan> ProvisionalAfter { get; } = new("--provisional-after")
+    {
+        Description = "adaptive: after how long without a leader a replica serves provisionally, 1s to 1h. Default: 2s.",
+        HelpName = "TIME",
+        CustomParser = result => Quantities.ParseTime(result, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
+    };
+
     public Option<string?> Conflicts { get; } = new("--conflicts")
     {
         Description = "ap: what is shown of values that were written concurrently. siblings (default): all of them, until a write supersedes them; last-writer-wins: the newest, the others are dropped in the background.",
@@ -54,7 +61,7 @@ internal sealed class KeyspaceSettings
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, _durability, _timeToLive])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, _timeToLive])
         {
             command.Add(option);
         }
@@ -62,7 +69,7 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, _durability, _timeToLive]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, _timeToLive]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
@@ -90,6 +97,7 @@ internal sealed class KeyspaceSettings
             Conflicts = ReadConflicts(context.Value(Conflicts), policy),
             MaxLagBytes = context.Value(MaxLag).Bytes,
             MaxLagTime = context.Value(MaxLag).Time,
+            ProvisionalAfter = context.Value(ProvisionalAfter),
         };
     }
 
@@ -97,10 +105,10 @@ internal sealed class KeyspaceSettings
     {
         "cp" => PartitionPolicy.Cp,
         "ap" => PartitionPolicy.Ap,
-        "adaptive" => throw CliFailure.Usage("Adaptive keyspaces are not built yet; use --policy cp or --policy ap."),
+        "adaptive" => PartitionPolicy.Adaptive,
         null => throw CliFailure.Usage(
-            "No partition policy is given; say --policy cp (linearizable, served by a majority only) or --policy ap (served everywhere, concurrent values are kept)."),
-        _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp or --policy ap."),
+            "No partition policy is given; say --policy cp (linearizable, served by a majority only), --policy ap (served everywhere, concurrent values are kept) or --policy adaptive (linearizable with a majority, provisional without)."),
+        _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp, ap or adaptive."),
     };
 
     private static Replication ReadReplication(string? text) => text switch

@@ -80,4 +80,7 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>async and best-effort: how long the oldest of them may wait for its commit before writes are acknowledged at commit, 1 ms to 60 s. Zero: 1 s.</summary>
     public TimeSpan MaxLagTime { get; init; }
+
+    /// <summary>adaptive: after how long without a leader a replica serves provisionally, 1 s to 1 h. Zero: 2 s.</summary>
+    public TimeSpan ProvisionalAfter { get; init; }
 }

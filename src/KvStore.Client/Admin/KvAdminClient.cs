@@ -39,6 +39,11 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             throw new ArgumentOutOfRangeException(nameof(settings), settings.MaxLagTime, "The max-lag is 1 ms to 60 s; zero: 1 s.");
         }
 
+        if (settings.ProvisionalAfter < TimeSpan.Zero || settings.ProvisionalAfter > TimeSpan.FromHours(1))
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), settings.ProvisionalAfter, "Provisional service begins after 1 s to 1 h; zero: 2 s.");
+        }
+
         CreateKeyspaceRequest request = new()
         {
             Name = settings.Name,
@@ -46,6 +51,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Replication = settings.Replication,
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
+            ProvisionalAfterMs = (uint)settings.ProvisionalAfter.TotalMilliseconds,
             Conflicts = settings.Conflicts,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)

@@ -19,18 +19,22 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     private const int MaxBackoffMs = 100;
     private const int KeyspaceGraceMs = 1_000;
     private const int QuorumSearchMs = 2_000;
+
+    /// <summary>After provisional-after a replica has to notice that it is over, and two of them do so one after another.</summary>
+    private const int ProvisionalGraceMs = 1_000;
     private const int TopologyPollMs = 100;
 
     /// <summary>The next attempt, or the reason why there is none now. On "send" the operation is ready to be encoded.</summary>
     /// <param name="operation">Within its deadline.</param>
     /// <param name="map">Null: no topology was heard yet.</param>
+    /// <param name="session">The session of the client's writes. One of an earlier session keeps the floor that it began with.</param>
     /// <param name="floor">The acknowledged floor of the client's writes.</param>
     /// <param name="nowMs">The client's clock.</param>
-    public NextStep Next(KvOperation operation, ClusterMap? map, ulong floor, long nowMs)
+    public NextStep Next(KvOperation operation, ClusterMap? map, ulong session, ulong floor, long nowMs)
     {
         if (nowMs >= operation.GiveUpMs)
         {
-            return NextStep.Report(KvCode.NoQuorum, operation.LastReason);
+            return NextStep.Report(NoMajority(operation), operation.LastReason);
         }
 
         if (Resolve(operation, map, nowMs) is { } unresolved)
@@ -45,7 +49,11 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
 
         operation.Attempts++;
         operation.LastNode = target.Node;
-        operation.Wire.AcknowledgedFloor = operation.IsWrite ? floor : 0;
+        if (operation.Wire.Session == session)
+        {
+            operation.Wire.AcknowledgedFloor = operation.IsWrite ? floor : 0;
+        }
+
         operation.Wire.TimeoutMs = (uint)Math.Max(1, operation.DeadlineMs - nowMs);
         operation.AttemptEndsMs = Math.Min(operation.DeadlineMs, nowMs + attemptTimeoutMs);
         return NextStep.Send(target);
@@ -73,7 +81,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         if (answer.Outcome == Outcome.Done)
         {
             // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.
-            if (operation.Route == RouteKind.Leader && answer.Node != from)
+            if (operation.Route == RouteKind.Leader && answer.Node != from && answer.Regime != Regime.Provisional)
             {
                 operation.Shard!.Learn(answer.Node);
             }
@@ -112,6 +120,12 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             _ => KvPhase.Sent,
         };
         operation.Unresolved |= loss == AttemptLoss.Sent && operation.IsWrite;
+        if (loss == AttemptLoss.Sent && operation.Shard is { IsAdaptive: true } shard)
+        {
+            // Perhaps the leader is on the other side, and this side serves provisionally: others need not find out anew.
+            shard.Forget(from);
+        }
+
         operation.Tried.Add(from);
     }
 
@@ -185,9 +199,10 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     /// <summary>Every node that could be asked has been.</summary>
     private NextStep EndRound(KvOperation operation, long nowMs)
     {
-        if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline)
+        bool mayBeServedSoon = operation.Shard!.IsAdaptive && operation.LastCode == KvCode.NoQuorum;
+        if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline && !mayBeServedSoon)
         {
-            return NextStep.Report(KvCode.NoQuorum, operation.LastReason);
+            return NextStep.Report(NoMajority(operation), operation.LastReason);
         }
 
         operation.Tried.Clear();
@@ -200,15 +215,22 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         operation.Tried.Add(from);
         if (!operation.RetryNoQuorumUntilDeadline && !operation.SawMajority)
         {
-            operation.GiveUpMs = Math.Min(operation.GiveUpMs, nowMs + QuorumSearchMs);
+            int search = operation.Shard!.IsAdaptive && operation.LastCode == KvCode.NoQuorum
+                ? Math.Max(QuorumSearchMs, operation.Shard.ProvisionalAfterMs + ProvisionalGraceMs)
+                : QuorumSearchMs;
+            operation.GiveUpMs = Math.Min(operation.GiveUpMs, nowMs + search);
             if (nowMs >= operation.GiveUpMs)
             {
-                return NextStep.Report(KvCode.NoQuorum, operation.LastReason);
+                return NextStep.Report(NoMajority(operation), operation.LastReason);
             }
         }
 
         return Pause(operation, nowMs);
     }
+
+    /// <summary>What a side without a majority said last.</summary>
+    private static KvCode NoMajority(KvOperation operation) =>
+        operation.LastCode is KvCode.ProvisionalRefused or KvCode.OverlayFull ? operation.LastCode : KvCode.NoQuorum;
 
     /// <summary>Jittered and growing, 5 to 100 ms.</summary>
     private NextStep Pause(KvOperation operation, long nowMs)

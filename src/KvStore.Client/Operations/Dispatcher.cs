@@ -37,7 +37,7 @@ internal sealed class Dispatcher
         Pool = new OperationPool(this);
         Connections = new ConnectionTable(options, this, streams);
         Sweeper = new Sweeper(this);
-        _window = new RequestWindow((ulong)random.NextInt64(1, long.MaxValue));
+        _window = new RequestWindow(random);
         _plan = new AttemptPlan(Connections, (int)options.AttemptTimeout.TotalMilliseconds, random);
     }
 
@@ -95,7 +95,8 @@ internal sealed class Dispatcher
                 return;
             }
 
-            NextStep step = _plan.Next(operation, _map, _window.Floor, nowMs);
+            (ulong session, ulong floor) = operation.IsWrite ? _window.Current : default;
+            NextStep step = _plan.Next(operation, _map, session, floor, nowMs);
             if (step.Kind != NextStepKind.Send)
             {
                 CarryOut(operation, step);
@@ -245,7 +246,7 @@ internal sealed class Dispatcher
         if (operation.Wire.Sequence != 0)
         {
             List<KvOperation>? admitted = null;
-            _window.Finish(operation.Wire.Sequence, ref admitted);
+            _window.Finish(operation.Wire.Session, operation.Wire.Sequence, operation.Unresolved && operation.Shard is { IsAdaptive: true }, ref admitted);
             if (admitted is not null)
             {
                 admitted.ForEach(_admitted.Enqueue);

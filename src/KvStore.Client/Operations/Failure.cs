@@ -23,6 +23,8 @@ internal static class Failure
     {
         KvCode.NoLeader => "the shard has no leader",
         KvCode.NoQuorum => "too few replicas can be reached for a majority",
+        KvCode.ProvisionalRefused => "only replicas without a majority can be reached, and what was asked can't be answered provisionally",
+        KvCode.OverlayFull => "too many provisional writes wait to be merged",
         KvCode.Overloaded => "too many operations are under way to this node",
         KvCode.UnknownKeyspace => "there is no keyspace of this name",
         KvCode.DeadlineExceeded => "the deadline passed",
@@ -51,6 +53,8 @@ internal static class Failure
         {
             KvCode.Overloaded => "send less at once, or raise MaxInFlightPerNode",
             KvCode.NoQuorum => "restore the connection to the other replicas, or read with level eventual",
+            KvCode.ProvisionalRefused => "restore the connection to the other replicas, or ask for less: reads at the default level and writes without a condition are served provisionally",
+            KvCode.OverlayFull => "restore the connection to the other replicas, so that they are merged",
             KvCode.UnknownKeyspace => "create the keyspace or check its name",
             KvCode.LevelNotOffered => "choose a read level or condition that the keyspace's policy offers",
             KvCode.InvalidArgument or KvCode.TooLarge => "correct the request",

@@ -9,6 +9,11 @@ public sealed record KvReadOptions
     /// <summary>Which replica answers a linearizable read of a cp/sync keyspace.</summary>
     public KvReadFrom ReadFrom { get; init; }
 
+    /// <summary>
+    /// Adaptive keyspaces: refuse rather than answer provisionally, from a side without a majority. In ap keyspaces it is always refused, in cp keyspaces every answer is strong.
+    /// </summary>
+    public bool RequireStrong { get; init; }
+
     /// <summary>One deadline over connecting, queueing and all attempts; more than zero, at most 10 minutes. Null: <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     public TimeSpan? Timeout { get; init; }
 

@@ -3,6 +3,11 @@ namespace KvStore.Client;
 /// <summary>How one write is to be done.</summary>
 public sealed record KvWriteOptions
 {
+    /// <summary>
+    /// Adaptive keyspaces: refuse rather than answer provisionally, from a side without a majority. In ap keyspaces it is always refused, in cp keyspaces every answer is strong.
+    /// </summary>
+    public bool RequireStrong { get; init; }
+
     /// <summary>One deadline over connecting, queueing and all attempts; more than zero, at most 10 minutes. Null: <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     public TimeSpan? Timeout { get; init; }
 

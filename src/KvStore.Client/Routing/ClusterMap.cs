@@ -38,7 +38,8 @@ internal sealed class KeyspaceRoute
         Id = wire.Id;
         Epoch = wire.Epoch;
         IsOpen = wire.Policy == PartitionPolicy.Ap;
-        Shards = [.. wire.Shards.Select((s, i) => new ShardRoute(s, previous?.Id == wire.Id && i < previous.Shards.Length ? previous.Shards[i] : null))];
+        int provisionalAfterMs = wire.Policy == PartitionPolicy.Adaptive ? (int)Math.Min(wire.ProvisionalAfterMs, int.MaxValue) : 0;
+        Shards = [.. wire.Shards.Select((s, i) => new ShardRoute(s, provisionalAfterMs, previous?.Id == wire.Id && i < previous.Shards.Length ? previous.Shards[i] : null))];
     }
 
     public uint Id { get; }
@@ -56,14 +57,21 @@ internal sealed class ShardRoute
 {
     private volatile uint _leaderHint;
 
-    public ShardRoute(Shard wire, ShardRoute? previous)
+    public ShardRoute(Shard wire, int provisionalAfterMs, ShardRoute? previous)
     {
+        ProvisionalAfterMs = provisionalAfterMs;
         Replicas = [.. wire.Replicas.Select(r => r.Node)];
         uint known = wire.LeaderHint != 0 ? wire.LeaderHint : previous?.LeaderHint ?? 0;
         _leaderHint = Replicas.Contains(known) ? known : 0;
     }
 
     public uint[] Replicas { get; }
+
+    /// <summary>adaptive: after how long without a leader a replica serves provisionally. 0: never.</summary>
+    public int ProvisionalAfterMs { get; }
+
+    /// <summary>A replica without a majority may come to serve.</summary>
+    public bool IsAdaptive => ProvisionalAfterMs > 0;
 
     /// <summary>0: not known.</summary>
     public uint LeaderHint => _leaderHint;

@@ -78,6 +78,12 @@ public enum KvCode
     /// <summary>The replica that was asked was removed from its shard.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>The replica serves provisionally (adaptive keyspaces, without a majority), and this asks for more than a provisional answer is worth.</summary>
+    ProvisionalRefused = 28,
+
+    /// <summary>Too much that was written provisionally waits to be merged.</summary>
+    OverlayFull = 31,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

@@ -31,6 +31,9 @@ public sealed record KvEntry<T>
     /// <summary>The regime the shard was in.</summary>
     public KvRegime Regime { get; init; }
 
+    /// <summary>From a side without a majority: what is read may include writes that are not merged yet, and lack others.</summary>
+    public bool Provisional => Regime == KvRegime.Provisional;
+
     /// <summary>Estimated age of the answer; zero for linearizable reads.</summary>
     public TimeSpan Staleness { get; init; }
 

@@ -21,6 +21,7 @@ internal static class OperationCodec
     private const uint AfterTag = 114;
     private const uint LimitTag = 120;
     private const uint ServeAtReplicaTag = 128;
+    private const uint RequireStrongTag = 168;
     private const uint OnlyConflictsTag = 184;
 
     private const uint SessionTag = 9;
@@ -44,6 +45,7 @@ internal static class OperationCodec
         + WireWriter.BytesFieldSize(1, operation.After.Length)
         + WireWriter.VarintFieldSize(1, operation.Limit)
         + (operation.ServeAtReplica ? 3 : 0)
+        + (operation.RequireStrong ? 3 : 0)
         + (operation.OnlyConflicts ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
@@ -71,6 +73,7 @@ internal static class OperationCodec
         writer.Bytes(AfterTag, operation.After.Span);
         writer.Varint(LimitTag, operation.Limit);
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
+        writer.Bool(RequireStrongTag, operation.RequireStrong);
         writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
     }
 
@@ -98,6 +101,7 @@ internal static class OperationCodec
                 case AfterTag: operation.After = reader.Bytes(); break;
                 case LimitTag: operation.Limit = reader.UInt32(); break;
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
+                case RequireStrongTag: operation.RequireStrong = reader.Bool(); break;
                 case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }

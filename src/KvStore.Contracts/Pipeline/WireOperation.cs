@@ -25,5 +25,6 @@ public struct WireOperation
     public ReadOnlyMemory<byte> After;
     public uint Limit;
     public bool ServeAtReplica;
+    public bool RequireStrong;
     public bool OnlyConflicts;
 }

@@ -105,6 +105,12 @@ public sealed class ShardReplica
     /// <summary>What this replica acknowledged early and lost. To be read on its loop.</summary>
     public LostWriteJournal LostWrites { get; }
 
+    /// <summary>Bytes of writes made outside the log that wait here to be merged, and for how long the oldest has waited.</summary>
+    public (long Bytes, ulong AgeMs) OverlayState => _overlay.Bytes == 0 ? default : (_overlay.Bytes, _overlay.AgeMs);
+
+    /// <summary>This replica answers without a leader, and says so with every answer.</summary>
+    public bool IsProvisional => _provisional is { IsServing: true };
+
     /// <summary>Operations and loads that are not answered yet.</summary>
     public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0);
 

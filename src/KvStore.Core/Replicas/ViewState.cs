@@ -24,7 +24,7 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
     public bool IsReplacing { get; set; }
 
     /// <summary>Nothing has happened since the last seal.</summary>
-    public bool IsSealed => Position == _sealed;
+    public bool IsSealed => Position == _sealed && storage.UnsealedBytes == 0;
 
     /// <summary>Registers what must be put into the view before each seal.</summary>
     public void BeforeSeal(Action write) => _beforeSeal.Add(write);

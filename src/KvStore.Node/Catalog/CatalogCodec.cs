@@ -64,6 +64,7 @@ internal static class CatalogCodec
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
+            ProvisionalAfterMs = keyspace.Mode.Partition == PartitionChoice.Adaptive ? (uint)keyspace.ProvisionalAfter.Ms : 0,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -90,8 +91,12 @@ internal static class CatalogCodec
         [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
     {
         MaxLag = FromWire(wire.MaxLag),
+        ProvisionalAfter = ProvisionalAfterOf(wire.ProvisionalAfterMs),
         Conflicts = FromWire(wire.Conflicts),
     };
+
+    /// <summary>Zero is the default. The bounds are checked by whoever takes the setting in.</summary>
+    public static ProvisionalAfter ProvisionalAfterOf(uint ms) => ms == 0 ? ProvisionalAfter.Default : new ProvisionalAfter((int)Math.Min(ms, int.MaxValue));
 
     public static ConflictRule FromWire(Conflicts wire) => wire == Conflicts.Unspecified ? ConflictRule.Siblings : (ConflictRule)wire;
 

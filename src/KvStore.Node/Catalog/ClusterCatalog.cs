@@ -21,6 +21,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
+    public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
+
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 
@@ -35,6 +38,7 @@ internal sealed record CatalogKeyspace(
         new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace())
         {
             MaxLag = MaxLag,
+            ProvisionalAfter = ProvisionalAfter,
             Conflicts = Conflicts,
         };
 }

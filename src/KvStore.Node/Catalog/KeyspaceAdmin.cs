@@ -109,12 +109,17 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         var mode = new KeyspaceMode((PartitionChoice)request.Policy, (Core.Policy.Replication)request.Replication);
         if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
         {
-            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
+            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp, ap or adaptive, and sync, async or best-effort.");
         }
 
         if (CatalogCodec.FromWire(request.MaxLag).Fault is { } fault)
         {
             throw Refused(StatusCode.InvalidArgument, fault);
+        }
+
+        if (request.ProvisionalAfterMs != 0 && mode.Partition != PartitionChoice.Adaptive)
+        {
+            throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
         }
 
         ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
@@ -123,9 +128,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, ConflictRules.FaultOf(conflicts, mode.Partition) ?? "The rule for conflicts is not known to this node: choose siblings or last-writer-wins.");
         }
 
-        return mode.Partition == PartitionChoice.Adaptive
-            ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
-            : mode;
+        return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
     }
 
     private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
@@ -136,6 +139,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         existing.Mode == mode
         && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
+        && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -159,7 +163,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
         }
 
-        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag), Conflicts = CatalogCodec.FromWire(request.Conflicts) };
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable())
+        {
+            MaxLag = CatalogCodec.FromWire(request.MaxLag),
+            ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
+            Conflicts = CatalogCodec.FromWire(request.Conflicts),
+        };
     }
 
     private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)

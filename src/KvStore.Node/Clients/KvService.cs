@@ -12,19 +12,19 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
 {
     public override Task<Result> Get(GetRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
-        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level },
+        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level, RequireStrong = request.RequireStrong },
         context);
 
     public override Task<Result> Put(PutRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(
-            new WireOperation { Kind = OperationKind.Put, Key = request.Key.Memory, Value = request.Value.Memory, Condition = request.Condition, Version = request.Version.Memory },
+            new WireOperation { Kind = OperationKind.Put, Key = request.Key.Memory, Value = request.Value.Memory, Condition = request.Condition, Version = request.Version.Memory, RequireStrong = request.RequireStrong },
             request.Request),
         context);
 
     public override Task<Result> Delete(DeleteRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
-        WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory }, request.Request),
+        WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory, RequireStrong = request.RequireStrong }, request.Request),
         context);
 
     public override Task<ScanPage> Scan(ScanRequest request, ServerCallContext context) => scan.ReadAsync(

@@ -83,9 +83,10 @@ internal static class ResultMessages
     {
         Code.NoLeader or Code.NoQuorum or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCode.Unavailable,
         Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
-        Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved => StatusCode.FailedPrecondition,
+        Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
+            or Code.ProvisionalRefused => StatusCode.FailedPrecondition,
         Code.InvalidArgument or Code.RequestReused => StatusCode.InvalidArgument,
-        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings => StatusCode.ResourceExhausted,
+        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.OverlayFull => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,
         Code.DeadlineExceeded => StatusCode.DeadlineExceeded,
         _ => StatusCode.Internal,

@@ -38,6 +38,8 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("table-bytes", "SIZE", "Memory for the table of objects (256MiB).", (o, v) => o with { TableBytes = Size(v) }),
         new("segment-bytes", "SIZE", "One segment of the log (64MiB).", (o, v) => o with { SegmentBytes = Size(v) }),
         new("retained-log-bytes", "SIZE", "Log kept before a flush is forced (1GiB).", (o, v) => o with { RetainedLogBytes = Size(v) }),
+        new("overlay-bytes", "SIZE", "Provisional writes that one shard keeps until they are merged (64MiB).", (o, v) => o with { OverlayBytes = Size(v) }),
+        new("overlay-max-age-s", "S", "No more of them while the oldest has waited this long (86400).", (o, v) => o with { OverlayMaxAge = TimeSpan.FromSeconds(Number(v, 0, int.MaxValue)) }),
         new("low-space-bytes", "SIZE", "Free space below which writes are refused (512MiB).", (o, v) => o with { LowSpaceBytes = Size(v) }),
         new("log-level", "LEVEL", "trace, debug, information, warning, error, critical or none (information).", (o, v) => o with { LogLevel = Choice<LogLevel>(v) }),
         new("log-format", "text|json", "How log lines look (text).", (o, v) => o with { LogFormat = Choice<LogFormat>(v) }),

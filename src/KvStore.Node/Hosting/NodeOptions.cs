@@ -95,6 +95,12 @@ public sealed record NodeOptions
     /// <summary>Size of one segment of the log, in bytes. 1 MiB to 1 GiB.</summary>
     public long SegmentBytes { get; init; } = 64L * 1_048_576;
 
+    /// <summary>Adaptive keyspaces: bytes of provisional writes that one replica keeps, in memory and on the disk, until they are merged; more are refused. 64 KiB to 1 GiB.</summary>
+    public long OverlayBytes { get; init; } = 64L * 1_048_576;
+
+    /// <summary>Adaptive keyspaces: while the oldest provisional write has waited this long to be merged, no more are taken. 1 s or more.</summary>
+    public TimeSpan OverlayMaxAge { get; init; } = TimeSpan.FromDays(1);
+
     /// <summary>With less free space than this, in bytes, writes are refused.</summary>
     public long LowSpaceBytes { get; init; } = 512L * 1_048_576;
 

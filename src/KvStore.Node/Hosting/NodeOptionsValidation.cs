@@ -181,6 +181,16 @@ public static class NodeOptionsValidation
             yield return $"A table of {options.TableBytes} bytes is too small: use at least {MiB}.";
         }
 
+        if (options.OverlayBytes is < 64 * 1_024 or > 1_024 * MiB)
+        {
+            yield return $"{options.OverlayBytes} bytes of provisional writes won't do: use {64 * 1_024} to {1_024 * MiB}.";
+        }
+
+        if (options.OverlayMaxAge < TimeSpan.FromSeconds(1))
+        {
+            yield return $"A greatest age of {options.OverlayMaxAge.TotalSeconds:0} s for provisional writes is too short: use 1 s or more.";
+        }
+
         if (options.SegmentBytes is < MiB or > 1_024 * MiB)
         {
             yield return $"Log segments of {options.SegmentBytes} bytes won't do: use {MiB} to {1_024 * MiB}.";

@@ -195,6 +195,9 @@ public sealed class NodeServices
             AdvertiseTicks = Math.Max(1, 250 / tickMs),
             PullTicks = Math.Max(1, 2_000 / tickMs),
             SnapshotPageTicks = Math.Max(1, 5_000 / tickMs),
+            HandInTicks = Math.Max(1, 1_000 / tickMs),
+            OverlayBytes = (int)options.OverlayBytes,
+            OverlayAgeMs = (long)options.OverlayMaxAge.TotalMilliseconds,
             Raft = new RaftOptions
             {
                 HeartbeatTicks = 2,

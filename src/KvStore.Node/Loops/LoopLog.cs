@@ -22,6 +22,12 @@ internal static partial class LoopLog
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
 
+    [LoggerMessage(EventId = 3020, Level = LogLevel.Warning, Message = "Replica {Shard} has no contact to a leader and serves provisionally")]
+    public static partial void ServesProvisionally(ILogger logger, ShardId shard);
+
+    [LoggerMessage(EventId = 3021, Level = LogLevel.Information, Message = "Replica {Shard} follows a leader again; what it took provisionally is merged")]
+    public static partial void ServesOrdered(ILogger logger, ShardId shard);
+
     [LoggerMessage(EventId = 3040, Level = LogLevel.Information, Message = "{Count} concurrent values of last-writer-wins keyspaces were dropped because others won, the last ones in replica {Shard}")]
     public static partial void LosersDropped(ILogger logger, long count, ShardId shard);
 }

@@ -275,6 +275,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 NoteLosers(slot);
             }
 
+            NoteProvisional(slot);
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {
                 Rouse(slot);
@@ -387,6 +388,31 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         slot.LostWrites += news;
         LoopLog.WritesLost(log, shard, news);
         NodeMetrics.OnLostWrites(set.Router, shard, news);
+    }
+
+    private void NoteProvisional(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        if (slot.Replica.IsProvisional != slot.Provisional)
+        {
+            slot.Provisional = slot.Replica.IsProvisional;
+            if (slot.Provisional)
+            {
+                LoopLog.ServesProvisionally(log, shard);
+                NodeMetrics.OnProvisional(set.Router, shard);
+            }
+            else
+            {
+                LoopLog.ServesOrdered(log, shard);
+            }
+        }
+
+        (long bytes, ulong ageMs) = slot.Replica.OverlayState;
+        if (bytes != 0 || slot.OverlayBytes != 0)
+        {
+            slot.OverlayBytes = bytes;
+            NodeMetrics.OnOverlay(set.Router, shard, bytes, ageMs);
+        }
     }
 
     private void NoteLosers(ReplicaSlot slot)

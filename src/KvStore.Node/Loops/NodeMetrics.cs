@@ -19,6 +19,23 @@ internal static class NodeMetrics
     private static readonly Counter<long> LostWrites = Meter.CreateCounter<long>(
         LostWritesName, "{write}", "Writes that this node acknowledged before their commit (async and best-effort) and that a failover took; see 'kv keyspace lost-writes'.");
 
+    private static readonly Counter<long> ProvisionalEpisodes = Meter.CreateCounter<long>(
+        "kvstore.provisional_episodes", "{episode}", "How often a replica of an adaptive keyspace began to serve without a leader.");
+
+    private static readonly Gauge<long> OverlayBytes = Meter.CreateGauge<long>(
+        "kvstore.overlay.size", "By", "Writes that a replica took without a leader and that wait here to be merged.");
+
+    private static readonly Gauge<double> OverlayAge = Meter.CreateGauge<double>("kvstore.overlay.age", "s", "For how long the oldest of them has waited.");
+
+    public static void OnProvisional(ShardRouter router, ShardId shard) => ProvisionalEpisodes.Add(1, KeyspaceOf(router, shard));
+
+    public static void OnOverlay(ShardRouter router, ShardId shard, long bytes, ulong ageMs)
+    {
+        var number = new KeyValuePair<string, object?>("shard", shard.Number);
+        OverlayBytes.Record(bytes, KeyspaceOf(router, shard), number);
+        OverlayAge.Record(ageMs / 1_000.0, KeyspaceOf(router, shard), number);
+    }
+
     private static readonly Counter<long> LosersDropped = Meter.CreateCounter<long>(
         LosersDroppedName, "{value}", "Concurrent values of last-writer-wins keyspaces that this node has dropped for good because another value won.");
 

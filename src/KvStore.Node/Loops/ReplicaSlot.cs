@@ -20,6 +20,11 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Lost writes that were counted.</summary>
     public long LostWrites { get; set; }
 
+    /// <summary>Whether it served provisionally when last looked at, and what its overlay held.</summary>
+    public bool Provisional { get; set; }
+
+    public long OverlayBytes { get; set; }
+
     /// <summary>Losers of conflicts that were counted.</summary>
     public long LosersDropped { get; set; }
 

@@ -32,6 +32,9 @@ public sealed record KvNodeAnswer
     /// <summary>To pass back in a condition or context.</summary>
     public ByteString Version { get; init; } = ByteString.Empty;
 
+    /// <summary>How the shard served.</summary>
+    public Regime Regime { get; init; }
+
     /// <summary>How many replicas held it.</summary>
     public int Acknowledgements { get; init; }
 
@@ -149,6 +152,7 @@ public sealed class KvNodeClient : IDisposable
             : result.Found ? [result.Value.ToStringUtf8()] : [],
         Value = result.Found ? result.Value.ToStringUtf8() : null,
         Version = result.Version,
+        Regime = result.Regime,
         Acknowledgements = (int)result.Acknowledgements,
         Degraded = result.Degraded,
         Took = took,
@@ -170,7 +174,7 @@ public sealed class KvNodeClient : IDisposable
             if (refused.Trailers.GetValueBytes("kvstore-refusal-bin") is { } trailer)
             {
                 Refusal refusal = Refusal.Parser.ParseFrom(trailer);
-                return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Missing = refusal.Missing, Took = took };
+                return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Missing = refusal.Missing, Regime = refusal.Regime, Took = took };
             }
 
             if (refused.Status.DebugException is SocketException or HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })

@@ -40,7 +40,7 @@ public sealed class BadInputTests
         { "can't be the name", ["keyspace", "create", "Orders", "--policy", "cp"], ExitCode.Usage },
         { "No partition policy", ["keyspace", "create", "orders"], ExitCode.Usage },
         { "not a partition policy", ["keyspace", "create", "orders", "--policy", "ca"], ExitCode.Usage },
-        { "Adaptive keyspaces are not built yet", ["keyspace", "create", "orders", "--policy", "adaptive"], ExitCode.Usage },
+        { "What can be required is 'strong'", ["get", "a", "-k", "x", "--require", "much"], ExitCode.Usage },
         { "not a replication", ["keyspace", "create", "orders", "--policy", "cp", "--replication", "psync"], ExitCode.Usage },
         { "--durability memory is not built yet", ["keyspace", "create", "orders", "--policy", "ap", "--durability", "memory"], ExitCode.Usage },
         { "--ttl is not built yet", ["keyspace", "create", "orders", "--policy", "ap", "--ttl", "10m"], ExitCode.Usage },

@@ -164,9 +164,50 @@ public sealed class AttemptPlanTests
         KvOperation put = Put();
         put.Keyspace = "unheard-of";
 
-        _plan.Next(put, map: null, floor: 0, nowMs: 5_000).Kind.Should().Be(NextStepKind.AwaitTopology, "no topology was heard yet");
+        _plan.Next(put, map: null, session: 0, floor: 0, nowMs: 5_000).Kind.Should().Be(NextStepKind.AwaitTopology, "no topology was heard yet");
         Next(put, nowMs: 999).Kind.Should().Be(NextStepKind.AwaitTopology);
         Next(put, nowMs: 1_000).Code.Should().Be(KvCode.UnknownKeyspace);
+    }
+
+    [Fact]
+    public void A_minority_of_an_adaptive_keyspace_is_asked_until_it_serves_provisionally()
+    {
+        Topology told = Told(leader: 1);
+        told.Keyspaces[0].Policy = PartitionPolicy.Adaptive;
+        told.Keyspaces[0].ProvisionalAfterMs = 4_000;
+        ClusterMap adaptive = new(told, null);
+        KvOperation put = Put();
+        long nowMs = 0;
+        NextStep step = default;
+        for (int i = 0; i < 1_000 && step.Kind != NextStepKind.Report; i++, nowMs += 50)
+        {
+            step = _plan.Next(put, adaptive, session: 0, floor: 0, nowMs);
+            if (step.Kind == NextStepKind.Send)
+            {
+                step = _plan.OnAnswer(put, Refused(Code.NoQuorum), step.Node!.Node, nowMs);
+            }
+        }
+
+        step.Code.Should().Be(KvCode.NoQuorum);
+        nowMs.Should().BeInRange(4_900, 6_000, "in a cp keyspace it would end after two seconds");
+    }
+
+    [Fact]
+    public void A_request_in_doubt_ends_the_session_and_its_floor_stays_below_it()
+    {
+        RequestWindow window = new(new Random(3));
+        KvOperation first = Put(), second = Put(), third = Put();
+        window.TryBeginOrPark(first).Should().BeTrue();
+        window.TryBeginOrPark(second).Should().BeTrue();
+        List<KvOperation>? admitted = null;
+        window.Finish(first.Wire.Session, first.Wire.Sequence, inDoubt: true, ref admitted);
+        window.Finish(second.Wire.Session, second.Wire.Sequence, inDoubt: true, ref admitted);
+        window.TryBeginOrPark(third).Should().BeTrue();
+
+        third.Wire.Session.Should().NotBe(first.Wire.Session);
+        third.Wire.Sequence.Should().Be(1);
+        window.Current.Should().Be((third.Wire.Session, 0ul));
+        second.Wire.AcknowledgedFloor.Should().Be(0);
     }
 
     [Fact]
@@ -205,7 +246,7 @@ public sealed class AttemptPlanTests
         return topology;
     }
 
-    private NextStep Next(KvOperation operation, long nowMs) => _plan.Next(operation, _map, floor: 0, nowMs);
+    private NextStep Next(KvOperation operation, long nowMs) => _plan.Next(operation, _map, session: 0, floor: 0, nowMs);
 
     private KvOperation Put(long deadlineMs = 60_000) => new(_dispatcher)
     {

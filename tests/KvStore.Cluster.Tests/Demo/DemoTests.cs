@@ -27,4 +27,14 @@ public sealed class DemoTests(ITestOutputHelper output)
         again.Out.Should().Be($"{file}\tlinearizable\n");
         File.Delete(file);
     }
+
+    [Fact]
+    public async Task The_adaptive_demo_holds()
+    {
+        KvRun run = await KvRun.Of("demo", "--scenario", "adaptive", "--no-tui");
+        output.WriteLine($"{run.Out}{run.Error}");
+
+        run.Code.Should().Be(ExitCode.Ok, run.Out + run.Error);
+        run.Out.Should().MatchRegex(@"done, provisional, .* after the cut").And.Contain("provisional writes lost: none").And.Contain("Anna's cart has 2 values").And.Contain("converged: yes");
+    }
 }

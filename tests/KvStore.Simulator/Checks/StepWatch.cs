@@ -36,11 +36,14 @@ internal sealed class StepWatch
 
     public LostWriteWatch LostWrites { get; } = new();
 
+    /// <summary>What is written outside the log and merged.</summary>
+    public OverlayWatch Overlays { get; } = new();
+
     /// <summary>A process starts with what it found, over this storage. Returns the storage to give it.</summary>
     public IReplicaStorage OnStart(SimulatedNode node, RecoveredReplica recovered, IReplicaStorage storage)
     {
         Logs.OnStart(node, recovered);
-        return new LogRecorder(node, new AppliedRecorder(storage, LostWrites), Logs);
+        return new LogRecorder(node, new OverlayRecorder(new AppliedRecorder(storage, LostWrites), Overlays), Logs);
     }
 
     public void Look(SimulatedNode node, ScenarioSettings settings)
@@ -84,14 +87,19 @@ internal sealed class StepWatch
             return;
         }
 
-        OrderedRecord found = OrderedRecord.Decode(record);
-        _versions.Look(node, applied, key, found.Index);
-        if (_seen.Add((key, found.Index)))
+        LogIndex version = KvStateMachine.VersionOf(record);
+        _versions.Look(node, applied, key, version);
+        if (!_seen.Add((key, version)))
+        {
+            return;
+        }
+
+        foreach (DottedValue found in DottedObject.Decode(record).Values)
         {
             ReadOnlySpan<byte> value = found.Value.Span;
             int end = value.IndexOf((byte)'.');
             string text = Encoding.UTF8.GetString(end < 0 ? value : value[..end]);
-            Effects.OnSeen(key, text, found.Index);
+            Effects.OnSeen(key, text, found.Dot);
             Failures.OnSeen(key, text);
         }
     }

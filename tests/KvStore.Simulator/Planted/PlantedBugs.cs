@@ -41,6 +41,11 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new ContextRefilled(),
+        static () => new MergeWithoutDedup(),
+        static () => new MergeClockTooFar(),
+        static () => new HandInOnce(),
+        static () => new OverlayNotInView(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

@@ -58,11 +58,17 @@ internal sealed record ScenarioSettings
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
+    public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
+
+    public bool IsAdaptive => Mode.Partition == PartitionChoice.Adaptive;
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind switch
     {
         ScenarioKind.Consensus => OrderedSettings.Draw(random),
+        ScenarioKind.Adaptive => AdaptivePlay.Adapt(OrderedSettings.Draw(random), random),
         ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
         _ => DrawOpen(kind, random),
     };

@@ -65,6 +65,10 @@ internal static class Simulation
                 stage.Timeline.RunUntil(() => play.AreClientsDone, stage.Settings.WorkUs);
                 play.HealAndJudge();
             }
+            else if (kind == ScenarioKind.Adaptive)
+            {
+                AdaptivePlay.Play(stage, plan);
+            }
             else if (kind == ScenarioKind.Members)
             {
                 MembersPlay.Play(stage, plan);

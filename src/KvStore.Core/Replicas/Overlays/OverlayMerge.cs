@@ -143,7 +143,7 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
     {
         // A value whose dot is accounted for and that the key does not hold was superseded: it must not come back.
         DottedObject incoming = outside.Keep(value => current.Holds(value.Dot) || !accounted.Covers(value.Dot));
-        return DottedObject.Sync(current.Fill(VersionVector.Of(Dot.OfLog(index))), incoming);
+        return DottedObject.Sync(index == LogIndex.Zero ? current : current.Fill(VersionVector.Of(Dot.OfLog(index))), incoming);
     }
 
     /// <summary>

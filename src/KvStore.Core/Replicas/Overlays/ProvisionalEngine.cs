@@ -194,7 +194,9 @@ internal sealed class ProvisionalEngine
     {
         RequestClass request = RequestClasses.Of(operation);
         PolicyDecision decision = PartitionPolicy.Decide(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
-        bool known = operation.Kind is OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete;
+
+        // A session or a bound on the age can't be kept here: the token would have to say which overlay it has seen (C19).
+        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Quorum };
         if (decision == PolicyDecision.ServeProvisionally && known)
         {
             return true;
@@ -202,7 +204,7 @@ internal sealed class ProvisionalEngine
 
         string advice = known
             ? RefusalAdvice.For(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
-            : "This kind of operation needs one order of all writes: ask a node on the side with a majority.";
+            : "This kind of operation can't be served so: ask a node on the side with a majority.";
         _completions.Add(new Completion
         {
             Handle = operation.Handle,
@@ -296,7 +298,7 @@ internal sealed class ProvisionalEngine
     /// <summary>Whether the request was made before: through the log, or here, or at a replica whose overlay has come here.</summary>
     private bool TryAnswerRepeated(in ClientOperation operation, uint payloadHash)
     {
-        if (_stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult applied) && applied.Code != RefusalCode.RequestExpired)
+        if (_stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult applied))
         {
             _completions.Add(new Completion
             {
@@ -311,7 +313,13 @@ internal sealed class ProvisionalEngine
 
         if (!_overlay.TryFindRequest(operation.Request, out OverlayRequest found))
         {
-            return false;
+            bool expired = _overlay.HasExpired(operation.Request);
+            if (expired)
+            {
+                _completions.Unknown(operation.Handle, RefusalCode.RequestExpired, "The client has declared this request finished; whether it took effect can't be told. Read the key before writing again.");
+            }
+
+            return expired;
         }
 
         if (found.PayloadHash != payloadHash)

@@ -113,6 +113,12 @@ internal sealed class ProvisionalReads(
 
     private void Complete(in ClientOperation operation, List<ScanItem> items, ScanPage page, Key? end)
     {
+        if (items.Count == 0 && end is not null && view.IsReplacing)
+        {
+            completions.Refuse(operation, RefusalCode.Recovering, "This replica is taking a snapshot over; try again in a moment.");
+            return;
+        }
+
         if (items.Count == 0 && end is { } last)
         {
             // A page of nothing but keys that the overlay deletes: go on behind it.
