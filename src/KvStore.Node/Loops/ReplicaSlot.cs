@@ -25,6 +25,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
 
     public long OverlayBytes { get; set; }
 
+    /// <summary>Whether the loss of its quorum, and what came of it, was told.</summary>
+    public bool QuorumLossTold { get; set; }
+
     /// <summary>Losers of conflicts that were counted.</summary>
     public long LosersDropped { get; set; }
 
