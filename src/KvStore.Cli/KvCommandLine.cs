@@ -26,6 +26,7 @@ internal static class KvCommandLine
             GetCommand.Create(host),
             PutCommand.Create(host),
             DeleteCommand.Create(host),
+            IncrementCommand.Create(host),
             CasCommand.Create(host),
             ScanCommand.Create(host),
             KeyspaceCommands.Create(host),

@@ -147,6 +147,11 @@ internal static class KeyspaceOutput
             json.WriteEndObject();
         }
 
+        if (keyspace.DefaultTtlMs != 0)
+        {
+            json.WriteNumber("defaultTtlMs", keyspace.DefaultTtlMs);
+        }
+
         json.WriteStartArray("shards");
         foreach (var shard in keyspace.Shards)
         {

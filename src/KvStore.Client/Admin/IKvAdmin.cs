@@ -77,4 +77,7 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>async and best-effort: how long the oldest of them may wait for its commit before writes are acknowledged at commit, 1 ms to 60 s. Zero: 1 s.</summary>
     public TimeSpan MaxLagTime { get; init; }
+
+    /// <summary>How long values live that are written without a time to live, 1 ms to 10 years. Null: for ever.</summary>
+    public TimeSpan? DefaultTtl { get; init; }
 }

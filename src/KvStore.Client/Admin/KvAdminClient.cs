@@ -39,6 +39,11 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             throw new ArgumentOutOfRangeException(nameof(settings), settings.MaxLagTime, "The max-lag is 1 ms to 60 s; zero: 1 s.");
         }
 
+        if (settings.DefaultTtl is { } ttl && (ttl.TotalMilliseconds < 1 || ttl.TotalMilliseconds > KvLimits.MaxTtlMs))
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), ttl, "A time to live is 1 ms to 10 years; null: none.");
+        }
+
         CreateKeyspaceRequest request = new()
         {
             Name = settings.Name,
@@ -46,6 +51,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Replication = settings.Replication,
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
+            DefaultTtlMs = (ulong)(settings.DefaultTtl?.TotalMilliseconds ?? 0),
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)
         {

@@ -78,6 +78,9 @@ public enum KvCode
     /// <summary>The replica that was asked was removed from its shard.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>An increment of a key that holds a value which is no counter.</summary>
+    WrongType = 29,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

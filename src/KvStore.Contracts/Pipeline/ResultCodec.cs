@@ -24,6 +24,8 @@ internal static class ResultCodec
     private const uint ItemsTag = 130;
     private const uint MoreTag = 136;
     private const uint NodeTag = 144;
+    private const uint CounterTag = 152;
+    private const uint ExpiresInMsTag = 160;
     private const uint MissingTag = 194;
 
     public static int Size(in WireResult result)
@@ -43,7 +45,9 @@ internal static class ResultCodec
             + WireWriter.BytesFieldSize(1, ReasonBytes(result))
             + (result.Retryable ? 2 : 0)
             + (result.More ? 3 : 0)
-            + WireWriter.VarintFieldSize(2, result.Node);
+            + WireWriter.VarintFieldSize(2, result.Node)
+            + WireWriter.VarintFieldSize(2, WireWriter.ZigZag(result.Counter))
+            + WireWriter.VarintFieldSize(2, result.ExpiresInMs);
         for (int i = 0; i < (result.Siblings?.Count ?? 0); i++)
         {
             size += WireWriter.ElementSize(1, ResultPartCodec.Size(result.Siblings![i]));
@@ -94,6 +98,8 @@ internal static class ResultCodec
 
         writer.Bool(MoreTag, result.More);
         writer.Varint(NodeTag, result.Node);
+        writer.Varint(CounterTag, WireWriter.ZigZag(result.Counter));
+        writer.Varint(ExpiresInMsTag, result.ExpiresInMs);
         for (int i = 0; i < (result.Missing?.Count ?? 0); i++)
         {
             writer.ElementHead(MissingTag, ResultPartCodec.Size(result.Missing![i]));
@@ -130,6 +136,8 @@ internal static class ResultCodec
                 case ItemsTag: (items ??= []).Add(ResultPartCodec.ReadItem(ref reader)); break;
                 case MoreTag: result.More = reader.Bool(); break;
                 case NodeTag: result.Node = reader.UInt32(); break;
+                case CounterTag: result.Counter = reader.ZigZag(); break;
+                case ExpiresInMsTag: result.ExpiresInMs = reader.Varint(); break;
                 case MissingTag: (missing ??= []).Add(ResultPartCodec.ReadMissing(ref reader)); break;
                 default: reader.Skip(tag); break;
             }

@@ -25,4 +25,7 @@ public struct WireOperation
     public ReadOnlyMemory<byte> After;
     public uint Limit;
     public bool ServeAtReplica;
+    public ulong TtlMs;
+    public long Delta;
+    public bool MayHaveHappened;
 }

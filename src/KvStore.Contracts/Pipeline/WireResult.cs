@@ -23,6 +23,8 @@ public struct WireResult
     public IReadOnlyList<WireScanItem>? Items;
     public bool More;
     public uint Node;
+    public long Counter;
+    public ulong ExpiresInMs;
     public IReadOnlyList<WireMissingReplica>? Missing;
 }
 
@@ -30,4 +32,4 @@ public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
 public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs);
 
-public readonly record struct WireScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Version, uint SiblingCount);
+public readonly record struct WireScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Version, uint SiblingCount, ulong ExpiresInMs = 0);

@@ -21,6 +21,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>How long values live that are written without a time to live, in milliseconds. Zero: for ever.</summary>
+    public ulong DefaultTtlMs { get; init; }
+
     /// <summary>A keyspace as it is created.</summary>
     public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
         : this(id, name, mode, epoch, shards, shards)
@@ -29,7 +32,7 @@ internal sealed record CatalogKeyspace(
 
     /// <summary>The shard as this replica of it must know it.</summary>
     public ShardDescriptor Describe(int shard, CatalogReplica self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace()) { MaxLag = MaxLag };
+        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace()) { MaxLag = MaxLag, DefaultTtlMs = DefaultTtlMs };
 }
 
 /// <summary>

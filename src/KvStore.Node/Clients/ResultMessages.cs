@@ -31,6 +31,8 @@ internal static class ResultMessages
             Retryable = wire.Retryable,
             More = wire.More,
             Node = wire.Node,
+            Counter = wire.Counter,
+            ExpiresInMs = wire.ExpiresInMs,
         };
         message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
         foreach (WireSibling sibling in wire.Siblings ?? [])
@@ -46,6 +48,7 @@ internal static class ResultMessages
                 Value = ByteString.CopyFrom(item.Value.Span),
                 Version = ByteString.CopyFrom(item.Version.Span),
                 SiblingCount = item.SiblingCount,
+                ExpiresInMs = item.ExpiresInMs,
             });
         }
 
@@ -83,7 +86,7 @@ internal static class ResultMessages
         Code.NoLeader or Code.NoQuorum or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCode.Unavailable,
         Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
         Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved => StatusCode.FailedPrecondition,
-        Code.InvalidArgument or Code.RequestReused => StatusCode.InvalidArgument,
+        Code.InvalidArgument or Code.RequestReused or Code.WrongType => StatusCode.InvalidArgument,
         Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,
         Code.DeadlineExceeded => StatusCode.DeadlineExceeded,

@@ -41,6 +41,10 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new RefreshExpired(),
+        static () => new IncrementCountedAgain(),
+        static () => new IncrementResultForgotten(),
+        static () => new TtlCutShort(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>
