@@ -13,8 +13,11 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OpenEngine
 {
-    /// <summary>How many deleted keys one tick looks at, to remove what every clock already implies.</summary>
-    private const int FadePerTick = 256;
+    /// <summary>How many records one tick strips of contexts that the clock implies, or removes, because they are deletes; bounds what it loads from disk.</summary>
+    private const int StripPerTick = 256;
+
+    /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
+    private const int StripLooksPerTick = 4_096;
 
     private readonly ShardDescriptor _descriptor;
     private readonly ReplicaPlaces _places;
@@ -29,6 +32,7 @@ internal sealed class OpenEngine
     private readonly DottedJournal _journal;
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
+    private readonly DigestScan _digestScan;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -68,6 +72,7 @@ internal sealed class OpenEngine
         _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
+        _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
         _expirer = new OpenExpirer(places, descriptor.Self.Node, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
         _mint = new OpenMint(descriptor, places, clock, _dotted, _healing, _expirer, completions);
@@ -87,11 +92,23 @@ internal sealed class OpenEngine
     public bool WaitsForDurable => _journal.Waits;
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
-    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _dotted.FadingCount == 0 && _healing.IsQuiet && _expirer.IsQuiet;
+    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _expirer.IsQuiet && _storage.UnsealedBytes == 0;
 
     public OpenHealing Healing => _healing;
 
     public string DescribeClock() => _dotted.Clock.ToString();
+
+    public OpenStatus Describe() => new()
+    {
+        IsRecovering = _dotted.IsRecovering,
+        IndexedDots = _dotted.IndexedDots,
+        UncoveredContexts = _dotted.UncoveredContexts,
+        MayStrip = _dotted.MayStrip,
+        HasDigests = _dotted.Digests.AreComplete,
+    };
+
+    public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
     public void Submit(in ClientOperation operation)
     {
@@ -218,12 +235,15 @@ internal sealed class OpenEngine
         _reads.OnTick();
         _healing.OnTick();
         _expirer.OnTick();
-        foreach (Key key in _dotted.TakeFaded(FadePerTick))
+        _digestScan.OnTick();
+        foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
-            if (_journal.TryFind(key.Span, out DottedObject stored) && _dotted.Fade(stored))
-            {
-                _storage.Remove(RecordSpace.Data, key.Span);
-            }
+            _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
+        }
+
+        foreach (Key key in _dotted.TakeStrippable(StripLooksPerTick, StripPerTick))
+        {
+            Strip(key);
         }
     }
 
@@ -296,6 +316,27 @@ internal sealed class OpenEngine
         }
 
         _journal.Restore(_dotted.Number);
+    }
+
+    private void Strip(Key key)
+    {
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            _loader.Load(RecordSpace.Data, key.Span, () => Strip(key));
+            return;
+        }
+
+        DottedObject stripped = _dotted.Strip(stored);
+        if (stripped.IsVacant)
+        {
+            _storage.Remove(RecordSpace.Data, key.Span);
+        }
+        else if (!ReferenceEquals(stripped, stored))
+        {
+            var record = new ArrayBufferWriter<byte>(128);
+            stripped.Encode(record);
+            _storage.Put(RecordSpace.Data, key.Span, record.WrittenMemory);
+        }
     }
 
     private void Write(in ClientOperation operation)

@@ -297,6 +297,13 @@ public sealed class DottedObject : IEquatable<DottedObject>
 
     public void Encode(IBufferWriter<byte> output)
     {
+        EncodeValues(output);
+        Context.Encode(output);
+    }
+
+    /// <summary>All of the record but the context: what digests are made of.</summary>
+    public void EncodeValues(IBufferWriter<byte> output)
+    {
         bool extended = !ArePlain();
         VarInt.WriteByte(output, extended ? ExtendedTag : Tag);
         VarInt.Write(output, (ulong)_values.Length);
@@ -311,8 +318,6 @@ public sealed class DottedObject : IEquatable<DottedObject>
 
             VarInt.WriteBytes(output, value.Value.Span);
         }
-
-        Context.Encode(output);
     }
 
     /// <summary>Reads a stored record of either regime. Values are slices of the record.</summary>

@@ -212,6 +212,30 @@ public sealed class ExpiryTests
     }
 
     [Fact]
+    public void What_was_written_provisionally_expires_after_its_merge_and_what_stands_beside_it_stays()
+    {
+        ReplicaCluster cluster = New(PartitionChoice.Adaptive);
+        cluster.Put(cluster[1], "both", "before");
+        cluster.Cut(3);
+        cluster.TickUntil(() => cluster[3].Status.Regime == Regime.Provisional, "provisional service");
+        cluster.Put(cluster[3], "both", "outside", ttlMs: 10_000).Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster[3], "alone", "outside", ttlMs: 10_000);
+        cluster.Put(cluster.Leader, "both", "inside");
+        cluster.Increment(cluster[3], "count").Code.Should().Be(RefusalCode.ProvisionalRefused, "a counter's value needs one order of all writes");
+
+        cluster.Heal();
+        cluster.TickUntil(() => TextOf(cluster.Get(cluster.Leader, "alone")) == "outside", "the merge");
+        cluster.Get(cluster.Leader, "both").Siblings.Should().HaveCount(2);
+        cluster.Wait(12_000);
+        foreach (uint node in (uint[])[1, 2, 3])
+        {
+            Completion both = cluster.Get(cluster[node], "both", ReadLevel.Eventual);
+            (TextOf(both), both.Siblings).Should().Be(("inside", null));
+            TextOf(cluster.Get(cluster[node], "alone", ReadLevel.Eventual)).Should().Be("(none)");
+        }
+    }
+
+    [Fact]
     public void The_reminders_are_bounded_and_those_that_were_left_out_are_found_by_a_scan()
     {
         var clock = new ReplicaClock();
