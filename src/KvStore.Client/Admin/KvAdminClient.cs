@@ -52,6 +52,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
             DefaultTtlMs = (ulong)(settings.DefaultTtl?.TotalMilliseconds ?? 0),
+            Conflicts = settings.Conflicts,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)
         {

@@ -23,6 +23,7 @@ internal static class OperationCodec
     private const uint ServeAtReplicaTag = 128;
     private const uint TtlMsTag = 136;
     private const uint DeltaTag = 144;
+    private const uint OnlyConflictsTag = 184;
     private const uint MayHaveHappenedTag = 240;
 
     private const uint SessionTag = 9;
@@ -48,6 +49,7 @@ internal static class OperationCodec
         + (operation.ServeAtReplica ? 3 : 0)
         + WireWriter.VarintFieldSize(2, operation.TtlMs)
         + WireWriter.VarintFieldSize(2, WireWriter.ZigZag(operation.Delta))
+        + (operation.OnlyConflicts ? 3 : 0)
         + (operation.MayHaveHappened ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
@@ -77,6 +79,7 @@ internal static class OperationCodec
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
         writer.Varint(TtlMsTag, operation.TtlMs);
         writer.Varint(DeltaTag, WireWriter.ZigZag(operation.Delta));
+        writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
         writer.Bool(MayHaveHappenedTag, operation.MayHaveHappened);
     }
 
@@ -106,6 +109,7 @@ internal static class OperationCodec
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
                 case TtlMsTag: operation.TtlMs = reader.Varint(); break;
                 case DeltaTag: operation.Delta = reader.ZigZag(); break;
+                case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 case MayHaveHappenedTag: operation.MayHaveHappened = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }

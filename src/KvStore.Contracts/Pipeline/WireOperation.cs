@@ -28,4 +28,5 @@ public struct WireOperation
     public ulong TtlMs;
     public long Delta;
     public bool MayHaveHappened;
+    public bool OnlyConflicts;
 }

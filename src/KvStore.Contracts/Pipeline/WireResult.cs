@@ -25,11 +25,12 @@ public struct WireResult
     public uint Node;
     public long Counter;
     public ulong ExpiresInMs;
+    public uint HiddenLosers;
     public IReadOnlyList<WireMissingReplica>? Missing;
 }
 
 public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
-public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs);
+public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs, ulong Writer = 0, ulong Write = 0);
 
 public readonly record struct WireScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Version, uint SiblingCount, ulong ExpiresInMs = 0);

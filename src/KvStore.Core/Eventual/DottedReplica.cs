@@ -92,8 +92,12 @@ public sealed class DottedReplica
             return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
         }
 
-        DottedObject kept = Fill(key, stored).Discard(context).AliveAt(lifetime.NowMs);
-        return kept.SiblingCount + (value is null ? 0 : 1) > _state.Options.MaxSiblings
+        DottedObject filled = Fill(key, stored);
+        DottedObject kept = filled.Discard(context).AliveAt(lifetime.NowMs);
+
+        // Receipts may have brought more than the cap. Whoever leaves fewer than he found is part of the cure.
+        int after = kept.SiblingCount + (value is null ? 0 : 1);
+        return after > _state.Options.MaxSiblings && after > filled.SiblingCount
             ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
             : Mint(key, stored, kept, kept, value, timestamp, operation, lifetime);
     }
@@ -120,12 +124,15 @@ public sealed class DottedReplica
     /// <summary>
     /// Deletes what has expired: a dotted write that supersedes exactly those dots. What was written concurrently, and what lives on beside it, stays.
     /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stored">Its object as stored.</param>
+    /// <param name="alive">What of it stays.</param>
     /// <returns>Null where nothing has expired.</returns>
-    public DottedWrite? Expire(Key key, DottedObject stored, ulong nowMs)
+    public DottedWrite? Expire(Key key, DottedObject stored, DottedObject alive)
     {
         DottedObject filled = Fill(key, stored);
-        DottedObject alive = filled.AliveAt(nowMs);
-        return ReferenceEquals(alive, filled) || !TryMint(filled, out Dot dot) ? null : Publish(key, stored, alive.Write(dot, null, default), dot, operation: 0);
+        DottedObject kept = filled.Keep(value => alive.Holds(value.Dot));
+        return ReferenceEquals(kept, filled) || !TryMint(filled, out Dot dot) ? null : Publish(key, stored, kept.Write(dot, null, default), dot, operation: 0);
     }
 
     /// <summary>Whether all that an actor has ever minted and that anybody is known to have was seen here: of an earlier life of this replica, nothing can turn up any more.</summary>
@@ -146,6 +153,19 @@ public sealed class DottedReplica
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// A write that keeps the winner as it is, under its own dot, and supersedes the other values. It mints a dot like a delete: who hears of it drops the same values, and no equal clocks hide that somebody has not (C11).
+    /// The winner is not written anew: a copy under another dot would survive a delete that saw the original. So two replicas that do this at the same time leave the same object.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stored">Its object as stored, with two values or more.</param>
+    public DottedWrite DropLosers(Key key, DottedObject stored)
+    {
+        DottedObject filled = Fill(key, stored);
+        Invariant.Assert(filled.SiblingCount > 1);
+        return Mint(key, stored, filled, filled.KeepWinner(), null, HybridTimestamp.Zero, 0, default);
     }
 
     /// <summary>Takes a write of another replica, in any order, any number of times.</summary>

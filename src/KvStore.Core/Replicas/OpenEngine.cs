@@ -33,6 +33,7 @@ internal sealed class OpenEngine
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
     private readonly DigestScan _digestScan;
+    private readonly ConflictSweeper? _sweeper;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -72,15 +73,16 @@ internal sealed class OpenEngine
         _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
-        _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
-        _expirer = new OpenExpirer(places, descriptor.Self.Node, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
-        _mint = new OpenMint(descriptor, places, clock, _dotted, _healing, _expirer, completions);
-        _journal.Changed = change =>
+        if (descriptor.Conflicts == ConflictRule.LastWriterWins)
         {
-            _healing.OnChanged(change);
-            _expirer.OnChanged(change);
-        };
+            _sweeper = new ConflictSweeper(descriptor, places, options, clock, _dotted, _journal, _healing, loader, _publisher, peers);
+        }
+
+        _journal.Changed = OnChanged;
+        _digestScan = new DigestScan(_dotted.Digests, loader, options);
+        _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
+        _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing, _expirer);
     }
 
@@ -93,9 +95,12 @@ internal sealed class OpenEngine
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
-        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _expirer.IsQuiet && _storage.UnsealedBytes == 0;
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _expirer.IsQuiet && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
+
+    /// <summary>Values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped => _sweeper?.LosersDropped ?? 0;
 
     public string DescribeClock() => _dotted.Clock.ToString();
 
@@ -236,6 +241,7 @@ internal sealed class OpenEngine
         _healing.OnTick();
         _expirer.OnTick();
         _digestScan.OnTick();
+        _sweeper?.OnTick();
         foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
             _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
@@ -339,6 +345,13 @@ internal sealed class OpenEngine
         }
     }
 
+    private void OnChanged(DottedChange change)
+    {
+        _healing.OnChanged(change);
+        _sweeper?.OnChanged(change);
+        _expirer.OnChanged(change);
+    }
+
     private void Write(in ClientOperation operation)
     {
         VersionVector? context = null;
@@ -366,6 +379,16 @@ internal sealed class OpenEngine
         if (_requests.TryRepeat(operation, out ulong earlier))
         {
             AnswerRepeated(operation, earlier);
+            return;
+        }
+
+        if (_sweeper is not null && operation.Kind is (OperationKind.Put or OperationKind.Increment) && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
+        {
+            _completions.Refuse(
+                operation,
+                RefusalCode.ClockSkew,
+                $"This node's clock is {Math.Abs(_clock.OffsetMs)} ms {(_clock.OffsetMs > 0 ? "ahead of" : "behind")} its peers', and at most {_options.MaxClockDriftMs} ms are allowed where the newest of concurrent writes wins. "
+                    + "Write through another node, and set the clock right (NTP).");
             return;
         }
 
@@ -464,8 +487,7 @@ internal sealed class OpenEngine
         {
             foreach (ref readonly DottedValue value in message.Object.Values)
             {
-                const long MaxDriftMs = 60_000;
-                _clock.Hybrid.Observe(value.Timestamp, (long)_clock.WallMs, MaxDriftMs);
+                _clock.Hybrid.Observe(value.Timestamp, (long)_clock.WallMs, _options.MaxClockDriftMs);
             }
 
             _journal.Persist(receipt.Change, message.WantsAcknowledgement ? SyncUrgency.Now : SyncUrgency.Lazy);

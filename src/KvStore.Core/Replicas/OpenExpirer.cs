@@ -1,5 +1,6 @@
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -9,8 +10,8 @@ namespace KvStore.Core.Replicas;
 /// first of those that can be reached, by their nodes' order, after a grace. Two that do it at once do no harm.
 /// </summary>
 internal sealed class OpenExpirer(
+    ShardDescriptor descriptor,
     ReplicaPlaces places,
-    NodeId self,
     PeerReachability peers,
     ExpiryIndex expiries,
     ExpiryScan scan,
@@ -40,10 +41,11 @@ internal sealed class OpenExpirer(
     /// <summary>The object of a key has changed.</summary>
     public void OnChanged(in DottedChange change)
     {
-        if (change.Stored.NextExpiryMs is > 0 and var next)
+        DottedObject shown = Shown(change.Stored);
+        if (shown.NextExpiryMs is > 0 and var next)
         {
             expiries.MarkUse(storage);
-            expiries.NoteFound(change.Key.Span, next, ExpiryScan.TtlOf(change.Stored, next));
+            expiries.NoteFound(change.Key.Span, next, ExpiryScan.TtlOf(shown, next));
         }
         else
         {
@@ -54,7 +56,7 @@ internal sealed class OpenExpirer(
     /// <summary>The change is a write that was made just now, here or where it came from.</summary>
     public void OnWritten(in DottedChange change, Dot dot)
     {
-        ulong next = change.Stored.NextExpiryMs;
+        ulong next = Shown(change.Stored).NextExpiryMs;
         foreach (ref readonly DottedValue value in change.Stored.Values)
         {
             if (next != 0 && value.Dot == dot && value.ExpiresMs == next)
@@ -89,7 +91,8 @@ internal sealed class OpenExpirer(
             return;
         }
 
-        ulong next = stored.NextExpiryMs;
+        DottedObject shown = Shown(stored);
+        ulong next = shown.NextExpiryMs;
         if (next == 0)
         {
             expiries.Remove(key.Span);
@@ -108,11 +111,14 @@ internal sealed class OpenExpirer(
         {
             expiries.LookAgain(key.Span, patience - overdue);
         }
-        else if (dotted.Expire(key, stored, clock.WallMs) is { } written)
+        else if (dotted.Expire(key, stored, shown.AliveAt(clock.WallMs)) is { } written)
         {
             publisher.Publish(written, SyncUrgency.Lazy);
         }
     }
+
+    /// <summary>Where the newest value wins, only that one counts: when it expires, nothing older comes to light again.</summary>
+    private DottedObject Shown(DottedObject stored) => descriptor.Conflicts == ConflictRule.LastWriterWins ? stored.KeepWinner() : stored;
 
     private bool WasMintedHere(DottedObject stored)
     {
@@ -132,7 +138,7 @@ internal sealed class OpenExpirer(
         int before = 0;
         foreach (NodeId peer in places.Peers)
         {
-            before += peer.Value < self.Value && peers.IsReachable(peer) ? 1 : 0;
+            before += peer.Value < descriptor.Self.Node.Value && peers.IsReachable(peer) ? 1 : 0;
         }
 
         return before;

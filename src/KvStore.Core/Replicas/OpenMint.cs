@@ -5,7 +5,16 @@ using KvStore.Core.Versioning;
 namespace KvStore.Core.Replicas;
 
 /// <summary>What a client's write comes to in the open regime: the dotted write that is minted for it, or the words in which it is refused.</summary>
-internal sealed class OpenMint(ShardDescriptor descriptor, ReplicaPlaces places, ReplicaClock clock, DottedReplica dotted, OpenHealing healing, OpenExpirer expirer, CompletionSink completions)
+internal sealed class OpenMint(
+    ShardDescriptor descriptor,
+    ReplicaPlaces places,
+    ReplicaOptions options,
+    ReplicaClock clock,
+    DottedReplica dotted,
+    OpenHealing healing,
+    OpenExpirer expirer,
+    ConflictSweeper? sweeper,
+    CompletionSink completions)
 {
     /// <param name="operation">A put, a delete or an increment.</param>
     /// <param name="context">What it supersedes; null: all that is here.</param>
@@ -17,19 +26,32 @@ internal sealed class OpenMint(ShardDescriptor descriptor, ReplicaPlaces places,
 
         // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
         ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
-        HybridTimestamp timestamp = clock.Hybrid.Now((long)clock.WallMs);
+        HybridTimestamp timestamp = clock.Hybrid.Now((long)clock.WallMs, options.MaxClockDriftMs);
         ulong ttlMs = operation.EffectiveTtlMs(descriptor.DefaultTtlMs);
         var lifetime = new Lifetime(expirer.NowFor(key.Span), ttlMs == 0 ? 0 : (ulong)timestamp.PhysicalMs + ttlMs);
         if (operation.Kind == OperationKind.Increment)
         {
-            return operation.MayHaveHappened && !DottedCounter.HasCounted(stored, operation.Request)
-                ? DottedWrite.Refused(DottedWriteStatus.Untold)
-                : dotted.Increment(key, stored, descriptor.Self.Replica, IsRetired, operation.Delta, operation.Request, timestamp, number, lifetime);
+            if (operation.MayHaveHappened && !DottedCounter.HasCounted(stored, operation.Request))
+            {
+                return DottedWrite.Refused(DottedWriteStatus.Untold);
+            }
+
+            // Where the newest wins, nobody sees a value that lost: it does not stand in the way of a counter either.
+            DottedObject shown = sweeper is not null && stored.SiblingCount > 1 ? sweeper.Drop(key, stored) : stored;
+            return dotted.Increment(key, shown, descriptor.Self.Replica, IsRetired, operation.Delta, operation.Request, timestamp, number, lifetime);
         }
 
-        return context is null
-            ? dotted.Write(key, stored, value, timestamp, number, lifetime)
-            : dotted.WriteInContext(key, stored, context, value, timestamp, number, lifetime);
+        if (context is null)
+        {
+            return dotted.Write(key, stored, value, timestamp, number, lifetime);
+        }
+
+        DottedWrite written = dotted.WriteInContext(key, stored, context, value, timestamp, number, lifetime);
+
+        // Nobody sees the losers, so nobody is refused because of them.
+        return written.Status == DottedWriteStatus.TooManySiblings && sweeper is not null
+            ? dotted.WriteInContext(key, sweeper.Drop(key, stored), context, value, timestamp, number, lifetime)
+            : written;
     }
 
     /// <summary>Answers an operation for which nothing was minted.</summary>

@@ -1,6 +1,7 @@
 using System.Buffers;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -52,7 +53,11 @@ internal sealed class OpenReads(
 
     public void Submit(in ClientOperation operation)
     {
-        if (operation.Kind == OperationKind.Scan)
+        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        {
+            ListConflicts(operation);
+        }
+        else if (operation.Kind == OperationKind.Scan)
         {
             Scan(operation);
         }
@@ -173,8 +178,10 @@ internal sealed class OpenReads(
 
     private void Complete(in ClientOperation operation, DottedObject filled, int answers)
     {
-        // A view: what has expired is hidden here until a dotted delete takes it away.
-        DottedObject alive = filled.AliveAt(expirer.NowFor(operation.Key.Span));
+        bool hides = descriptor.Conflicts == ConflictRule.LastWriterWins;
+
+        // A view: what has expired is hidden here until a dotted delete takes it away. Where the newest wins and has expired, nothing older comes to light again.
+        DottedObject alive = (hides ? filled.KeepWinner() : filled).AliveAt(expirer.NowFor(operation.Key.Span));
         bool found = !alive.IsEmpty;
         DottedValue winner = found ? alive.Winner : default;
         completions.Add(new Completion
@@ -186,11 +193,25 @@ internal sealed class OpenReads(
             ExpiresInMs = ViewReader.ExpiresIn(winner.ExpiresMs, clock),
             Version = EncodeVersion(filled),
             Siblings = alive.SiblingCount > 1 ? SiblingsOf(alive) : null,
+            HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
             Degraded = dotted.IsRecovering,
             StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
         });
     }
+
+    /// <summary>The keys that have concurrent values, from their index: without values, and without looking at any other key.</summary>
+    private void ListConflicts(ClientOperation operation) =>
+        loader.Scan(RecordSpace.Conflicts, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page => completions.Add(new Completion
+        {
+            Handle = operation.Handle,
+            Outcome = Outcome.Done,
+            Items = [.. page.Records.Select(record => new ScanItem(record.Key, default, LogIndex.Zero, default, ConflictIndex.CountOf(record.Record.Span)))],
+            More = page.More,
+            Acknowledgements = 1,
+            Degraded = dotted.IsRecovering,
+            StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+        }));
 
     private void Scan(ClientOperation operation)
     {
@@ -201,7 +222,8 @@ internal sealed class OpenReads(
             foreach (ScannedRecord record in page.Records)
             {
                 DottedObject filled = DottedObject.Decode(record.Record).Fill(clockBase);
-                DottedObject alive = filled.AliveAt(expirer.NowFor(record.Key.Span));
+                DottedObject shown = descriptor.Conflicts == ConflictRule.LastWriterWins ? filled.KeepWinner() : filled;
+                DottedObject alive = shown.AliveAt(expirer.NowFor(record.Key.Span));
                 if (!alive.IsEmpty)
                 {
                     DottedValue winner = alive.Winner;
@@ -234,7 +256,7 @@ internal sealed class OpenReads(
         var siblings = new List<SiblingView>(alive.SiblingCount);
         foreach (DottedValue value in alive.Siblings())
         {
-            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs));
+            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }
 
         return siblings;

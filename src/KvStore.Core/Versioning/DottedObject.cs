@@ -282,6 +282,36 @@ public sealed class DottedObject : IEquatable<DottedObject>
         return new DottedObject(values, Context.With(dot));
     }
 
+    /// <summary>Only the winner, in the same context: the others are gone. Final only together with the dotted write that follows, as with <see cref="Discard"/>.</summary>
+    public DottedObject KeepWinner()
+    {
+        if (SiblingCount < 2)
+        {
+            return this;
+        }
+
+        Dot winner = Winner.Dot;
+        bool counts = Array.Exists(_values, value => value.Dot == winner && value.IsCounter);
+        return new DottedObject(Array.FindAll(_values, value => counts ? value.IsCounter : value.Dot == winner), Context);
+    }
+
+    /// <summary>How many live values a stored record of either regime holds, without reading them.</summary>
+    public static int PeekSiblings(ReadOnlyMemory<byte> record)
+    {
+        if (record.IsEmpty || OrderedRecord.IsOrdered(record.Span))
+        {
+            return record.IsEmpty ? 0 : 1;
+        }
+
+        if (record.Span[0] == ExtendedTag)
+        {
+            return Decode(record).SiblingCount;
+        }
+
+        BinaryCursor input = new(record[1..]);
+        return input.ReadCount(MinValueBytes);
+    }
+
     public bool Holds(Dot dot)
     {
         foreach (ref readonly DottedValue value in _values.AsSpan())

@@ -24,6 +24,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>How long values live that are written without a time to live, in milliseconds. Zero: for ever.</summary>
     public ulong DefaultTtlMs { get; init; }
 
+    /// <summary>What is shown of concurrent values.</summary>
+    public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
     /// <summary>A keyspace as it is created.</summary>
     public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
         : this(id, name, mode, epoch, shards, shards)
@@ -32,7 +35,12 @@ internal sealed record CatalogKeyspace(
 
     /// <summary>The shard as this replica of it must know it.</summary>
     public ShardDescriptor Describe(int shard, CatalogReplica self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace()) { MaxLag = MaxLag, DefaultTtlMs = DefaultTtlMs };
+        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace())
+        {
+            MaxLag = MaxLag,
+            Conflicts = Conflicts,
+            DefaultTtlMs = DefaultTtlMs,
+        };
 }
 
 /// <summary>

@@ -122,6 +122,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, $"The default time to live of {request.DefaultTtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.");
         }
 
+        ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
+        if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
+        {
+            throw Refused(StatusCode.InvalidArgument, ConflictRules.FaultOf(conflicts, mode.Partition) ?? "The rule for conflicts is not known to this node: choose siblings or last-writer-wins.");
+        }
+
         return mode.Partition == PartitionChoice.Adaptive
             ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
             : mode;
@@ -133,6 +139,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
 
     private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
         existing.Mode == mode
+        && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && request.DefaultTtlMs == existing.DefaultTtlMs
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
@@ -161,6 +168,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable())
         {
             MaxLag = CatalogCodec.FromWire(request.MaxLag),
+            Conflicts = CatalogCodec.FromWire(request.Conflicts),
             DefaultTtlMs = request.DefaultTtlMs,
         };
     }

@@ -33,11 +33,12 @@ internal static class ResultMessages
             Node = wire.Node,
             Counter = wire.Counter,
             ExpiresInMs = wire.ExpiresInMs,
+            HiddenLosers = wire.HiddenLosers,
         };
         message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
         foreach (WireSibling sibling in wire.Siblings ?? [])
         {
-            message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs });
+            message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs, Writer = sibling.Writer, Write = sibling.Write });
         }
 
         foreach (WireScanItem item in wire.Items ?? [])

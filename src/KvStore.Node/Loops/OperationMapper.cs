@@ -47,6 +47,7 @@ internal static class OperationMapper
                 TtlMs = wire.TtlMs,
                 Delta = wire.Delta,
                 MayHaveHappened = wire.MayHaveHappened,
+                OnlyConflicts = wire.OnlyConflicts,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
                 DeadlineMs = nowMs + timeoutMs,
@@ -83,6 +84,7 @@ internal static class OperationMapper
             TtlMs = operation.TtlMs,
             Delta = operation.Delta,
             MayHaveHappened = operation.MayHaveHappened,
+            OnlyConflicts = operation.OnlyConflicts,
             After = operation.After,
             Limit = (uint)operation.Limit,
         };

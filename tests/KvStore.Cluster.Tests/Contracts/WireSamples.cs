@@ -19,7 +19,7 @@ internal static class WireSamples
 
     private static readonly Gen<string?> Text = Gen.Int[0, 3].Select(i => new[] { null, "", "no quorum: 1 of 3 replicas reachable", "Grüße, 鍵 🔑" }[i]);
 
-    private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, (value, timestamp) => new WireSibling(value, timestamp));
+    private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, Number, Number, (value, timestamp, writer, write) => new WireSibling(value, timestamp, writer, write));
 
     private static readonly Gen<WireScanItem> Item =
         Gen.Select(Bytes, Bytes, Bytes, Small, Number, (key, value, version, siblings, expiresIn) => new WireScanItem(key, value, version, siblings, expiresIn));
@@ -34,6 +34,7 @@ internal static class WireSamples
         from condition in Gen.Int[0, 3]
         from level in Gen.Int[0, 3]
         from decline in Gen.Bool
+        from conflicts in Gen.Bool
         from small in Small.Array[4]
         from bytes in Bytes.Array[4]
         select new WireOperation
@@ -58,6 +59,7 @@ internal static class WireSamples
             TtlMs = numbers[5],
             Delta = delta,
             MayHaveHappened = repeated,
+            OnlyConflicts = conflicts,
         };
 
     public static Gen<WireResult> Result { get; } =
@@ -65,7 +67,7 @@ internal static class WireSamples
         from counter in Delta
         from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 29], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
-        from small in Small.Array[4]
+        from small in Small.Array[5]
         from bytes in Bytes.Array[2]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
@@ -93,6 +95,7 @@ internal static class WireSamples
             Node = small[3],
             Counter = counter,
             ExpiresInMs = numbers[2],
+            HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
         };
 
@@ -116,6 +119,7 @@ internal static class WireSamples
         TtlMs = from.TtlMs,
         Delta = from.Delta,
         MayHaveHappened = from.MayHaveHappened,
+        OnlyConflicts = from.OnlyConflicts,
     };
 
     public static Result Generated(WireResult from)
@@ -140,8 +144,9 @@ internal static class WireSamples
             Node = from.Node,
             Counter = from.Counter,
             ExpiresInMs = from.ExpiresInMs,
+            HiddenLosers = from.HiddenLosers,
         };
-        result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs }));
+        result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));
         result.Items.AddRange((from.Items ?? []).Select(i => new ScanItem
         {
             Key = ByteString.CopyFrom(i.Key.Span),

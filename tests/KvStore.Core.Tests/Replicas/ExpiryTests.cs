@@ -180,6 +180,25 @@ public sealed class ExpiryTests
     }
 
     [Fact]
+    public void Where_the_newest_value_wins_its_expiry_brings_nothing_older_to_light()
+    {
+        var cluster = new ReplicaCluster(3, PartitionChoice.Ap, conflicts: ConflictRule.LastWriterWins);
+        cluster.Elect(1);
+        cluster.Tick(60);
+        cluster.Put(cluster[1], "k", "older");
+        cluster.Tick(4);
+        cluster.Submit(cluster[2], new ClientOperation { Kind = OperationKind.Put, Key = "k"u8.ToArray(), Value = "newer"u8.ToArray(), Condition = WriteCondition.InContext, TtlMs = 100 });
+        cluster.PassTime(150);
+        TextOf(cluster.Get(cluster[2], "k", ReadLevel.Eventual)).Should().Be("(none)");
+        cluster.Wait(5_000);
+        foreach (uint node in (uint[])[1, 2, 3])
+        {
+            TextOf(cluster.Get(cluster[node], "k", ReadLevel.Eventual)).Should().Be("(none)");
+            cluster[node].RawKeys.Should().BeEmpty();
+        }
+    }
+
+    [Fact]
     public void When_the_writer_of_an_open_value_is_gone_another_replica_deletes_it_after_a_grace()
     {
         ReplicaCluster cluster = Open();

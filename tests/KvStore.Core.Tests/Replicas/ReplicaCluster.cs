@@ -21,9 +21,10 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ulong defaultTtlMs = 0)
+    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings, ulong defaultTtlMs = 0)
     {
         DefaultTtlMs = defaultTtlMs;
+        Conflicts = conflicts;
         Mode = new KeyspaceMode(partition, Replication.Sync);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
@@ -35,6 +36,8 @@ internal sealed class ReplicaCluster
     }
 
     public KeyspaceMode Mode { get; }
+
+    public ConflictRule Conflicts { get; }
 
     public ReplicaOptions Options { get; }
 
@@ -174,6 +177,15 @@ internal sealed class ReplicaCluster
         {
             TickWithoutRest();
             Settle();
+        }
+    }
+
+    /// <summary>By how much every node believes its wall clock to be ahead of the cluster's.</summary>
+    public void SetClockOffset(long ms)
+    {
+        foreach (ReplicaMachine machine in _machines.Values)
+        {
+            machine.SetClockOffset(ms);
         }
     }
 

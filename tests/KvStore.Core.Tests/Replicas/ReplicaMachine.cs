@@ -56,6 +56,8 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     /// <summary>How far the node's wall clock is ahead of the others'.</summary>
     public long WallAheadMs { get; set; }
 
+    public void SetClockOffset(long ms) => _clock.OffsetMs = ms;
+
     public void SetClock(long nowMs) => _clock.Set(nowMs, (ulong)(nowMs + WallAheadMs));
 
     public void Start()
@@ -82,7 +84,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
         _view = storage;
-        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { DefaultTtlMs = _cluster.DefaultTtlMs };
+        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs };
         _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
         _replica.Start();
     }

@@ -116,6 +116,19 @@ public sealed class CounterLaws
     }
 
     [Fact]
+    public void Where_the_newest_value_wins_a_counter_is_one_value_and_keeps_all_its_totals()
+    {
+        DottedObject counter = DottedObject.Sync(
+            Add(DottedObject.Empty, new Dot(VersioningGen.Actors[1], 1), 7, atMs: 90), Add(DottedObject.Empty, new Dot(VersioningGen.Actors[2], 1), 5, atMs: 10));
+        counter.KeepWinner().Should().BeSameAs(counter);
+        DottedObject older = DottedObject.Empty.Write(new DottedValue(new Dot(VersioningGen.Actors[3], 1), HybridTimestamp.FromPhysical(50), "x"u8.ToArray()));
+        DottedCounter.SumOf(DottedObject.Sync(counter, older).KeepWinner()).Should().Be(12);
+        DottedObject newer = DottedObject.Empty.Write(new DottedValue(new Dot(VersioningGen.Actors[3], 1), HybridTimestamp.FromPhysical(100), "x"u8.ToArray()));
+        DottedObject.Sync(counter, newer).KeepWinner().Values.ToArray().Select(value => value.Dot).Should().Equal(new Dot(VersioningGen.Actors[3], 1));
+        DottedObject.PeekSiblings(VersioningGen.Encoded(counter.Encode)).Should().Be(1);
+    }
+
+    [Fact]
     public void Neither_the_sum_nor_a_total_leaves_the_range_of_64_bits()
     {
         DottedObject full = Add(DottedObject.Empty, new Dot(VersioningGen.Actors[1], 1), long.MaxValue);
