@@ -43,6 +43,17 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     public ValueTask<KvWriteResult> DeleteInContextAsync(KvKey key, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
         Delete(key, WriteCondition.InContext, context, options, cancellationToken);
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<long> IncrementAsync(KvKey key, long by = 1, KvWriteOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ulong ttlMs = TtlOf(options);
+        KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
+        operation.Wire.Kind = OperationKind.Increment;
+        operation.Wire.Delta = by;
+        operation.Wire.TtlMs = ttlMs;
+        return (await Read(operation).ConfigureAwait(false)).Counter;
+    }
+
     public async IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         await foreach (ScanRecord record in Scan(range, options, onlyConflicts: false, cancellationToken).ConfigureAwait(false))
@@ -59,6 +70,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
                 Acknowledgements = (int)record.Page.Acknowledgements,
                 Degraded = record.Page.Degraded,
                 Node = record.Page.Node,
+                ExpiresIn = ExpiresIn(record.Item.ExpiresInMs),
             };
         }
     }
@@ -89,10 +101,12 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
             throw new ArgumentException($"A value has at most {KvLimits.MaxValueBytes} bytes; this one has {bytes.Length}.", nameof(bytes));
         }
 
+        ulong ttlMs = TtlOf(writeOptions);
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Put;
         operation.Wire.Value = bytes;
         operation.Wire.RequireStrong = writeOptions?.RequireStrong ?? false;
+        operation.Wire.TtlMs = ttlMs;
         return Write(operation, condition, version);
     }
 
@@ -237,8 +251,19 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
             Acknowledgements = (int)answer.Acknowledgements,
             Degraded = answer.Degraded,
             Node = answer.Node,
+            ExpiresIn = ExpiresIn(answer.ExpiresInMs),
         };
     }
+
+    private static TimeSpan? ExpiresIn(ulong expiresInMs) => expiresInMs == 0 ? null : TimeSpan.FromMilliseconds(Math.Min(expiresInMs, KvLimits.MaxTtlMs));
+
+    private static ulong TtlOf(KvWriteOptions? writeOptions) => writeOptions?.Ttl switch
+    {
+        null => 0,
+        { } ttl when ttl == Timeout.InfiniteTimeSpan => KvLimits.NoExpiry,
+        { } ttl when ttl.TotalMilliseconds >= 1 && ttl.TotalMilliseconds <= KvLimits.MaxTtlMs => (ulong)ttl.TotalMilliseconds,
+        { } ttl => throw new ArgumentOutOfRangeException(nameof(writeOptions), ttl, "A time to live is 1 ms to 10 years, or Timeout.InfiniteTimeSpan for none."),
+    };
 
     private T Deserialize<T>(ReadOnlyMemory<byte> bytes) => options.Serializer.Deserialize<T>(bytes);
 }

@@ -34,6 +34,12 @@ public static class KvLimits
     /// <summary>Opaque versions are never longer.</summary>
     public const int MaxVersionBytes = 4_096;
 
+    /// <summary>A time to live is 1 ms to this: 10 years.</summary>
+    public const ulong MaxTtlMs = 315_360_000_000;
+
+    /// <summary>The time to live of what shall not expire, whatever the keyspace's default is.</summary>
+    public const ulong NoExpiry = ulong.MaxValue;
+
     /// <summary>What an operation without a timeout gets, in milliseconds.</summary>
     public const int DefaultTimeoutMs = 10_000;
 

@@ -69,6 +69,17 @@ internal static class DataOptions
         HelpName = "VERSION",
     };
 
+    /// <summary>A time to live; <see cref="Timeout.InfiniteTimeSpan"/>: never.</summary>
+    public static Option<TimeSpan> Ttl(string description) => new("--ttl")
+    {
+        Description = description,
+        HelpName = "TIME|never",
+        CustomParser = result => result.Tokens is [{ Value: "never" }] ? Timeout.InfiniteTimeSpan : Quantities.ParseTime(result, TimeSpan.FromMilliseconds(1), MaxTtl),
+    };
+
+    /// <summary>10 years.</summary>
+    public static readonly TimeSpan MaxTtl = TimeSpan.FromMilliseconds(KvLimits.MaxTtlMs);
+
     /// <exception cref="CliFailure">No keyspace was named.</exception>
     public static IKvKeyspace KeyspaceOf(CommandContext context, Option<string?> option)
     {

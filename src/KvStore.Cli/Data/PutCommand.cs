@@ -15,6 +15,7 @@ internal static class PutCommand
         date | kv put now - -k orders
         kv put lock me -k orders --if-absent            exit code 3: somebody else has it
         kv put cart "tea, milk" -k carts --context 0a1b2c
+        kv put session/17 alice -k web --ttl 30m        gone half an hour later
         """;
 
     public static Command Create(CommandHost host)
@@ -26,10 +27,11 @@ internal static class PutCommand
         var ifAbsent = new Option<bool>("--if-absent") { Description = "Only if the key has no value (cp)." };
         var inContext = DataOptions.Context();
         var require = DataOptions.Require();
+        var ttl = DataOptions.Ttl("How long the value lives: 1ms to 3650d, or never. Default: the keyspace's; a put without one over a value that would expire makes it last.");
         var format = OutputFormatOption.Create();
         var command = new Command("put", "Write a value. Exit code 3: the condition did not hold; 5: nobody knows whether it happened.")
         {
-            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, require, format,
+            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, ttl, require, format,
         };
         return host.Add(command, Examples, async context =>
         {
@@ -38,7 +40,8 @@ internal static class PutCommand
             var condition = Condition(context, ifVersion, inContext);
             var bytes = await value.ReadAsync(context);
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, new KvWriteOptions { RequireStrong = context.Value(require) is not null });
+            var options = new KvWriteOptions { Ttl = context.WasGiven(ttl) ? context.Value(ttl) : null, RequireStrong = context.Value(require) is not null };
+            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, options);
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }

@@ -70,6 +70,11 @@ internal static class ReadOutput
         json.WriteNumber("epoch", entry.Epoch);
         json.WriteNumber("acknowledgements", entry.Acknowledgements);
         json.WriteBoolean("degraded", entry.Degraded);
+        if (entry.ExpiresIn is { } expiresIn)
+        {
+            json.WriteNumber("expiresInMs", (long)expiresIn.TotalMilliseconds);
+        }
+
         json.WriteNumber("node", entry.Node);
         json.WriteEndObject();
     }

@@ -161,6 +161,11 @@ internal static class KeyspaceOutput
             json.WriteNumber("provisionalAfterMs", keyspace.ProvisionalAfterMs);
         }
 
+        if (keyspace.DefaultTtlMs != 0)
+        {
+            json.WriteNumber("defaultTtlMs", keyspace.DefaultTtlMs);
+        }
+
         json.WriteStartArray("shards");
         foreach (var shard in keyspace.Shards)
         {

@@ -57,11 +57,11 @@ internal sealed class KeyspaceSettings
 
     private readonly Option<string?> _durability = new("--durability") { Hidden = true };
 
-    private readonly Option<string?> _timeToLive = new("--ttl") { Hidden = true };
+    public Option<TimeSpan> Ttl { get; } = Data.DataOptions.Ttl("How long values live that are written without a --ttl of their own: 1ms to 3650d, or never. Default: never.");
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, _timeToLive])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, Ttl])
         {
             command.Add(option);
         }
@@ -69,7 +69,7 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, _timeToLive]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, Ttl]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
@@ -79,11 +79,6 @@ internal sealed class KeyspaceSettings
         if (context.WasGiven(_durability) && context.Value(_durability) != "disk")
         {
             throw CliFailure.Usage("--durability memory is not built yet; leave it out, every keyspace is durable.");
-        }
-
-        if (context.WasGiven(_timeToLive))
-        {
-            throw CliFailure.Usage("--ttl is not built yet; leave it out, and delete what has expired.");
         }
 
         var policy = ReadPolicy(context.Value(Policy));
@@ -98,6 +93,7 @@ internal sealed class KeyspaceSettings
             MaxLagBytes = context.Value(MaxLag).Bytes,
             MaxLagTime = context.Value(MaxLag).Time,
             ProvisionalAfter = context.Value(ProvisionalAfter),
+            DefaultTtl = context.WasGiven(Ttl) && context.Value(Ttl) != Timeout.InfiniteTimeSpan ? context.Value(Ttl) : null,
         };
     }
 

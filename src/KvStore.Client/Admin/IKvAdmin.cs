@@ -83,4 +83,7 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>adaptive: after how long without a leader a replica serves provisionally, 1 s to 1 h. Zero: 2 s.</summary>
     public TimeSpan ProvisionalAfter { get; init; }
+
+    /// <summary>How long values live that are written without a time to live, 1 ms to 10 years. Null: for ever.</summary>
+    public TimeSpan? DefaultTtl { get; init; }
 }

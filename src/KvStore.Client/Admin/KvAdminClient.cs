@@ -44,6 +44,11 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             throw new ArgumentOutOfRangeException(nameof(settings), settings.ProvisionalAfter, "Provisional service begins after 1 s to 1 h; zero: 2 s.");
         }
 
+        if (settings.DefaultTtl is { } ttl && (ttl.TotalMilliseconds < 1 || ttl.TotalMilliseconds > KvLimits.MaxTtlMs))
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), ttl, "A time to live is 1 ms to 10 years; null: none.");
+        }
+
         CreateKeyspaceRequest request = new()
         {
             Name = settings.Name,
@@ -52,6 +57,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
             ProvisionalAfterMs = (uint)settings.ProvisionalAfter.TotalMilliseconds,
+            DefaultTtlMs = (ulong)(settings.DefaultTtl?.TotalMilliseconds ?? 0),
             Conflicts = settings.Conflicts,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)

@@ -90,6 +90,13 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         }
 
         Note(operation, answer, from);
+        if (answer.Code == Code.RequestExpired && operation.Wire.MayHaveHappened && operation.Route == RouteKind.FirstReplica)
+        {
+            // This replica can't tell whether the increment was counted. Whoever took it, or has got it from there, can.
+            operation.Tried.Add(from);
+            return Pause(operation, nowMs);
+        }
+
         switch (AnswerPolicy.Judge(answer))
         {
             case Verdict.TryElsewhere:
@@ -191,6 +198,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             wire.Epoch = Math.Max(wire.Epoch, keyspace.Epoch);
         }
 
+        // A replica of an ap keyspace that can't tell what became of the first attempt must not count again.
+        wire.MayHaveHappened = wire.Kind == OperationKind.Increment && operation.Unresolved;
         operation.Shard = keyspace.Shards[shard];
         operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
         return null;

@@ -64,7 +64,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public Activity? Activity { get; set; }
 
-    public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete;
+    public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment;
 
     /// <summary>A replica asked in this round can reach a majority.</summary>
     public bool SawMajority { get; set; }
@@ -76,6 +76,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         OperationKind.Get => "get",
         OperationKind.Put => "put",
         OperationKind.Delete => "delete",
+        OperationKind.Increment => "increment",
         _ => "scan",
     };
 

@@ -11,6 +11,12 @@ public sealed record KvWriteOptions
     /// <summary>One deadline over connecting, queueing and all attempts; more than zero, at most 10 minutes. Null: <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     public TimeSpan? Timeout { get; init; }
 
+    /// <summary>
+    /// Puts, and increments that create a counter: how long the value lives, 1 ms to 10 years. Null: the keyspace's default; <see cref="System.Threading.Timeout.InfiniteTimeSpan"/>: for ever, whatever that
+    /// default is. A put without one over a value that would expire makes it last.
+    /// </summary>
+    public TimeSpan? Ttl { get; init; }
+
     /// <summary>Whether to go on trying until the deadline when no replica has a quorum. Null: <see cref="KvClientOptions.RetryNoQuorumUntilDeadline"/>.</summary>
     public bool? RetryNoQuorumUntilDeadline { get; init; }
 }

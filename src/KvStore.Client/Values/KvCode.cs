@@ -84,6 +84,9 @@ public enum KvCode
     /// <summary>Too much that was written provisionally waits to be merged.</summary>
     OverlayFull = 31,
 
+    /// <summary>An increment of a key that holds a value which is no counter.</summary>
+    WrongType = 29,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

@@ -46,6 +46,9 @@ public sealed record KvEntry<T>
     /// <summary>Fewer replicas than wanted were reachable.</summary>
     public bool Degraded { get; init; }
 
+    /// <summary>How long the value has to live, by the clock of the node that answered; null: it does not expire. It may be seen a little longer.</summary>
+    public TimeSpan? ExpiresIn { get; init; }
+
     /// <summary>The node that answered; 0: not stated.</summary>
     public uint Node { get; init; }
 }

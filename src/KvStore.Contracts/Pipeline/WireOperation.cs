@@ -26,5 +26,8 @@ public struct WireOperation
     public uint Limit;
     public bool ServeAtReplica;
     public bool RequireStrong;
+    public ulong TtlMs;
+    public long Delta;
+    public bool MayHaveHappened;
     public bool OnlyConflicts;
 }

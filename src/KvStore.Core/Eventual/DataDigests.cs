@@ -148,12 +148,12 @@ public sealed class DataDigests
     /// <summary>A dot names one value for ever.</summary>
     private static bool HaveSameDots(DottedObject one, DottedObject other)
     {
-        if (one.SiblingCount != other.SiblingCount)
+        if (one.Values.Length != other.Values.Length)
         {
             return false;
         }
 
-        for (int i = 0; i < one.SiblingCount; i++)
+        for (int i = 0; i < one.Values.Length; i++)
         {
             if (one.Values[i].Dot != other.Values[i].Dot)
             {

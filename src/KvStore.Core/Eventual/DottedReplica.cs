@@ -75,15 +75,17 @@ public sealed class DottedReplica
     /// <param name="value">The value, or null to delete. (Beware of <c>x is null ? null : memory</c>, which is an empty value: null converts to memory first.)</param>
     /// <param name="timestamp">From the shard's hybrid clock.</param>
     /// <param name="operation">Comes back with acknowledgements; zero if none are wanted.</param>
-    public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    /// <param name="lifetime">When the value expires.</param>
+    public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
     {
         DottedObject filled = Fill(key, stored);
-        return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation);
+        return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation, lifetime);
     }
 
     /// <summary>A write that supersedes exactly what the context saw. Other arguments as for a blind write.</summary>
     /// <param name="context">Of the <see cref="ObjectVersion"/> that the client had read.</param>
-    public DottedWrite WriteInContext(Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    public DottedWrite WriteInContext(
+        Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
     {
         if (context[Self] > _state.Minted || context[ActorId.Log] > Clock.BaseOf(ActorId.Log))
         {
@@ -91,13 +93,66 @@ public sealed class DottedReplica
         }
 
         DottedObject filled = Fill(key, stored);
-        DottedObject kept = filled.Discard(context);
+        DottedObject kept = filled.Discard(context).AliveAt(lifetime.NowMs);
 
         // Receipts may have brought more than the cap. Whoever leaves fewer than he found is part of the cure.
         int after = kept.SiblingCount + (value is null ? 0 : 1);
         return after > _state.Options.MaxSiblings && after > filled.SiblingCount
             ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
-            : Mint(key, stored, kept, kept, value, timestamp, operation);
+            : Mint(key, stored, kept, kept, value, timestamp, operation, lifetime);
+    }
+
+    /// <summary>Adds to a counter: this actor's running total moves on, the others' stay. Other arguments as for a blind write.</summary>
+    /// <param name="owner">This replica's id.</param>
+    /// <param name="retired">Whether an actor is an earlier life of this replica of which nothing can be missing, so that its total may be carried over.</param>
+    /// <param name="delta">What to add.</param>
+    /// <param name="request">Remembered in the total.</param>
+    public DottedWrite Increment(
+        Key key, DottedObject stored, ReplicaId owner, Func<ActorId, bool> retired, long delta, in RequestId request, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
+    {
+        DottedObject filled = Fill(key, stored);
+        Incremented counted = DottedCounter.Increment(filled.AliveAt(lifetime.NowMs), new Dot(Self, _state.Minted + 1), owner, retired, delta, request, timestamp, lifetime.ExpiresMs);
+        return counted.Status switch
+        {
+            IncrementStatus.WrongType => DottedWrite.Refused(DottedWriteStatus.WrongType),
+            IncrementStatus.Overflow => DottedWrite.Refused(DottedWriteStatus.Overflow),
+            IncrementStatus.Repeated => DottedWrite.Refused(DottedWriteStatus.Repeated) with { Written = filled, Sum = counted.Sum },
+            _ => TryMint(filled, out Dot dot) ? Publish(key, stored, counted.Object, dot, operation) with { Sum = counted.Sum } : DottedWrite.Refused(DottedWriteStatus.ContextAhead),
+        };
+    }
+
+    /// <summary>
+    /// Deletes what has expired: a dotted write that supersedes exactly those dots. What was written concurrently, and what lives on beside it, stays.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stored">Its object as stored.</param>
+    /// <param name="alive">What of it stays.</param>
+    /// <returns>Null where nothing has expired.</returns>
+    public DottedWrite? Expire(Key key, DottedObject stored, DottedObject alive)
+    {
+        DottedObject filled = Fill(key, stored);
+        DottedObject kept = filled.Keep(value => alive.Holds(value.Dot));
+        return ReferenceEquals(kept, filled) || !TryMint(filled, out Dot dot) ? null : Publish(key, stored, kept.Write(dot, null, default), dot, operation: 0);
+    }
+
+    /// <summary>Whether all that an actor has ever minted and that anybody is known to have was seen here: of an earlier life of this replica, nothing can turn up any more.</summary>
+    public bool HasAllThatIsKnownOf(ActorId actor)
+    {
+        ulong seen = Clock.BaseOf(actor);
+        if (IsRecovering || Clock.HighestOf(actor) != seen)
+        {
+            return false;
+        }
+
+        for (int i = 0; i < _state.Peers.PeerCount; i++)
+        {
+            if (_state.Peers.ClockAt(i).HighestOf(actor) > seen)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     /// <summary>
@@ -110,7 +165,7 @@ public sealed class DottedReplica
     {
         DottedObject filled = Fill(key, stored);
         Invariant.Assert(filled.SiblingCount > 1);
-        return Mint(key, stored, filled, filled.KeepWinner(), null, HybridTimestamp.Zero, 0);
+        return Mint(key, stored, filled, filled.KeepWinner(), null, HybridTimestamp.Zero, 0, default);
     }
 
     /// <summary>Takes a write of another replica, in any order, any number of times.</summary>
@@ -306,16 +361,34 @@ public sealed class DottedReplica
         }
     }
 
-    private DottedWrite Mint(Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    private DottedWrite Mint(
+        Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
     {
-        if (filled.Context[Self] > _state.Minted)
+        if (!TryMint(filled, out Dot dot))
         {
             return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
         }
 
-        Dot dot = new(Self, _state.Minted + 1);
+        DottedObject written = value is { } bytes
+            ? kept.Write(new DottedValue(dot, timestamp, bytes) { ExpiresMs = lifetime.ExpiresMs })
+            : kept.Write(dot, null, timestamp);
+        return Publish(key, stored, written, dot, operation);
+    }
+
+    private bool TryMint(DottedObject filled, out Dot dot)
+    {
+        dot = new Dot(Self, _state.Minted + 1);
+        if (filled.Context[Self] > _state.Minted)
+        {
+            return false;
+        }
+
         _state.Minted = dot.Counter;
-        DottedObject written = kept.Write(dot, value, timestamp);
+        return true;
+    }
+
+    private DottedWrite Publish(Key key, DottedObject stored, DottedObject written, Dot dot, ulong operation)
+    {
         DottedChange change = _state.Commit(key, stored, written, dot);
         _message.ResetWrittenCount();
         ReplicateMessage.Encode(_message, operation, key, dot, written);

@@ -66,6 +66,9 @@ public enum RefusalCode : byte
     /// <summary>The replica serves without a leader, and this can't be answered provisionally.</summary>
     ProvisionalRefused = 28,
 
+    /// <summary>An increment of a key that holds a value which is no counter.</summary>
+    WrongType = 29,
+
     /// <summary>Too much that was written without a leader waits to be merged.</summary>
     OverlayFull = 31,
 }
@@ -127,6 +130,12 @@ public struct Completion
     /// <summary>Estimated age of the answer in milliseconds; zero for linearizable ones.</summary>
     public uint StalenessMs;
 
+    /// <summary>Increment: the counter afterwards.</summary>
+    public long Counter;
+
+    /// <summary>Get: how long the value has to live by this node's clock, in milliseconds; at least 1 while it is shown. Zero: it does not expire.</summary>
+    public ulong ExpiresInMs;
+
     /// <summary>Scan results in key order.</summary>
     public IReadOnlyList<ScanItem>? Items;
     public bool More;
@@ -139,4 +148,4 @@ public struct Completion
 }
 
 /// <summary>One key of a scan, with its value as a get would answer it.</summary>
-public readonly record struct ScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, LogIndex OrderedVersion, ReadOnlyMemory<byte> Version, int SiblingCount);
+public readonly record struct ScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, LogIndex OrderedVersion, ReadOnlyMemory<byte> Version, int SiblingCount, ulong ExpiresInMs = 0);

@@ -27,9 +27,10 @@ internal sealed class ConsensusGroup
         Raft = new RaftNode(parts.Options.Raft, parts.Descriptor.Self.Replica, parts.Places.Members.Config, RecoveredLog.Read(recovered), random);
         _consensus = new ConsensusDriver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.LostWrites);
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
-        var reader = new ViewReader(parts.Options, parts.Storage, parts.Loader, parts.Completions, EstimateStalenessMs);
+        var reader = new ViewReader(parts.Options, parts.Storage, parts.Loader, parts.Completions, parts.Clock, EstimateStalenessMs);
+        var expirer = new OrderedExpirer(parts.Descriptor, parts.Expiries, parts.ExpiryScan, parts.Storage, parts.Loader, parts.Clock, Raft);
         Ordered = new OrderedEngine(
-            parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites);
+            parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites, expirer);
         _sender = new SnapshotSender(parts.Descriptor, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
         _receiver = new SnapshotReceiver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
         {
@@ -62,7 +63,7 @@ internal sealed class ConsensusGroup
     public NodeId LeaderNode => Raft.Leader.IsNone ? default : _parts.Places.NodeOf(Raft.Leader);
 
     /// <summary>The group has fallen silent and nothing of it is under way here.</summary>
-    public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
+    public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots && Ordered.Expirer.IsQuiet;
 
     /// <summary>When this replica was last in contact with a leader, on the loop's monotonic clock. A quiet group has agreed that it is, and is woken as soon as that may not be so any more.</summary>
     public long LeaderContactMs => Raft.IsQuiet ? _parts.Clock.NowMs : _leaderHeardMs;
@@ -182,6 +183,7 @@ internal sealed class ConsensusGroup
     {
         Raft.MayRest = MayRest(Raft.Leader);
         Raft.TickQuiet(ticks);
+        Ordered.Expirer.OnTick();
     }
 
     public void Turn()

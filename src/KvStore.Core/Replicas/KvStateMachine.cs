@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
@@ -7,20 +8,26 @@ using KvStore.Core.Versioning;
 namespace KvStore.Core.Replicas;
 
 /// <summary>What applying one write came to: the same on every replica.</summary>
-public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, LogIndex Version);
+/// <param name="Outcome">Done, not done, or (for a request that is too old to tell) unknown.</param>
+/// <param name="Code">Why not.</param>
+/// <param name="Version">The key's version afterwards.</param>
+/// <param name="Counter">Of an increment: the counter afterwards.</param>
+public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, LogIndex Version, long Counter = 0);
 
 /// <summary>
 /// The deterministic state machine of an ordered shard: log entries in, keyed records and remembered requests out. Its only time is the timestamp in the entry.
-/// A write needs no earlier value unless it has a condition, so the ordered path builds no <see cref="DottedObject"/> and reads nothing from the disk for a plain put.
+/// A write needs no earlier value unless it has a condition or counts, so the ordered path builds no <see cref="DottedObject"/> and reads nothing from the disk for a plain put.
 /// </summary>
 public sealed class KvStateMachine
 {
     private readonly IReplicaStorage _storage;
+    private readonly ExpiryIndex _expiries;
     private readonly DedupTable _dedup = new();
 
-    public KvStateMachine(IReplicaStorage storage)
+    internal KvStateMachine(IReplicaStorage storage, ExpiryIndex expiries)
     {
         _storage = storage;
+        _expiries = expiries;
         Merge = new OverlayMerge(storage, _dedup, Accounted);
     }
 
@@ -31,7 +38,7 @@ public sealed class KvStateMachine
     internal OverlayMerge Merge { get; }
 
     /// <summary>
-    /// Applies one entry. False when the record that a condition needs is only on the disk: nothing has changed; load that key and apply the same entry again.
+    /// Applies one entry. False when the record that it needs is only on the disk: nothing has changed; load that key and apply the same entry again.
     /// </summary>
     public bool TryApply(in Entry entry, out ApplyResult result)
     {
@@ -42,11 +49,19 @@ public sealed class KvStateMachine
             return Merge.TryApply(entry, (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs);
         }
 
-        LogIndex current = LogIndex.Zero;
-        if (command.Condition != WriteCondition.None && !TryCurrentVersion(command.Key, out current))
+        ReadOnlyMemory<byte> current = default;
+        bool reads = command.Condition != WriteCondition.None || command.Kind == OperationKind.Increment || command.IsExpiry;
+        if (reads && _storage.Find(RecordSpace.Data, command.Key, out current) == RecordLookup.NotResident)
         {
             result = default;
             return false;
+        }
+
+        if (command.IsExpiry)
+        {
+            Expire(command, entry.Index, current);
+            result = new ApplyResult(Outcome.Done, RefusalCode.None, entry.Index);
+            return true;
         }
 
         ulong timestampMs = (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs;
@@ -61,7 +76,7 @@ public sealed class KvStateMachine
         };
         if (verdict == DedupVerdict.New)
         {
-            _dedup.Remember(command.Request, new RememberedResult(command.PayloadHash, result.Code, result.Version, Known: true), timestampMs);
+            _dedup.Remember(command.Request, new RememberedResult(command.PayloadHash, result.Code, result.Version, Known: true, result.Counter), timestampMs);
         }
 
         return true;
@@ -122,6 +137,8 @@ public sealed class KvStateMachine
         {
             Accounted.Restore(record);
         }
+
+        _expiries.Restore(key);
     }
 
     /// <summary>The version as clients carry it: a tag and the log index.</summary>
@@ -157,59 +174,181 @@ public sealed class KvStateMachine
         return ok && index > LogIndex.Zero;
     }
 
-    /// <summary>The bytes of <see cref="OrderedRecord"/>, in one array of exactly their size.</summary>
-    private static byte[] EncodeRecord(LogIndex index, ulong timestamp, ReadOnlySpan<byte> value)
-    {
-        int indexSize = VarInt.SizeOf(index.Value);
-        byte[] record = GC.AllocateUninitializedArray<byte>(1 + indexSize + sizeof(ulong) + value.Length);
-        record[0] = OrderedRecord.Tag;
-        VarInt.Write(record.AsSpan(1), index.Value);
-        BinaryPrimitives.WriteUInt64LittleEndian(record.AsSpan(1 + indexSize), timestamp);
-        value.CopyTo(record.AsSpan(1 + indexSize + sizeof(ulong)));
-        return record;
-    }
-
     private static ApplyResult AsResult(in RememberedResult remembered) =>
-        new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version);
+        new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version, remembered.Counter);
 
-    private bool TryCurrentVersion(ReadOnlySpan<byte> key, out LogIndex version)
-    {
-        version = LogIndex.Zero;
-        switch (_storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record))
-        {
-            case RecordLookup.Found:
-                version = VersionOf(record);
-                return true;
-            case RecordLookup.Absent:
-                return true;
-            default:
-                return false;
-        }
-    }
 
-    private ApplyResult Execute(in WriteCommand command, LogIndex index, LogIndex current)
+    private ApplyResult Execute(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
     {
+        LogIndex version = current.IsEmpty ? LogIndex.Zero : VersionOf(current);
         bool holds = command.Condition switch
         {
             WriteCondition.None => true,
-            WriteCondition.IfAbsent => current == LogIndex.Zero,
-            WriteCondition.IfVersion => current == command.Expected,
+            WriteCondition.IfAbsent => version == LogIndex.Zero,
+            WriteCondition.IfVersion => version == command.Expected,
             _ => false,
         };
         if (!holds)
         {
-            return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, current);
+            return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, version);
         }
 
-        if (command.Kind == OperationKind.Put)
+        switch (command.Kind)
         {
-            _storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
-        }
-        else
-        {
-            _storage.Remove(RecordSpace.Data, command.Key);
+            case OperationKind.Put:
+                _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
+                NoteExpiry(command);
+                break;
+            case OperationKind.Increment:
+                return Increment(command, index, current);
+            default:
+                _storage.Remove(RecordSpace.Data, command.Key);
+                _expiries.Remove(command.Key);
+                break;
         }
 
         return new ApplyResult(Outcome.Done, RefusalCode.None, index);
+    }
+
+    private ApplyResult Increment(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
+    {
+        if (current.IsEmpty)
+        {
+            NoteExpiry(command);
+            return PutCounter(command, index, command.Delta, command.ExpiresMs);
+        }
+
+        if (!OrderedRecord.IsOrdered(current.Span))
+        {
+            return IncrementDotted(command, index, DottedObject.Decode(current));
+        }
+
+        OrderedRecord held = OrderedRecord.Decode(current);
+        if (held.Form != ValueForm.Counter)
+        {
+            return new ApplyResult(Outcome.NotDone, RefusalCode.WrongType, held.Index);
+        }
+
+        Int128 sum = (Int128)CounterTotal.Decode(held.Value).Total + command.Delta;
+        return sum > long.MaxValue || sum < long.MinValue
+            ? new ApplyResult(Outcome.NotDone, RefusalCode.InvalidArgument, held.Index)
+            : PutCounter(command, index, (long)sum, held.ExpiresMs);
+    }
+
+    private ApplyResult PutCounter(in WriteCommand command, LogIndex index, long total, ulong expiresMs)
+    {
+        _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, CounterTotal.Encode(total), ValueForm.Counter, expiresMs));
+        return new ApplyResult(Outcome.Done, RefusalCode.None, index, total);
+    }
+
+    /// <summary>The key holds totals of replicas, from a time in which they took increments themselves: they keep their dots, and the log has a total of its own beside them (C12).</summary>
+    private ApplyResult IncrementDotted(in WriteCommand command, LogIndex index, DottedObject held)
+    {
+        Incremented counted = DottedCounter.Increment(
+            held, Dot.OfLog(index), default, _ => false, command.Delta, command.Request,
+            new HybridTimestamp(command.Timestamp), command.ExpiresMs);
+        switch (counted.Status)
+        {
+            case IncrementStatus.WrongType:
+                return new ApplyResult(Outcome.NotDone, RefusalCode.WrongType, LogIndex.Zero);
+            case IncrementStatus.Overflow:
+                return new ApplyResult(Outcome.NotDone, RefusalCode.InvalidArgument, LogIndex.Zero);
+            case IncrementStatus.Repeated:
+                return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
+            default:
+                PutDotted(command.Key, counted.Object);
+                return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
+        }
+    }
+
+    /// <summary>Removes exactly what the entry names, if it is still there and its time is over by the entry's own clock: a refresh has another index, and stays (C22).</summary>
+    private void Expire(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
+    {
+        ulong nowMs = (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs;
+        if (current.IsEmpty)
+        {
+            _expiries.Remove(command.Key);
+        }
+        else if (OrderedRecord.IsOrdered(current.Span))
+        {
+            OrderedRecord held = OrderedRecord.Decode(current);
+            if (held.Index == command.Expected && held.ExpiresMs != 0 && held.ExpiresMs <= nowMs)
+            {
+                _storage.Remove(RecordSpace.Data, command.Key);
+                _expiries.Remove(command.Key);
+            }
+        }
+        else
+        {
+            ExpireDotted(command, index, DottedObject.Decode(current), nowMs);
+        }
+    }
+
+    private void ExpireDotted(in WriteCommand command, LogIndex index, DottedObject held, ulong nowMs)
+    {
+        HashSet<Dot> named = [];
+        BinaryCursor input = new(command.Value.ToArray());
+        while (input.Remaining > 0)
+        {
+            named.Add(input.ReadDot());
+        }
+
+        DottedObject alive = held.AliveAt(nowMs);
+        foreach (ref readonly DottedValue value in held.Values)
+        {
+            if (!alive.Holds(value.Dot) && !named.Contains(value.Dot))
+            {
+                return;
+            }
+        }
+
+        if (ReferenceEquals(alive, held))
+        {
+            return;
+        }
+
+        if (alive.IsEmpty)
+        {
+            _storage.Remove(RecordSpace.Data, command.Key);
+            _expiries.Remove(command.Key);
+        }
+        else
+        {
+            PutDotted(command.Key, alive.Write(Dot.OfLog(index), null, default));
+        }
+    }
+
+    /// <summary>A merge has changed what a key holds.</summary>
+    internal void NoteMerged(Key key)
+    {
+        if (_storage.Find(RecordSpace.Data, key.Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found && DottedObject.Decode(record) is { NextExpiryMs: > 0 } held)
+        {
+            _expiries.MarkUse(_storage);
+            _expiries.NoteFound(key.Span, held.NextExpiryMs, ExpiryScan.TtlOf(held, held.NextExpiryMs));
+        }
+        else
+        {
+            _expiries.Remove(key.Span);
+        }
+    }
+
+    private void PutDotted(ReadOnlySpan<byte> key, DottedObject written)
+    {
+        var record = new ArrayBufferWriter<byte>(64);
+        written.Encode(record);
+        _storage.Put(RecordSpace.Data, key, record.WrittenMemory);
+    }
+
+    private void NoteExpiry(in WriteCommand command)
+    {
+        if (command.TtlMs is > 0 and var ttl)
+        {
+            _expiries.MarkUse(_storage);
+            _expiries.NoteWritten(command.Key, command.ExpiresMs, ttl);
+        }
+        else
+        {
+            _expiries.Remove(command.Key);
+        }
     }
 }

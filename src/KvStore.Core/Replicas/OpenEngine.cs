@@ -38,6 +38,9 @@ internal sealed class OpenEngine
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
+    private readonly OpenExpirer _expirer;
+    private readonly OpenPublisher _publisher;
+    private readonly OpenMint _mint;
     private ImmutableArray<NodeId> _peersInMasks;
 
     public OpenEngine(
@@ -51,6 +54,8 @@ internal sealed class OpenEngine
         RecordLoader loader,
         PeerReachability peers,
         CompletionSink completions,
+        ExpiryIndex expiries,
+        ExpiryScan expiryScan,
         Random random)
     {
         _descriptor = descriptor;
@@ -68,14 +73,17 @@ internal sealed class OpenEngine
         _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
+        _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
         if (descriptor.Conflicts == ConflictRule.LastWriterWins)
         {
-            _sweeper = new ConflictSweeper(descriptor, places, options, clock, _dotted, _journal, _healing, loader, transport, peers);
+            _sweeper = new ConflictSweeper(descriptor, places, options, clock, _dotted, _journal, _healing, loader, _publisher, peers);
         }
 
         _journal.Changed = OnChanged;
         _digestScan = new DigestScan(_dotted.Digests, loader, options);
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
+        _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
+        _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing, _expirer);
     }
 
     private static ReadOnlySpan<byte> StateKey => "dotted"u8;
@@ -87,7 +95,7 @@ internal sealed class OpenEngine
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
-        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _expirer.IsQuiet && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
 
@@ -117,12 +125,15 @@ internal sealed class OpenEngine
 
         switch (operation.Kind)
         {
-            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete when !_completions.Admit(operation, RequestClasses.Of(operation)):
+            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete or OperationKind.Increment when !_completions.Admit(operation, RequestClasses.Of(operation)):
                 break;
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete:
+            case OperationKind.Increment when operation.Condition != WriteCondition.None:
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
+                break;
+            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
                 Write(operation);
                 break;
             default:
@@ -167,6 +178,7 @@ internal sealed class OpenEngine
 
         _dotted.OnDurable(_journal.Durable);
         _healing.OnDurable();
+        _publisher.OnDurable();
         while (_acknowledgements.TryPeek(out (ulong Number, NodeId To, ulong Operation, ActorId Actor) next) && next.Number <= _journal.Durable)
         {
             _acknowledgements.Dequeue();
@@ -227,6 +239,7 @@ internal sealed class OpenEngine
 
         _reads.OnTick();
         _healing.OnTick();
+        _expirer.OnTick();
         _digestScan.OnTick();
         _sweeper?.OnTick();
         foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
@@ -238,6 +251,13 @@ internal sealed class OpenEngine
         {
             Strip(key);
         }
+    }
+
+    /// <summary>So many ticks have passed while the shard was quiet.</summary>
+    public void OnQuietTicks(int ticks)
+    {
+        _healing.OnQuietTicks(ticks);
+        _expirer.OnTick();
     }
 
     public void FailAll(RefusalCode code, string reason)
@@ -297,6 +317,7 @@ internal sealed class OpenEngine
             if (change is { } found)
             {
                 _journal.PutIntoView(found);
+                _expirer.OnChanged(found);
             }
         }
 
@@ -328,6 +349,7 @@ internal sealed class OpenEngine
     {
         _healing.OnChanged(change);
         _sweeper?.OnChanged(change);
+        _expirer.OnChanged(change);
     }
 
     private void Write(in ClientOperation operation)
@@ -360,7 +382,7 @@ internal sealed class OpenEngine
             return;
         }
 
-        if (_sweeper is not null && operation.Kind == OperationKind.Put && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
+        if (_sweeper is not null && operation.Kind is (OperationKind.Put or OperationKind.Increment) && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
         {
             _completions.Refuse(
                 operation,
@@ -370,53 +392,56 @@ internal sealed class OpenEngine
             return;
         }
 
-        Mint(operation, context, stored);
+        bool wantsAcknowledgements = _descriptor.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
+        DottedWrite written = _mint.Mint(operation, context, stored, wantsAcknowledgements ? _writes.Next : 0);
+        switch (written.Status)
+        {
+            case DottedWriteStatus.Written:
+                Await(operation, written);
+                break;
+            case DottedWriteStatus.Repeated:
+                AnswerCountedElsewhere(operation, written);
+                break;
+            default:
+                _mint.Refuse(operation, written.Status);
+                break;
+        }
     }
 
-    private void Mint(in ClientOperation operation, VersionVector? context, DottedObject stored)
+    private void Await(in ClientOperation operation, in DottedWrite written)
     {
-        var key = new Key(operation.Key);
-
-        // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
-        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
-        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs, _options.MaxClockDriftMs);
-        bool sync = _descriptor.Mode.Replication == Replication.Sync;
-        ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
-        DottedWrite written = context is null
-            ? _dotted.Write(key, stored, value, timestamp, number)
-            : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
-        if (written.Status == DottedWriteStatus.TooManySiblings && _sweeper is { } sweeper)
+        _publisher.Publish(written, _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now);
+        _expirer.OnWritten(written.Change, written.Dot);
+        ulong pending = _writes.Add(new PendingOpenWrite
         {
-            // Nobody sees the losers, so nobody is refused because of them.
-            written = _dotted.WriteInContext(key, sweeper.Drop(key, stored), context!, value, timestamp, number);
-        }
-
-        if (written.Status != DottedWriteStatus.Written)
-        {
-            bool tooMany = written.Status == DottedWriteStatus.TooManySiblings;
-            _completions.Refuse(
-                operation,
-                tooMany ? RefusalCode.TooManySiblings : RefusalCode.InvalidArgument,
-                tooMany
-                    ? $"The key has {DottedOptions.Default.MaxSiblings} concurrent values; read it and write in that context."
-                    : "The version speaks of writes that this shard never made; pass one back as a read of the same keyspace returned it.");
-            return;
-        }
-
-        SyncUrgency urgency = _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now;
-        _journal.Persist(written.Change, urgency);
-        foreach (NodeId peer in _places.Peers)
-        {
-            _transport.Send(_descriptor.Shard, peer, DottedMessageKind.Replicate, written.Replicate.Span);
-        }
-
-        ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
-        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version });
+            Handle = operation.Handle,
+            DeadlineMs = operation.DeadlineMs,
+            Number = written.Change.Number,
+            Dot = written.Dot,
+            Version = OpenReads.EncodeVersion(written.Written),
+            Counter = written.Sum,
+        });
         _requests.Remember(operation, pending);
         if (_descriptor.Mode.Replication == Replication.BestEffort)
         {
             Answer(pending, acknowledgements: 1, degraded: false);
         }
+    }
+
+    /// <summary>The increment has come here from the replica that took the first attempt. It is done, on two replicas at least as soon as this one has it on its disk, and says only what is known.</summary>
+    private void AnswerCountedElsewhere(in ClientOperation operation, in DottedWrite counted)
+    {
+        ulong pending = _writes.Add(new PendingOpenWrite
+        {
+            Handle = operation.Handle,
+            DeadlineMs = operation.DeadlineMs,
+            Number = _dotted.Number,
+            Version = OpenReads.EncodeVersion(counted.Written),
+            Counter = counted.Sum,
+            IsKnownFromElsewhere = true,
+        });
+        _requests.Remember(operation, pending);
+        AnswerIfSatisfied(pending, ref _writes.Find(pending));
     }
 
     private void AnswerRepeated(in ClientOperation operation, ulong earlier)
@@ -438,6 +463,7 @@ internal sealed class OpenEngine
                 Version = answer.Version,
                 Acknowledgements = answer.Acknowledgements,
                 Degraded = answer.Degraded,
+                Counter = answer.Counter,
             });
             return;
         }
@@ -465,6 +491,7 @@ internal sealed class OpenEngine
             }
 
             _journal.Persist(receipt.Change, message.WantsAcknowledgement ? SyncUrgency.Now : SyncUrgency.Lazy);
+            _expirer.OnWritten(receipt.Change, message.Dot);
         }
 
         if (!message.WantsAcknowledgement)
@@ -543,6 +570,12 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (write.IsKnownFromElsewhere)
+        {
+            Answer(operation, 1, degraded: _descriptor.Mode.Replication == Replication.Sync);
+            return;
+        }
+
         int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
         if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
@@ -576,8 +609,9 @@ internal sealed class OpenEngine
             Version = write.Version,
             Acknowledgements = acknowledgements,
             Degraded = degraded,
+            Counter = write.Counter,
         });
-        _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version));
+        _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version, write.Counter));
         _writes.Remove(operation);
     }
 }

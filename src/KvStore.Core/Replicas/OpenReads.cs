@@ -21,7 +21,8 @@ internal sealed class OpenReads(
     IPeerTransport transport,
     PeerReachability peers,
     CompletionSink completions,
-    OpenHealing healing)
+    OpenHealing healing,
+    OpenExpirer expirer)
 {
     private sealed class QuorumRead(ClientOperation operation, DottedObject joined)
     {
@@ -177,16 +178,21 @@ internal sealed class OpenReads(
 
     private void Complete(in ClientOperation operation, DottedObject filled, int answers)
     {
-        bool found = !filled.IsEmpty;
         bool hides = descriptor.Conflicts == ConflictRule.LastWriterWins;
+
+        // A view: what has expired is hidden here until a dotted delete takes it away. Where the newest wins and has expired, nothing older comes to light again.
+        DottedObject alive = (hides ? filled.KeepWinner() : filled).AliveAt(expirer.NowFor(operation.Key.Span));
+        bool found = !alive.IsEmpty;
+        DottedValue winner = found ? alive.Winner : default;
         completions.Add(new Completion
         {
             Handle = operation.Handle,
             Outcome = Outcome.Done,
             Found = found,
-            Value = found ? filled.Winner.Value : default,
+            Value = winner.Value,
+            ExpiresInMs = ViewReader.ExpiresIn(winner.ExpiresMs, clock),
             Version = EncodeVersion(filled),
-            Siblings = filled.SiblingCount > 1 && !hides ? SiblingsOf(filled) : null,
+            Siblings = alive.SiblingCount > 1 ? SiblingsOf(alive) : null,
             HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
             Degraded = dotted.IsRecovering,
@@ -216,9 +222,12 @@ internal sealed class OpenReads(
             foreach (ScannedRecord record in page.Records)
             {
                 DottedObject filled = DottedObject.Decode(record.Record).Fill(clockBase);
-                if (!filled.IsEmpty)
+                DottedObject shown = descriptor.Conflicts == ConflictRule.LastWriterWins ? filled.KeepWinner() : filled;
+                DottedObject alive = shown.AliveAt(expirer.NowFor(record.Key.Span));
+                if (!alive.IsEmpty)
                 {
-                    items.Add(new ScanItem(record.Key, filled.Winner.Value, LogIndex.Zero, EncodeVersion(filled), descriptor.Conflicts == ConflictRule.LastWriterWins ? 1 : filled.SiblingCount));
+                    DottedValue winner = alive.Winner;
+                    items.Add(new ScanItem(record.Key, winner.Value, LogIndex.Zero, EncodeVersion(filled), alive.SiblingCount, ViewReader.ExpiresIn(winner.ExpiresMs, clock)));
                 }
             }
 
@@ -242,10 +251,10 @@ internal sealed class OpenReads(
         });
     }
 
-    private static List<SiblingView> SiblingsOf(DottedObject filled)
+    private static List<SiblingView> SiblingsOf(DottedObject alive)
     {
-        var siblings = new List<SiblingView>(filled.SiblingCount);
-        foreach (ref readonly DottedValue value in filled.Values)
+        var siblings = new List<SiblingView>(alive.SiblingCount);
+        foreach (DottedValue value in alive.Siblings())
         {
             siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }

@@ -28,7 +28,8 @@ internal sealed class OrderedEngine(
     ViewReader reader,
     CompletionSink completions,
     EarlyAcknowledgements early,
-    LostWriteJournal lostWrites)
+    LostWriteJournal lostWrites,
+    OrderedExpirer expirer)
 {
     private readonly RaftNode _raft = consensus.Raft;
     private readonly PendingWrites _writes = new();
@@ -51,6 +52,9 @@ internal sealed class OrderedEngine(
 
     public int PendingCount => _writes.Count + _reads.Count;
 
+    /// <summary>What must go on even where no client asks for anything.</summary>
+    public OrderedExpirer Expirer => expirer;
+
     /// <summary>Async modes: only the acknowledging replica syncs at once; the others may ride along.</summary>
     public SyncUrgency Urgency => descriptor.Mode.Replication switch
     {
@@ -66,7 +70,10 @@ internal sealed class OrderedEngine(
             case OperationKind.Get or OperationKind.Scan:
                 Read(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete:
+            case OperationKind.Increment when operation.Condition != WriteCondition.None:
+                completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
+                break;
+            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
                 Write(operation);
                 break;
             default:
@@ -96,9 +103,13 @@ internal sealed class OrderedEngine(
         }
 
         EnterTerm();
+        if (DependsOnRecord(operation))
+        {
+            expirer.ExpireBefore(operation.Key.Span);
+        }
 
-        Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length));
-        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch);
+        Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation, descriptor.DefaultTtlMs));
+        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch, descriptor.DefaultTtlMs);
         uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
         if (!operation.Request.IsNone && stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult repeated))
         {
@@ -196,6 +207,7 @@ internal sealed class OrderedEngine(
 
     public void OnTick()
     {
+        expirer.OnTick();
         _expired.Clear();
         _writes.TakeExpired(clock.NowMs, _expired);
         _reads.TakeExpired(clock.NowMs, _expired);
@@ -318,9 +330,12 @@ internal sealed class OrderedEngine(
     private bool IsSureToApply(in ClientOperation operation)
     {
         RequestId request = operation.Request;
-        return operation.Condition == WriteCondition.None
+        return !DependsOnRecord(operation)
             && (request.IsNone || (view.AppliedTerm == _raft.Term && stateMachine.HasRoomFor(request) && !_unapplied.Contains((request.Session, request.Sequence))));
     }
+
+    /// <summary>What becomes of it is known only when it is applied.</summary>
+    private static bool DependsOnRecord(in ClientOperation operation) => operation.Condition != WriteCondition.None || operation.Kind == OperationKind.Increment;
 
     /// <summary>Async: what is durable here is acknowledged, as far as the keyspace lets acknowledgements run ahead. What is past that waits for its commit, or for room.</summary>
     private void AcknowledgeDurable()
@@ -463,11 +478,14 @@ internal sealed class OrderedEngine(
         Outcome = result.Outcome,
         Code = result.Code,
         OrderedVersion = result.Version,
+        Counter = result.Counter,
         Acknowledgements = PartitionPolicy.Majority(places.Members.Config.Voters.Length),
         Reason = result.Code switch
         {
             RefusalCode.RequestExpired => "The request id is older than this shard remembers; whether it was applied can't be told. Read the key before writing again.",
             RefusalCode.RequestReused => "The request id was used for another write; draw a new one for each write.",
+            RefusalCode.WrongType => "The key holds a value that is no counter; delete it first, or count under another key.",
+            RefusalCode.InvalidArgument => "The increment would take the counter out of the range of 64 bits.",
             RefusalCode.Overloaded => "Too many unfinished requests in this client session, or too many sessions.",
             _ => null,
         },

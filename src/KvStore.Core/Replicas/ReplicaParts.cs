@@ -17,4 +17,6 @@ internal readonly record struct ReplicaParts(
     CompletionSink Completions,
     EarlyAcknowledgements Early,
     LostWriteJournal LostWrites,
+    ExpiryIndex Expiries,
+    ExpiryScan ExpiryScan,
     Overlay Overlay);

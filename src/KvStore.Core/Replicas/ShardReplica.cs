@@ -28,6 +28,8 @@ public sealed class ShardReplica
     private readonly ViewState _view;
     private readonly RecordLoader _loader;
     private readonly KvStateMachine _stateMachine;
+    private readonly ExpiryIndex _expiries;
+    private readonly ExpiryScan _expiryScan;
     private readonly EarlyAcknowledgements _early;
     private readonly OpenEngine? _open;
     private readonly Overlay _overlay;
@@ -67,17 +69,23 @@ public sealed class ShardReplica
         _view = new ViewState(options, storage);
         _view.Reset(recovered.Position);
         _loader = new RecordLoader(storage, _view);
-        _stateMachine = new KvStateMachine(storage);
+        _expiries = new ExpiryIndex(clock);
+        _expiryScan = new ExpiryScan(options, _expiries, _loader, _view);
+        _stateMachine = new KvStateMachine(storage, _expiries);
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
         _early = new EarlyAcknowledgements(descriptor.MaxLag);
         LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
         _overlay = new Overlay(options, clock, storage, _view, _stateMachine.Accounted);
-        _stateMachine.Merge.Merged = _overlay.OnAccounted;
+        _stateMachine.Merge.Merged = key =>
+        {
+            _overlay.OnAccounted(key);
+            _stateMachine.NoteMerged(key);
+        };
         _stateMachine.Merge.Finished = _overlay.OnAccounted;
         _handIn = new HandIn(descriptor, options, clock, _overlay, _stateMachine.Accounted, transport);
         if (open)
         {
-            _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
+            _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, _expiries, _expiryScan, random);
             _view.BeforeSeal(_open.WriteState);
         }
     }
@@ -139,7 +147,7 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _open is null && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.IsWrite || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -167,7 +175,7 @@ public sealed class ShardReplica
         }
 
         OrderedRecord found = OrderedRecord.Decode(record);
-        (value, version) = (found.Value, found.Index);
+        (value, version) = (found.Visible, found.Index);
         return true;
     }
 
@@ -350,11 +358,13 @@ public sealed class ShardReplica
         _view.Reset(position);
         _group!.OnViewReplaced();
         _stateMachine.Clear();
+        _expiries.Clear();
         _restoredMembers = null;
         _peeks = false;
         _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
             _view.IsReplacing = false;
+            _expiryScan.Begin();
             _overlay.OnAccounted();
             _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
         });
@@ -420,7 +430,7 @@ public sealed class ShardReplica
         _group!.TickQuiet(ticks);
         if (!_places.IsRemoved)
         {
-            _open?.Healing.OnQuietTicks(ticks);
+            _open?.OnQuietTicks(ticks);
             _provisional?.OnTick(_group.LeaderContactMs, leads: false);
         }
 
@@ -499,7 +509,7 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _overlay);
+        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _expiries, _expiryScan, _overlay);
         RecoveredReplica recovered = _recovered;
         QuorumLoss = QuorumLossRecovery.Recover(_places, _options.GivenUp, _storage, ref recovered);
         _group = new ConsensusGroup(parts, recovered, _random);
@@ -516,7 +526,6 @@ public sealed class ShardReplica
                 open.BeginIfNewcomer();
             }
         }
-
         else
         {
             ReplayOverlay();
@@ -527,6 +536,7 @@ public sealed class ShardReplica
             _provisional = new ProvisionalEngine(parts, _random);
         }
 
+        _expiryScan.Begin();
         IsActive = true;
     }
 

@@ -2,8 +2,10 @@ using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
-/// <summary>Answers gets and scans from the view of an ordered shard.</summary>
-internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
+/// <summary>
+/// Answers gets and scans from the view of an ordered shard. What has expired is shown until the log says that it is gone: were it hidden by a clock, another leader with a slower one would show it again.
+/// </summary>
+internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, ReplicaClock clock, Func<uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
@@ -27,9 +29,10 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                     Handle = operation.Handle,
                     Outcome = Outcome.Done,
                     Found = true,
-                    Value = WinnerOf(record, out IReadOnlyList<SiblingView>? siblings),
+                    Value = WinnerOf(record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings),
                     OrderedVersion = KvStateMachine.VersionOf(record),
                     Siblings = siblings,
+                    ExpiresInMs = ExpiresIn(expiresMs, clock),
                     Acknowledgements = 1,
                     StalenessMs = stale ? estimateStalenessMs() : 0,
                 });
@@ -43,22 +46,29 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
         }
     }
 
+    /// <summary>How long a value has to live: at least 1 ms while it is shown, zero if it does not expire.</summary>
+    public static ulong ExpiresIn(ulong expiresMs, ReplicaClock clock) => expiresMs == 0 ? 0 : Math.Max(1, expiresMs - Math.Min(expiresMs, clock.WallMs));
+
     /// <summary>The value that naive readers see. A merge may have left several: those that are careful get them all.</summary>
-    private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out IReadOnlyList<SiblingView>? siblings)
+    private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings)
     {
         siblings = null;
         if (OrderedRecord.IsOrdered(record.Span))
         {
-            return OrderedRecord.Decode(record).Value;
+            OrderedRecord ordered = OrderedRecord.Decode(record);
+            expiresMs = ordered.ExpiresMs;
+            return ordered.Visible;
         }
 
         DottedObject merged = DottedObject.Decode(record);
         if (merged.SiblingCount > 1)
         {
-            siblings = [.. merged.Values.ToArray().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot))];
+            siblings = [.. merged.Siblings().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot))];
         }
 
-        return merged.Winner.Value;
+        DottedValue winner = merged.Winner;
+        expiresMs = winner.ExpiresMs;
+        return winner.Value;
     }
 
     private void Park(ClientOperation operation, bool stale)
@@ -98,8 +108,8 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                     continue;
                 }
 
-                ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out IReadOnlyList<SiblingView>? siblings);
-                items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1));
+                ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings);
+                items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1, ExpiresIn(expiresMs, clock)));
             }
 
             if (operation.OnlyConflicts && items.Count == 0 && page.More)

@@ -65,6 +65,7 @@ internal static class CatalogCodec
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
             ProvisionalAfterMs = keyspace.Mode.Partition == PartitionChoice.Adaptive ? (uint)keyspace.ProvisionalAfter.Ms : 0,
+            DefaultTtlMs = keyspace.DefaultTtlMs,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -92,6 +93,7 @@ internal static class CatalogCodec
     {
         MaxLag = FromWire(wire.MaxLag),
         ProvisionalAfter = ProvisionalAfterOf(wire.ProvisionalAfterMs),
+        DefaultTtlMs = wire.DefaultTtlMs,
         Conflicts = FromWire(wire.Conflicts),
     };
 

@@ -24,6 +24,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
     public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
 
+    /// <summary>How long values live that are written without a time to live, in milliseconds. Zero: for ever.</summary>
+    public ulong DefaultTtlMs { get; init; }
+
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 
@@ -40,6 +43,7 @@ internal sealed record CatalogKeyspace(
             MaxLag = MaxLag,
             ProvisionalAfter = ProvisionalAfter,
             Conflicts = Conflicts,
+            DefaultTtlMs = DefaultTtlMs,
         };
 }
 

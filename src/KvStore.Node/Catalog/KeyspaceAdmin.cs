@@ -122,6 +122,11 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
         }
 
+        if (request.DefaultTtlMs > KvLimits.MaxTtlMs)
+        {
+            throw Refused(StatusCode.InvalidArgument, $"The default time to live of {request.DefaultTtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.");
+        }
+
         ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
         if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
         {
@@ -140,6 +145,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
+        && request.DefaultTtlMs == existing.DefaultTtlMs
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -168,6 +174,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             MaxLag = CatalogCodec.FromWire(request.MaxLag),
             ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
             Conflicts = CatalogCodec.FromWire(request.Conflicts),
+            DefaultTtlMs = request.DefaultTtlMs,
         };
     }
 

@@ -18,13 +18,36 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
     public override Task<Result> Put(PutRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(
-            new WireOperation { Kind = OperationKind.Put, Key = request.Key.Memory, Value = request.Value.Memory, Condition = request.Condition, Version = request.Version.Memory, RequireStrong = request.RequireStrong },
+            new WireOperation
+            {
+                Kind = OperationKind.Put,
+                Key = request.Key.Memory,
+                Value = request.Value.Memory,
+                Condition = request.Condition,
+                Version = request.Version.Memory,
+                TtlMs = request.TtlMs,
+                RequireStrong = request.RequireStrong,
+            },
             request.Request),
         context);
 
     public override Task<Result> Delete(DeleteRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory, RequireStrong = request.RequireStrong }, request.Request),
+        context);
+
+    public override Task<Result> Increment(IncrementRequest request, ServerCallContext context) => RunAsync(
+        request.Keyspace,
+        WithRequest(
+            new WireOperation
+            {
+                Kind = OperationKind.Increment,
+                Key = request.Key.Memory,
+                Delta = request.Delta,
+                TtlMs = request.TtlMs,
+                MayHaveHappened = request.MayHaveHappened,
+            },
+            request.Request),
         context);
 
     public override Task<ScanPage> Scan(ScanRequest request, ServerCallContext context) => scan.ReadAsync(

@@ -31,6 +31,8 @@ internal static class ResultMessages
             Retryable = wire.Retryable,
             More = wire.More,
             Node = wire.Node,
+            Counter = wire.Counter,
+            ExpiresInMs = wire.ExpiresInMs,
             HiddenLosers = wire.HiddenLosers,
         };
         message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
@@ -47,6 +49,7 @@ internal static class ResultMessages
                 Value = ByteString.CopyFrom(item.Value.Span),
                 Version = ByteString.CopyFrom(item.Version.Span),
                 SiblingCount = item.SiblingCount,
+                ExpiresInMs = item.ExpiresInMs,
             });
         }
 
@@ -85,7 +88,7 @@ internal static class ResultMessages
         Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
         Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
             or Code.ProvisionalRefused => StatusCode.FailedPrecondition,
-        Code.InvalidArgument or Code.RequestReused => StatusCode.InvalidArgument,
+        Code.InvalidArgument or Code.RequestReused or Code.WrongType => StatusCode.InvalidArgument,
         Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.OverlayFull => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,
         Code.DeadlineExceeded => StatusCode.DeadlineExceeded,

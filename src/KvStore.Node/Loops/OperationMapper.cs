@@ -45,6 +45,9 @@ internal static class OperationMapper
                 Epoch = new Epoch(wire.Epoch),
                 AtReplica = wire.ServeAtReplica,
                 RequireStrong = wire.RequireStrong,
+                TtlMs = wire.TtlMs,
+                Delta = wire.Delta,
+                MayHaveHappened = wire.MayHaveHappened,
                 OnlyConflicts = wire.OnlyConflicts,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
@@ -80,6 +83,9 @@ internal static class OperationMapper
             Shard = (uint)routed.Shard.Number,
             ServeAtReplica = operation.AtReplica,
             RequireStrong = operation.RequireStrong,
+            TtlMs = operation.TtlMs,
+            Delta = operation.Delta,
+            MayHaveHappened = operation.MayHaveHappened,
             OnlyConflicts = operation.OnlyConflicts,
             After = operation.After,
             Limit = (uint)operation.Limit,
@@ -91,7 +97,7 @@ internal static class OperationMapper
     {
         code = RefusalCode.InvalidArgument;
         bool scan = wire.Kind == Contracts.V1.OperationKind.Scan;
-        if (wire.Kind is < Contracts.V1.OperationKind.Get or > Contracts.V1.OperationKind.Scan)
+        if (wire.Kind is < Contracts.V1.OperationKind.Get or > Contracts.V1.OperationKind.Increment)
         {
             return $"The kind of operation {(int)wire.Kind} is not known to this node.";
         }
@@ -114,6 +120,16 @@ internal static class OperationMapper
         if (wire.Condition is < Contracts.V1.WriteCondition.Unspecified or > Contracts.V1.WriteCondition.InContext)
         {
             return $"The write condition {(int)wire.Condition} is not known to this node.";
+        }
+
+        if (wire.TtlMs is > KvLimits.MaxTtlMs and not KvLimits.NoExpiry)
+        {
+            return $"The time to live of {wire.TtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.";
+        }
+
+        if (wire.TtlMs != 0 && wire.Kind is not (Contracts.V1.OperationKind.Put or Contracts.V1.OperationKind.Increment))
+        {
+            return "A time to live is for puts and increments; leave it out.";
         }
 
         if (wire.Session != 0 && (wire.Sequence == 0 || wire.AcknowledgedFloor >= wire.Sequence))

@@ -33,6 +33,8 @@ internal sealed class ResultMapper(NodeId self)
             Items = completion.Items is { } items ? [.. items.Select(MapItem)] : null,
             More = completion.More,
             Node = self.Value,
+            Counter = completion.Counter,
+            ExpiresInMs = completion.ExpiresInMs,
             HiddenLosers = (uint)completion.HiddenLosers,
         };
     }
@@ -57,7 +59,8 @@ internal sealed class ResultMapper(NodeId self)
         item.Key,
         item.Value,
         item.OrderedVersion > LogIndex.Zero ? KvStateMachine.EncodeVersion(item.OrderedVersion) : item.Version,
-        (uint)item.SiblingCount);
+        (uint)item.SiblingCount,
+        item.ExpiresInMs);
 
     private ReadOnlyMemory<byte> VersionOf(LogIndex ordered, ReadOnlyMemory<byte> opaque)
     {

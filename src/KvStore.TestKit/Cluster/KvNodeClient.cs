@@ -110,6 +110,10 @@ public sealed class KvNodeClient : IDisposable
     public Task<KvNodeAnswer> DeleteAsync(string keyspace, string key, CancellationToken cancellationToken = default) =>
         AskAsync(options => _kv.DeleteAsync(new DeleteRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key) }, options), cancellationToken);
 
+    /// <summary>Adds to a counter.</summary>
+    public Task<KvNodeAnswer> IncrementAsync(string keyspace, string key, long by, CancellationToken cancellationToken = default) =>
+        AskAsync(options => _kv.IncrementAsync(new IncrementRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Delta = by }, options), cancellationToken);
+
     /// <summary>Everything this node's own replicas hold, as they stand.</summary>
     public async Task<ReplicaDump> DumpAsync(string keyspace, CancellationToken cancellationToken = default)
     {

@@ -53,6 +53,24 @@ public sealed class AttemptPlanTests
     }
 
     [Fact]
+    public void An_increment_whose_first_attempt_may_have_happened_says_so_and_asks_on_until_somebody_can_tell()
+    {
+        var open = new ClusterMap(Told(leader: 0, PartitionPolicy.Ap), previous: null);
+        KvOperation increment = Put();
+        increment.Wire.Kind = OperationKind.Increment;
+        uint first = _plan.Next(increment, open, 0, nowMs: 0).Node!.Node;
+        increment.Wire.MayHaveHappened.Should().BeFalse();
+        AttemptPlan.OnLost(increment, first, AttemptLoss.Sent);
+
+        uint second = _plan.Next(increment, open, 0, nowMs: 1).Node!.Node;
+        second.Should().NotBe(first);
+        increment.Wire.MayHaveHappened.Should().BeTrue();
+        WireResult untold = new() { Outcome = Outcome.Unknown, Code = Code.RequestExpired };
+        _plan.OnAnswer(increment, untold, second, nowMs: 2).Kind.Should().Be(NextStepKind.Pause);
+        _plan.Next(increment, open, 0, nowMs: 50).Node!.Node.Should().NotBe(second);
+    }
+
+    [Fact]
     public void A_lost_stream_leads_elsewhere_and_leaves_a_write_that_was_sent_unresolved()
     {
         KvOperation put = Put();
@@ -235,11 +253,11 @@ public sealed class AttemptPlanTests
 
     private static WireResult Refused(Code code, uint hint = 0) => new() { Outcome = Outcome.NotDone, Code = code, LeaderHint = hint, Retryable = code != Code.TooLarge };
 
-    private static Topology Told(uint leader)
+    private static Topology Told(uint leader, PartitionPolicy policy = PartitionPolicy.Cp)
     {
         Shard shard = new() { LeaderHint = leader };
         shard.Replicas.AddRange(((uint[])[1, 2, 3]).Select(node => new Replica { Node = node, ReplicaId = node }));
-        Keyspace keyspace = new() { Id = 7, Name = "ks", Policy = PartitionPolicy.Cp, Epoch = Epoch };
+        Keyspace keyspace = new() { Id = 7, Name = "ks", Policy = policy, Epoch = Epoch };
         keyspace.Shards.Add(shard);
         Topology topology = new() { ClusterId = "c", Revision = 1, Node = 1 };
         topology.Keyspaces.Add(keyspace);

@@ -180,6 +180,33 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
     }
 
     [Fact]
+    public async Task Count()
+    {
+        IKvKeyspace hits = await OrderedAsync("hits");
+
+        long visits = await hits.IncrementAsync("visits");
+        long stock = await hits.IncrementAsync("stock", by: -3);
+        KvEntry<long>? seen = await hits.GetAsync<long>("visits");
+
+        (visits, stock, seen!.Value).Should().Be((1, -3, 1));
+    }
+
+    [Fact]
+    public async Task Let_a_value_expire()
+    {
+        IKvKeyspace web = await OrderedAsync("web");
+
+        await web.PutAsync("session/17", "alice", new KvWriteOptions { Ttl = TimeSpan.FromMinutes(30) });
+        KvEntry<string>? session = await web.GetAsync<string>("session/17");
+        await web.PutAsync("session/17", "alice");
+        long calls = await web.IncrementAsync("calls/alice", options: new KvWriteOptions { Ttl = TimeSpan.FromMinutes(1) });
+
+        session!.ExpiresIn.Should().BeLessThanOrEqualTo(TimeSpan.FromMinutes(30)).And.BeGreaterThan(TimeSpan.FromMinutes(20));
+        (await web.GetAsync<string>("session/17"))!.ExpiresIn.Should().BeNull();
+        calls.Should().Be(1);
+    }
+
+    [Fact]
     public async Task Store_a_type_of_your_own()
     {
         var options = new KvClientOptions { Serializer = new KvSerializer().Add(ShopJson.Default.Order) };

@@ -33,6 +33,9 @@ public class PlantedBugTests(ITestOutputHelper output)
         "answers-swapped",
         "retry-under-new-id",
         "lost-writes-unsaved",
+        "refresh-expired",
+        "increment-counted-again",
+        "ttl-cut-short",
     ];
 
     [Theory]

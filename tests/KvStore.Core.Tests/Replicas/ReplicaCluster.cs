@@ -21,14 +21,14 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings)
+    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings, ulong defaultTtlMs = 0)
     {
+        DefaultTtlMs = defaultTtlMs;
         Conflicts = conflicts;
         Mode = new KeyspaceMode(partition, Replication.Sync);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
         Founders = [.. Enumerable.Range(1, founders).Select(id => PlaceOf((uint)id))];
-        Clock.Set(_nowMs, (ulong)_nowMs);
         foreach (ReplicaPlace place in Founders)
         {
             Add(place);
@@ -43,7 +43,9 @@ internal sealed class ReplicaCluster
 
     public long RetainedLogBytes { get; }
 
-    public ReplicaClock Clock { get; } = new();
+    public long NowMs => _nowMs;
+
+    public ulong DefaultTtlMs { get; }
 
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
@@ -88,6 +90,14 @@ internal sealed class ReplicaCluster
         this[node].Replica.Campaign();
         Settle();
         return this[node].Replica.IsLeader ? this[node] : throw new InvalidOperationException($"n{node} was not elected.");
+    }
+
+    /// <summary>The leader hands over.</summary>
+    public void HandOver(uint node)
+    {
+        Leader.Replica.TransferLeadership(new NodeId(node));
+        TickUntil(() => this[node].Replica.IsLeader && Leader == this[node], $"n{node} leads");
+        Tick(4);
     }
 
     public void Cut(uint node)
@@ -170,12 +180,31 @@ internal sealed class ReplicaCluster
         }
     }
 
+    /// <summary>By how much every node believes its wall clock to be ahead of the cluster's.</summary>
+    public void SetClockOffset(long ms)
+    {
+        foreach (ReplicaMachine machine in _machines.Values)
+        {
+            machine.SetClockOffset(ms);
+        }
+    }
+
+    /// <summary>Time passes, and no tick has come yet.</summary>
+    public void PassTime(int ms)
+    {
+        _nowMs += ms;
+        foreach (ReplicaMachine machine in _machines.Values.Where(machine => machine.IsUp))
+        {
+            machine.SetClock(_nowMs);
+        }
+    }
+
     public void TickWithoutRest()
     {
         _nowMs += Options.TickMs;
-        Clock.Set(_nowMs, (ulong)_nowMs);
         foreach (ReplicaMachine machine in _machines.Values.Where(machine => machine.IsUp))
         {
+            machine.SetClock(_nowMs);
             machine.Replica.Tick();
         }
     }
@@ -213,15 +242,34 @@ internal sealed class ReplicaCluster
         return Answers[handle];
     }
 
-    public Completion Put(ReplicaMachine at, string key, string value, RequestId request = default) => Submit(at, new ClientOperation
+    public Completion Put(ReplicaMachine at, string key, string value, RequestId request = default, ulong ttlMs = 0, WriteCondition condition = WriteCondition.None) => Submit(at, new ClientOperation
     {
         Kind = OperationKind.Put,
+        Condition = condition,
         Key = Encoding.UTF8.GetBytes(key),
         Value = Encoding.UTF8.GetBytes(value),
+        TtlMs = ttlMs,
         Request = request,
     });
 
+    public Completion Increment(ReplicaMachine at, string key, long by = 1, ulong sequence = 0, bool mayHaveHappened = false, ulong ttlMs = 0) => Submit(at, IncrementOf(key, by, sequence, mayHaveHappened, ttlMs));
+
+    public static ClientOperation IncrementOf(string key, long by, ulong sequence = 0, bool mayHaveHappened = false, ulong ttlMs = 0) => new()
+    {
+        Kind = OperationKind.Increment,
+        Key = Encoding.UTF8.GetBytes(key),
+        Delta = by,
+        TtlMs = ttlMs,
+        Request = sequence == 0 ? RequestId.None : new RequestId(77, sequence, 0),
+        MayHaveHappened = mayHaveHappened,
+    };
+
+    /// <summary>Lets so many milliseconds pass.</summary>
+    public void Wait(int ms) => Tick((ms + Options.TickMs - 1) / Options.TickMs);
+
     public Completion Get(ReplicaMachine at, string key, ReadLevel level = ReadLevel.Default) => Submit(at, new ClientOperation { Kind = OperationKind.Get, Level = level, Key = Encoding.UTF8.GetBytes(key) });
+
+    public Completion Scan(ReplicaMachine at) => Submit(at, new ClientOperation { Kind = OperationKind.Scan, Level = ReadLevel.Eventual, Limit = 1_000 });
 
     public Completion Submit(ReplicaMachine at, ClientOperation operation)
     {

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
 using KvStore.Storage;
 
 namespace KvStore.Core.Tests.Replicas;
@@ -17,11 +18,16 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     private NodeStorage? _storage;
     private StorageLoop? _loop;
     private ShardReplica? _replica;
+    private ReplicaClock _clock = new();
+    private int _starts;
+    private IReplicaStorage? _view;
+    private ScanPage? _scanned;
 
     public ReplicaMachine(ReplicaCluster cluster, ReplicaPlace place)
     {
         _cluster = cluster;
         Place = place;
+        SetClock(cluster.NowMs);
         Start();
     }
 
@@ -48,11 +54,25 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         }
     }
 
+    /// <summary>How far the node's wall clock is ahead of the others'.</summary>
+    public long WallAheadMs { get; set; }
+
+    public void SetClockOffset(long ms) => _clock.OffsetMs = ms;
+
+    public void SetClock(long nowMs) => _clock.Set(nowMs, (ulong)(nowMs + WallAheadMs));
+
     public void Start() => Start(givenUp: []);
 
     /// <summary>As an operator starts it who has given up other nodes for good.</summary>
     public void Start(ImmutableArray<NodeId> givenUp)
     {
+        if (_starts > 0)
+        {
+            // Another process: its hybrid clock begins anew.
+            _clock = new ReplicaClock();
+            SetClock(_cluster.NowMs);
+        }
+
         _scheduler = new PumpedScheduler();
         _reports.Clear();
         _storage = NodeStorage.Open(new StorageOptions
@@ -67,10 +87,17 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         });
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
-        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts };
-        _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
+        _view = storage;
+        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs };
+        _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
         _replica.Start();
     }
+
+    /// <summary>The keys that the view holds a record of, be it only the trace of a delete.</summary>
+    public IReadOnlyList<string> RawKeys => [.. Records().Select(record => System.Text.Encoding.UTF8.GetString(record.Key.Span))];
+
+    /// <summary>How many totals a counter consists of.</summary>
+    public int Totals(string key) => DottedObject.Decode(Records().Single(record => System.Text.Encoding.UTF8.GetString(record.Key.Span) == key).Record).Values.Length;
 
     public void LosePower()
     {
@@ -141,8 +168,28 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
 
     public void Post(in StorageEvent e) => _reports.Enqueue(e);
 
+    private IReadOnlyList<ScannedRecord> Records()
+    {
+        const ulong OwnTag = ulong.MaxValue;
+        _cluster.TickUntil(() => _view!.UnsealedBytes == 0, "the view is sealed");
+        _scanned = null;
+        _view!.BeginScan(new ScanRequest { Tag = OwnTag, Space = RecordSpace.Data, MaxRecords = 1_000, MaxBytes = 1_000_000 });
+        while (_scanned is null)
+        {
+            Step();
+        }
+
+        return _scanned.Records;
+    }
+
     private void Handle(in StorageEvent report)
     {
+        if (report.Kind == StorageEventKind.Scanned && report.Page!.Tag == ulong.MaxValue)
+        {
+            _scanned = report.Page;
+            return;
+        }
+
         switch (report.Kind)
         {
             case StorageEventKind.Durable:

@@ -25,6 +25,9 @@ internal abstract class PlantedBug
     /// <summary>The scenario it is played in.</summary>
     public virtual ScenarioKind Kind => ScenarioKind.Consensus;
 
+    /// <summary>Whether it wants clients of counters and expiring keys. The others do without, and leave their seeds as they were.</summary>
+    public virtual bool WantsCounters => false;
+
     protected SimulatedCluster Cluster { get; private set; } = null!;
 
     /// <summary>Of its own, so that the bug leaves load and faults as they are.</summary>

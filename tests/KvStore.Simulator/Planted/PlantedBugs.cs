@@ -46,6 +46,10 @@ internal static class PlantedBugs
         static () => new MergeClockTooFar(),
         static () => new HandInOnce(),
         static () => new OverlayNotInView(),
+        static () => new RefreshExpired(),
+        static () => new IncrementCountedAgain(),
+        static () => new IncrementResultForgotten(),
+        static () => new TtlCutShort(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

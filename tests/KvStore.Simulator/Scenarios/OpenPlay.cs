@@ -15,12 +15,14 @@ internal static class OpenPlay
             clients.Add(new OpenClient(context, i, stage.Seeds.Next(), stage.Settings.OperationsPerClient));
         }
 
+        var typed = new TypedLoad(stage, context);
         clients.ForEach(client => client.Begin());
+        typed.Begin();
         stage.Faults.Begin(plan);
-        stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished), stage.Settings.WorkUs);
+        stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished) && typed.HasFinished, stage.Settings.WorkUs);
         context.Stopping = true;
         stage.Faults.HealAll();
-        stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle), 20_000_000);
+        stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle) && typed.IsIdle, 20_000_000);
         stage.Demand("after the heal, all clocks are equal and nothing waits for a peer", () => OpenVerdict.HasConverged(stage.Cluster), 60_000_000);
         context.Loss = 0;
         var last = new OpenClient(context, clients.Count, stage.Seeds.Next(), 0);
@@ -31,6 +33,8 @@ internal static class OpenPlay
             stage.Demand($"after the heal, a quorum read of k{key} is done", () => IsDoneOrAskedAgain(last, wanted), 5_000_000);
         }
 
+        typed.Judge(() => stage.Cluster.Nodes);
+        stage.Demand("after what has expired is gone, all clocks are equal again", () => OpenVerdict.HasConverged(stage.Cluster), 60_000_000);
         var dumps = new OpenDumps(stage.Cluster);
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => stage.Cluster.Nodes.TrueForAll(node => node.Replica?.PendingCount == 0), 10_000_000);

@@ -52,6 +52,9 @@ internal sealed record ScenarioSettings
     /// <summary>Whether a replica may come back with an old copy of its disk.</summary>
     public bool MayRestoreBackup { get; init; }
 
+    /// <summary>Whether there are clients of counters and of keys that expire as well.</summary>
+    public bool CountsAndExpires { get; init; }
+
     /// <summary>The bounds that are at their smallest.</summary>
     public IReadOnlyList<RareBranch> Tight { get; init; } = [];
 
@@ -75,7 +78,7 @@ internal sealed record ScenarioSettings
 
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {

@@ -225,8 +225,8 @@ internal sealed class ProvisionalEngine
             return;
         }
 
-        byte[] command = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
-        WriteCommand.Encode(command, operation, LogIndex.Zero, 0, _descriptor.Epoch);
+        byte[] command = new byte[WriteCommand.SizeOf(operation, _descriptor.DefaultTtlMs)];
+        WriteCommand.Encode(command, operation, LogIndex.Zero, 0, _descriptor.Epoch, _descriptor.DefaultTtlMs);
         uint payloadHash = WriteCommand.Decode(command).PayloadHash;
         if (!operation.Request.IsNone && TryAnswerRepeated(operation, payloadHash))
         {
@@ -261,8 +261,6 @@ internal sealed class ProvisionalEngine
         var key = new Key(operation.Key);
         Dot dot = new(_actor, ++_minted);
 
-        // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
-        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
         VersionVector seen = filled.Context;
         foreach (ref readonly DottedValue live in filled.Values)
         {
@@ -270,7 +268,11 @@ internal sealed class ProvisionalEngine
         }
 
         // What was seen is frozen here: nothing that this replica learns later is ever added to it.
-        DottedObject written = DottedObject.Gone(seen).Write(dot, value, _clock.Hybrid.Now((long)_clock.WallMs));
+        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
+        ulong ttlMs = operation.EffectiveTtlMs(_descriptor.DefaultTtlMs);
+        DottedObject written = operation.Kind == OperationKind.Put
+            ? DottedObject.Gone(seen).Write(new DottedValue(dot, timestamp, operation.Value) { ExpiresMs = ttlMs == 0 ? 0 : (ulong)timestamp.PhysicalMs + ttlMs })
+            : DottedObject.Gone(seen).Write(dot, null, timestamp);
         IEnumerable<OverlayRequest> requests = held?.RequestsBeside(operation.Request) ?? [];
         ulong number = _overlay.Replace(
             new OverlayRecord(

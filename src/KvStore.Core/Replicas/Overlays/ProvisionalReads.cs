@@ -178,7 +178,7 @@ internal sealed class ProvisionalReads(
         }
 
         var siblings = new List<SiblingView>(filled.SiblingCount);
-        foreach (ref readonly DottedValue value in filled.Values)
+        foreach (DottedValue value in filled.Siblings())
         {
             siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }
