@@ -16,6 +16,11 @@ public interface IKvClient : IAsyncDisposable
     /// <param name="name">1 to 64 characters.</param>
     IKvKeyspace Keyspace(string name);
 
+    /// <summary>A session that has seen nothing, or one that goes on where another stopped, perhaps in another process. Asks nobody.</summary>
+    /// <param name="token">What <see cref="KvSession.Token"/> returned there; null or empty: a new session.</param>
+    /// <exception cref="ArgumentException">The text is no token.</exception>
+    KvSession CreateSession(string? token = null);
+
     /// <summary>The cluster as last heard; waits for the first contact, at most <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     /// <exception cref="KvException">No seed answered in time.</exception>
     ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default);

@@ -225,6 +225,7 @@ internal sealed class Dispatcher
     private void Complete(KvOperation operation, in WireResult answer)
     {
         Retire(operation, (KvCode)answer.Code);
+        operation.Session?.Learn(_map!.Public.ClusterId, operation.Wire.KeyspaceId, operation.ShardNumber, operation.Wire.SessionPosition, answer.SessionPosition);
         operation.Succeed(answer);
     }
 

@@ -26,6 +26,12 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public bool RetryNoQuorumUntilDeadline { get; set; }
 
+    /// <summary>Null: it belongs to none.</summary>
+    public KvSession? Session { get; set; }
+
+    /// <summary>The number of its shard, once it is known.</summary>
+    public uint ShardNumber { get; set; }
+
     public long StartedMs { get; set; }
 
     public long StartedTimestamp { get; set; }
@@ -138,6 +144,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         Tried = default;
         Token = default;
         IsConditional = false;
+        Session = null;
         Shard = null;
         Attempts = 0;
         Backoffs = 0;

@@ -46,6 +46,15 @@ public enum KvReadLevel
 
     /// <summary>Asks a majority of the replicas, merges what they hold and repairs those that lack something. ap keyspaces.</summary>
     Quorum = 3,
+
+    /// <summary>From any replica that has all that the session of the read has seen and written; see <see cref="KvSession"/>. The default of reads that name a session.</summary>
+    Session = 4,
+
+    /// <summary>
+    /// From any replica that misses nothing that was acknowledged longer ago than <see cref="KvReadOptions.MaxStaleness"/> before the read began. That is measured, by asking the leader or the other replicas, never
+    /// guessed from clocks. The default of reads that state a bound.
+    /// </summary>
+    Bounded = 5,
 }
 
 /// <summary>How far an operation came before it failed.</summary>

@@ -24,6 +24,7 @@ internal static class ResultCodec
     private const uint ItemsTag = 130;
     private const uint MoreTag = 136;
     private const uint NodeTag = 144;
+    private const uint SessionPositionTag = 170;
 
     public static int Size(in WireResult result)
     {
@@ -42,7 +43,8 @@ internal static class ResultCodec
             + WireWriter.BytesFieldSize(1, ReasonBytes(result))
             + (result.Retryable ? 2 : 0)
             + (result.More ? 3 : 0)
-            + WireWriter.VarintFieldSize(2, result.Node);
+            + WireWriter.VarintFieldSize(2, result.Node)
+            + WireWriter.BytesFieldSize(2, result.SessionPosition.Length);
         for (int i = 0; i < (result.Siblings?.Count ?? 0); i++)
         {
             size += WireWriter.ElementSize(1, ResultPartCodec.Size(result.Siblings![i]));
@@ -88,6 +90,7 @@ internal static class ResultCodec
 
         writer.Bool(MoreTag, result.More);
         writer.Varint(NodeTag, result.Node);
+        writer.Bytes(SessionPositionTag, result.SessionPosition.Span);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireResult result)
@@ -118,6 +121,7 @@ internal static class ResultCodec
                 case ItemsTag: (items ??= []).Add(ResultPartCodec.ReadItem(ref reader)); break;
                 case MoreTag: result.More = reader.Bool(); break;
                 case NodeTag: result.Node = reader.UInt32(); break;
+                case SessionPositionTag: result.SessionPosition = reader.Bytes(); break;
                 default: reader.Skip(tag); break;
             }
         }

@@ -54,6 +54,9 @@ public sealed class DottedReplica
     /// <summary>What would be left after a power loss. Not to be changed by the caller.</summary>
     public ShardClock DurableClock => _state.Frontier.Clock;
 
+    /// <summary>What every configured peer is known to hold durably. Not to be changed by the caller.</summary>
+    public ShardClock Everywhere => _state.Peers.Everywhere;
+
     /// <summary>No source, no quorum member; reads may miss something.</summary>
     public bool IsRecovering => _state.Recovering;
 

@@ -49,6 +49,12 @@ public enum DottedMessageKind : byte
 
     /// <summary>A range of keys with their filled objects, and the clock they stand at.</summary>
     FullCopyPage = 9,
+
+    /// <summary>What has the receiver seen by now?</summary>
+    ClockAsked = 30,
+
+    /// <summary>All that the sender has seen, durable or not.</summary>
+    ClockTold = 31,
 }
 
 /// <summary>One page of a shard's snapshot. Pages of one snapshot carry the same id and count up from 0.</summary>

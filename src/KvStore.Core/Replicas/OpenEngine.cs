@@ -16,6 +16,9 @@ internal sealed class OpenEngine
     /// <summary>How many deleted keys one tick looks at, to remove what every clock already implies.</summary>
     private const int FadePerTick = 256;
 
+    /// <summary>What a session waits for comes by itself in a few milliseconds; after this long it was lost, and is fetched.</summary>
+    private const int PullForSessionAfterMs = 100;
+
     private readonly ShardDescriptor _descriptor;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
@@ -28,12 +31,15 @@ internal sealed class OpenEngine
     private readonly DottedReplica _dotted;
     private readonly DottedJournal _journal;
     private readonly OpenHealing _healing;
+    private readonly OpenFreshness _freshness;
+    private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
     private ImmutableArray<NodeId> _peersInMasks;
+    private int _lastPulledForSession;
 
     public OpenEngine(
         ShardDescriptor descriptor,
@@ -64,12 +70,15 @@ internal sealed class OpenEngine
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _journal.Changed = _healing.OnChanged;
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
+        _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
+        _freshness.OnMembersChanged();
+        _sessions = new OpenSessions(descriptor, _dotted);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, _freshness, _sessions, completions, _healing);
     }
 
     private static ReadOnlySpan<byte> StateKey => "dotted"u8;
 
-    public int PendingCount => _writes.Count + _reads.PendingCount;
+    public int PendingCount => _writes.Count + _reads.PendingCount + _freshness.WaitingCount;
 
     /// <summary>Something waits for the log.</summary>
     public bool WaitsForDurable => _journal.Waits;
@@ -78,6 +87,8 @@ internal sealed class OpenEngine
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _dotted.FadingCount == 0 && _healing.IsQuiet;
 
     public OpenHealing Healing => _healing;
+
+    public DottedReplica Dotted => _dotted;
 
     public string DescribeClock() => _dotted.Clock.ToString();
 
@@ -129,7 +140,18 @@ internal sealed class OpenEngine
             case DottedMessageKind.ClockAdvertised:
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
+                _freshness.OnAdvertised(from, advertised);
                 _healing.OnAdvertised(from, advertised);
+                break;
+            case DottedMessageKind.ClockAsked:
+                _freshness.Answer(from, ClockAsked.Decode(payload));
+                break;
+            case DottedMessageKind.ClockTold:
+                if (_freshness.OnTold(from, ClockTold.Decode(payload)))
+                {
+                    _healing.PullSoonFrom(from);
+                }
+
                 break;
             default:
                 _healing.Receive(from, kind, payload);
@@ -181,6 +203,7 @@ internal sealed class OpenEngine
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
         _peersInMasks = _places.Peers;
         _dotted.SetPeers(_places.Peers);
+        _freshness.OnMembersChanged();
         _healing.OnMembersChanged(earlier);
         foreach (ulong operation in _writes.Unanswered())
         {
@@ -191,8 +214,18 @@ internal sealed class OpenEngine
         AnswerSatisfied();
     }
 
-    public void OnTick()
+    /// <summary>Once per turn, when the inputs are in.</summary>
+    public void OnTurn() => _freshness.OnTurn();
+
+    /// <param name="sessionWaitMs">How long an operation of a session has waited here for what is missing.</param>
+    public void OnTick(long sessionWaitMs)
     {
+        if (sessionWaitMs >= PullForSessionAfterMs)
+        {
+            PullForSession();
+        }
+
+        _freshness.OnTick();
         foreach (ulong operation in _writes.Unanswered())
         {
             ref PendingOpenWrite write = ref _writes.Find(operation);
@@ -224,6 +257,7 @@ internal sealed class OpenEngine
         }
 
         _reads.FailAll(code, reason);
+        _freshness.FailAll(code, reason);
     }
 
     /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
@@ -320,6 +354,12 @@ internal sealed class OpenEngine
         HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
         bool sync = _descriptor.Mode.Replication == Replication.Sync;
         ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
+        if (!_sessions.HasRoom(operation))
+        {
+            _completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
+
         DottedWrite written = context is null
             ? _dotted.Write(key, stored, value, timestamp, number)
             : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
@@ -343,7 +383,7 @@ internal sealed class OpenEngine
         }
 
         ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
-        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version });
+        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version, Session = _sessions.After(operation, written.Dot) });
         _requests.Remember(operation, pending);
         if (_descriptor.Mode.Replication == Replication.BestEffort)
         {
@@ -370,6 +410,7 @@ internal sealed class OpenEngine
                 Version = answer.Version,
                 Acknowledgements = answer.Acknowledgements,
                 Degraded = answer.Degraded,
+                Session = _sessions.Now(operation),
             });
             return;
         }
@@ -377,7 +418,22 @@ internal sealed class OpenEngine
         // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
         _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
         write.Handle = operation.Handle;
+        write.Session = _sessions.Now(operation);
         write.DeadlineMs = operation.DeadlineMs;
+    }
+
+    /// <summary>A peer at a time, in turn: the one that has it may be any of them.</summary>
+    private void PullForSession()
+    {
+        for (int i = 0; i < _places.Peers.Length; i++)
+        {
+            NodeId peer = _places.Peers[++_lastPulledForSession % _places.Peers.Length];
+            if (_peers.IsReachable(peer))
+            {
+                _healing.PullSoonFrom(peer);
+                return;
+            }
+        }
     }
 
     private void ReceiveWrite(NodeId from, ReplicateMessage message)
@@ -504,6 +560,7 @@ internal sealed class OpenEngine
             Version = write.Version,
             Acknowledgements = acknowledgements,
             Degraded = degraded,
+            Session = write.Session,
         });
         _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version));
         _writes.Remove(operation);

@@ -19,7 +19,8 @@ internal sealed class OpenReads(
     DottedJournal journal,
     RecordLoader loader,
     IPeerTransport transport,
-    PeerReachability peers,
+    OpenFreshness freshness,
+    OpenSessions sessions,
     CompletionSink completions,
     OpenHealing healing)
 {
@@ -61,7 +62,7 @@ internal sealed class OpenReads(
         switch (completions.Decide(request))
         {
             case PolicyDecision.RefuseNotOffered:
-                completions.Refuse(operation, RefusalCode.LevelNotOffered, "An ap keyspace offers the levels eventual and quorum; linearizable needs a cp keyspace.");
+                completions.Refuse(operation, RefusalCode.LevelNotOffered, "An ap keyspace offers the levels eventual, session, bounded and quorum; linearizable needs a cp keyspace.");
                 return;
             case PolicyDecision.RefuseNoQuorum:
                 completions.RefuseForQuorum(operation);
@@ -70,13 +71,13 @@ internal sealed class OpenReads(
                 break;
         }
 
-        if (operation.Kind == OperationKind.Scan)
+        if (operation.Level == ReadLevel.Bounded && freshness.ConfirmedMs > operation.MaxStalenessMs)
         {
-            Scan(operation);
+            freshness.Await(operation, Serve);
         }
         else
         {
-            Get(operation);
+            Serve(operation);
         }
     }
 
@@ -143,6 +144,18 @@ internal sealed class OpenReads(
         _quorum.Clear();
     }
 
+    private void Serve(ClientOperation operation)
+    {
+        if (operation.Kind == OperationKind.Scan)
+        {
+            Scan(operation);
+        }
+        else
+        {
+            Get(operation);
+        }
+    }
+
     private void Get(ClientOperation operation)
     {
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
@@ -191,6 +204,13 @@ internal sealed class OpenReads(
 
     private void Complete(in ClientOperation operation, DottedObject filled, int answers)
     {
+        ReadOnlyMemory<byte> position = answers > 1 ? sessions.Joined(operation, filled.Context) : sessions.Now(operation);
+        if (position.Length > SessionPosition.MaxBytes)
+        {
+            completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
+
         bool found = !filled.IsEmpty;
         completions.Add(new Completion
         {
@@ -202,7 +222,8 @@ internal sealed class OpenReads(
             Siblings = filled.SiblingCount > 1 ? SiblingsOf(filled) : null,
             Acknowledgements = answers,
             Degraded = dotted.IsRecovering,
-            StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = answers > 1 ? 0 : AgeFor(operation),
+            Session = position,
         });
     }
 
@@ -228,6 +249,13 @@ internal sealed class OpenReads(
                 return;
             }
 
+            ReadOnlyMemory<byte> position = sessions.Now(operation);
+            if (position.Length > SessionPosition.MaxBytes)
+            {
+                completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+                return;
+            }
+
             completions.Add(new Completion
             {
                 Handle = operation.Handle,
@@ -236,10 +264,13 @@ internal sealed class OpenReads(
                 More = page.More,
                 Acknowledgements = 1,
                 Degraded = dotted.IsRecovering,
-                StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+                StalenessMs = AgeFor(operation),
+                Session = position,
             });
         });
     }
+
+    private uint AgeFor(in ClientOperation operation) => operation.Level == ReadLevel.Bounded ? freshness.ConfirmedMs : freshness.EstimateMs;
 
     private static List<SiblingView> SiblingsOf(DottedObject filled)
     {

@@ -85,18 +85,6 @@ internal sealed class PeerReachability
         }
     }
 
-    /// <summary>How long the longest missing peer has been missing; zero when none is. What it wrote since then is not here.</summary>
-    public uint LongestSilenceMs(long nowMs)
-    {
-        long longest = 0;
-        foreach (NodeId peer in _places.Peers)
-        {
-            longest = Math.Max(longest, _downSinceMs.TryGetValue(peer, out long sinceMs) ? nowMs - sinceMs : 0);
-        }
-
-        return (uint)Math.Min(longest, uint.MaxValue);
-    }
-
     /// <summary>For people: who is missing and since when.</summary>
     public string DescribeMissing(long nowMs)
     {

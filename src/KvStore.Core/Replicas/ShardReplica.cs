@@ -28,6 +28,7 @@ public sealed class ShardReplica
     private readonly KvStateMachine _stateMachine;
     private readonly EarlyAcknowledgements _early;
     private readonly OpenEngine? _open;
+    private readonly SessionGate _sessions;
     private readonly RecoveredReplica _recovered;
     private readonly Random _random;
     private ConsensusGroup? _group;
@@ -70,6 +71,8 @@ public sealed class ShardReplica
             _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
             _view.BeforeSeal(_open.WriteState);
         }
+
+        _sessions = new SessionGate(descriptor, options, clock, _view, _completions, Serve) { Dotted = _open?.Dotted };
     }
 
     public ShardDescriptor Descriptor { get; }
@@ -97,7 +100,7 @@ public sealed class ShardReplica
     public LostWriteJournal LostWrites { get; }
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0);
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + _sessions.Count;
 
     public ViewPosition Position => _view.Position;
 
@@ -116,7 +119,7 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _open is null && IsActive && (operation.IsWrite || NeedsLeader(operation));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -181,13 +184,9 @@ public sealed class ShardReplica
             return;
         }
 
-        if (_open is not null)
+        if (operation.Session.IsEmpty || _sessions.TryPass(operation))
         {
-            _open.Submit(operation);
-        }
-        else
-        {
-            _group!.Ordered.Submit(operation);
+            Serve(operation);
         }
     }
 
@@ -339,9 +338,10 @@ public sealed class ShardReplica
         }
 
         _group!.Tick();
+        _sessions.OnTick();
         if (!_places.IsRemoved)
         {
-            _open?.OnTick();
+            _open?.OnTick(_sessions.LongestWaitMs);
         }
 
         _view.OnTick();
@@ -374,7 +374,15 @@ public sealed class ShardReplica
             return;
         }
 
+        _sessions.Release();
+        _open?.OnTurn();
         _group!.Turn();
+        if (_sessions.Release())
+        {
+            // What was applied has let a write or a read go on that needs the group.
+            _group.Turn();
+        }
+
         _view.SealIfFull();
     }
 
@@ -427,6 +435,7 @@ public sealed class ShardReplica
         var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
+        _sessions.Raft = _group.Raft;
         _peers.OnMembersChanged();
         if (_open is { } open)
         {
@@ -467,9 +476,27 @@ public sealed class ShardReplica
 
     private void FailAll(RefusalCode code, string reason)
     {
+        _sessions.FailAll(code, reason);
         _group?.FailAll(code, reason);
         _open?.FailAll(code, reason);
     }
+
+    private void Serve(ClientOperation operation)
+    {
+        if (_open is not null)
+        {
+            _open.Submit(operation);
+        }
+        else
+        {
+            _group!.Ordered.Submit(operation);
+        }
+    }
+
+    /// <summary>A read of an ordered shard that only a leader can answer, or answers sooner: it has what a session has seen, where this replica still waits for it.</summary>
+    private bool NeedsLeader(in ClientOperation operation) =>
+        (!_group!.Ordered.MayServeFromView(operation) && !_group.Ordered.MayServeAtReplica(operation))
+        || (operation.Level == ReadLevel.Session && !IsLeader && _sessions.WouldWait(operation));
 
     private void Restore(in ScannedRecord record)
     {
@@ -480,6 +507,11 @@ public sealed class ShardReplica
         }
 
         _stateMachine.Restore(record.Key.Span, record.Record.Span);
+        if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(AppliedTerms.Key))
+        {
+            _view.Terms.Restore(record.Record);
+        }
+
         if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
         {
             _restoredMembers = MembersCodec.DecodeMembers(record.Record);

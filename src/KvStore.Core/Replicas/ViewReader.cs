@@ -3,10 +3,14 @@ using KvStore.Core.Versioning;
 namespace KvStore.Core.Replicas;
 
 /// <summary>Answers gets and scans from the view of an ordered shard.</summary>
-internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
+internal sealed class ViewReader(
+    ShardDescriptor descriptor, ReplicaOptions options, IReplicaStorage storage, ViewState view, RecordLoader loader, CompletionSink completions, Func<ReadLevel, uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
+
+    /// <summary>What a session has seen that has read the view as it stands. A shard's log says all: what came into it in any other way came before its entries.</summary>
+    public ReadOnlyMemory<byte> Position => SessionPosition.OfLog(descriptor.Epoch, view.AppliedTerm, view.Applied).ToBytes();
 
     public void Serve(in ClientOperation operation, bool stale)
     {
@@ -28,17 +32,27 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                     Value = found.Value,
                     OrderedVersion = found.Index,
                     Acknowledgements = 1,
-                    StalenessMs = stale ? estimateStalenessMs() : 0,
+                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                    Session = PositionFor(operation),
                 });
                 break;
             case RecordLookup.Absent:
-                completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
+                completions.Add(new Completion
+                {
+                    Handle = operation.Handle,
+                    Outcome = Outcome.Done,
+                    Acknowledgements = 1,
+                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                    Session = PositionFor(operation),
+                });
                 break;
             default:
                 Park(operation, stale);
                 break;
         }
     }
+
+    private ReadOnlyMemory<byte> PositionFor(in ClientOperation operation) => operation.Session.IsEmpty ? default : Position;
 
     private void Park(ClientOperation operation, bool stale)
     {
@@ -75,7 +89,8 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                 Items = items,
                 More = page.More,
                 Acknowledgements = 1,
-                StalenessMs = stale ? estimateStalenessMs() : 0,
+                StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                Session = PositionFor(operation),
             });
         });
     }

@@ -13,20 +13,23 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
 {
     public override Task<Result> Get(GetRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
-        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level },
-        context);
+        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level, MaxStalenessMs = request.MaxStalenessMs },
+        context,
+        request.Session);
 
     public override Task<Result> Put(PutRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(
             new WireOperation { Kind = OperationKind.Put, Key = request.Key.Memory, Value = request.Value.Memory, Condition = request.Condition, Version = request.Version.Memory },
             request.Request),
-        context);
+        context,
+        request.Session);
 
     public override Task<Result> Delete(DeleteRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory }, request.Request),
-        context);
+        context,
+        request.Session);
 
     /// <summary>Asks every shard of the keyspace for its share, and merges.</summary>
     public override async Task<ScanPage> Scan(ScanRequest request, ServerCallContext context)
@@ -43,8 +46,10 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
                 After = request.After.Memory,
                 Limit = (uint)limit,
                 Level = request.Level,
+                MaxStalenessMs = request.MaxStalenessMs,
             },
-            context));
+            context,
+            ByteString.Empty));
         Result[] answers = await Task.WhenAll(asked);
 
         // A shard whose page ended early bounds what can be told in order: nothing beyond its last key.
@@ -84,15 +89,28 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
         return operation;
     }
 
-    private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context)
+    private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context, ByteString session)
     {
-        operation.KeyspaceId = Find(keyspace).Id;
+        CatalogKeyspace found = Find(keyspace);
+        operation.KeyspaceId = found.Id;
+        UnarySession? unary = operation.Kind == OperationKind.Scan ? null : UnarySession.Open(session, loops.Router.Catalog.ClusterId);
+        if (unary is not null)
+        {
+            operation.SessionPosition = unary.PositionIn(found.Id, KeyRouting.ShardOf(operation.Key.Span, found.Shards.Length));
+        }
+
         if (context.Deadline != DateTime.MaxValue)
         {
             operation.TimeoutMs = (uint)Math.Clamp((context.Deadline - DateTime.UtcNow).TotalMilliseconds, 1, KvLimits.MaxTimeoutMs);
         }
 
-        return ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
+        Result result = ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
+        if (unary is not null)
+        {
+            result.Session = unary.After(result.Session);
+        }
+
+        return result;
     }
 
     private CatalogKeyspace Find(string name)

@@ -26,10 +26,11 @@ internal static class WireSamples
         from numbers in Number.Array[5]
         from kind in Gen.Int[0, 4]
         from condition in Gen.Int[0, 3]
-        from level in Gen.Int[0, 3]
+        from level in Gen.Int[0, 5]
         from decline in Gen.Bool
-        from small in Small.Array[4]
-        from bytes in Bytes.Array[4]
+        from atReplica in Gen.Bool
+        from small in Small.Array[5]
+        from bytes in Bytes.Array[5]
         select new WireOperation
         {
             CallId = numbers[0],
@@ -49,14 +50,17 @@ internal static class WireSamples
             Shard = small[2],
             After = bytes[3],
             Limit = small[3],
+            ServeAtReplica = atReplica,
+            SessionPosition = bytes[4],
+            MaxStalenessMs = small[4],
         };
 
     public static Gen<WireResult> Result { get; } =
         from numbers in Number.Array[2]
-        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 21], Gen.Int[0, 3])
+        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 35], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
         from small in Small.Array[4]
-        from bytes in Bytes.Array[2]
+        from bytes in Bytes.Array[3]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
         from reason in Text
@@ -80,6 +84,7 @@ internal static class WireSamples
             Items = items.Length == 0 ? null : items,
             More = flags[3],
             Node = small[3],
+            SessionPosition = bytes[2],
         };
 
     public static Operation Generated(WireOperation from) => new()
@@ -99,6 +104,9 @@ internal static class WireSamples
         Shard = from.Shard,
         After = ByteString.CopyFrom(from.After.Span),
         Limit = from.Limit,
+        ServeAtReplica = from.ServeAtReplica,
+        Session = ByteString.CopyFrom(from.SessionPosition.Span),
+        MaxStalenessMs = from.MaxStalenessMs,
     };
 
     public static Result Generated(WireResult from)
@@ -121,6 +129,7 @@ internal static class WireSamples
             Retryable = from.Retryable,
             More = from.More,
             Node = from.Node,
+            Session = ByteString.CopyFrom(from.SessionPosition.Span),
         };
         result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs }));
         result.Items.AddRange((from.Items ?? []).Select(i => new ScanItem

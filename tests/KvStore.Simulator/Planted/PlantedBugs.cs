@@ -41,6 +41,9 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new SessionIgnored(),
+        static () => new SessionIgnoredByFollowers(),
+        static () => new SessionTermIgnored(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>
