@@ -20,6 +20,8 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         operation.Session = options?.Session;
         (operation.Wire.Level, operation.Wire.MaxStalenessMs) = level;
         operation.Wire.ServeAtReplica = options?.ReadFrom == KvReadFrom.Nearest;
+        operation.IsAnyReplicas = operation.Wire.Level is ReadLevel.Eventual or ReadLevel.Session or ReadLevel.Bounded;
+        operation.MayBeHedged = operation.IsAnyReplicas && dispatcher.Hedging.IsEnabled;
         WireResult answer = await Read(operation).ConfigureAwait(false);
         return answer.Found ? Entry<T>(key, answer) : null;
     }

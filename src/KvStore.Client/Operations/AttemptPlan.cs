@@ -38,7 +38,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return unresolved;
         }
 
-        if (NodeSelector.Choose(nodes, operation.Shard!, operation.Route, operation.Tried, nowMs) is not { } target)
+        if (NodeSelector.Choose(nodes, operation.Shard!, operation.Route, operation.Tried, nowMs, random) is not { } target)
         {
             return EndRound(operation, nowMs);
         }
