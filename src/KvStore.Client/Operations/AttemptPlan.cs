@@ -129,6 +129,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         operation.LastCode = (KvCode)answer.Code;
         operation.LastReason = answer.Reason;
+        operation.LastMissing = answer.Missing;
         operation.Unresolved |= operation.IsWrite && answer.Outcome != Outcome.NotDone;
         if (answer.LeaderHint != 0)
         {
@@ -198,7 +199,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     private static RouteKind RouteOf(KvOperation operation, KeyspaceRoute keyspace)
     {
         ref WireOperation wire = ref operation.Wire;
-        bool anyReplica = !operation.IsWrite && (wire.ServeAtReplica || wire.Level is ReadLevel.Session or ReadLevel.Bounded || (wire.Level == ReadLevel.Eventual && !keyspace.IsOpen));
+        ReadLevel level = wire.Level == ReadLevel.Unspecified ? keyspace.DefaultReadLevel : wire.Level;
+        bool anyReplica = !operation.IsWrite && (wire.ServeAtReplica || level is ReadLevel.Session or ReadLevel.Bounded || (level == ReadLevel.Eventual && !keyspace.IsOpen));
         return anyReplica ? RouteKind.Nearest : keyspace.IsOpen ? RouteKind.FirstReplica : RouteKind.Leader;
     }
 

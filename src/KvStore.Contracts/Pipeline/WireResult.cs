@@ -26,7 +26,10 @@ public struct WireResult
 
     /// <summary>What the session has seen with this answer.</summary>
     public ReadOnlyMemory<byte> SessionPosition;
+    public IReadOnlyList<WireMissingReplica>? Missing;
 }
+
+public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
 public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs);
 

@@ -13,8 +13,11 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OpenEngine
 {
-    /// <summary>How many deleted keys one tick looks at, to remove what every clock already implies.</summary>
-    private const int FadePerTick = 256;
+    /// <summary>How many records one tick strips of contexts that the clock implies, or removes, because they are deletes; bounds what it loads from disk.</summary>
+    private const int StripPerTick = 256;
+
+    /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
+    private const int StripLooksPerTick = 4_096;
 
     /// <summary>What a session waits for comes by itself in a few milliseconds; after this long it was lost, and is fetched.</summary>
     private const int PullForSessionAfterMs = 100;
@@ -34,6 +37,7 @@ internal sealed class OpenEngine
     private readonly OpenFreshness _freshness;
     private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
+    private readonly DigestScan _digestScan;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -73,6 +77,7 @@ internal sealed class OpenEngine
         _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
         _freshness.OnMembersChanged();
         _sessions = new OpenSessions(descriptor, _dotted);
+        _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, _freshness, _sessions, completions, _healing);
     }
 
@@ -84,13 +89,25 @@ internal sealed class OpenEngine
     public bool WaitsForDurable => _journal.Waits;
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
-    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _dotted.FadingCount == 0 && _healing.IsQuiet;
+    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0;
 
     public OpenHealing Healing => _healing;
 
     public DottedReplica Dotted => _dotted;
 
     public string DescribeClock() => _dotted.Clock.ToString();
+
+    public OpenStatus Describe() => new()
+    {
+        IsRecovering = _dotted.IsRecovering,
+        IndexedDots = _dotted.IndexedDots,
+        UncoveredContexts = _dotted.UncoveredContexts,
+        MayStrip = _dotted.MayStrip,
+        HasDigests = _dotted.Digests.AreComplete,
+    };
+
+    public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
     public void Submit(in ClientOperation operation)
     {
@@ -102,15 +119,10 @@ internal sealed class OpenEngine
 
         switch (operation.Kind)
         {
+            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete when !_completions.Admit(operation, RequestClasses.Of(operation)):
+                break;
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
-                break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion
-                && _completions.Decide(RequestClass.ConditionalWrite) == PolicyDecision.RefuseNotOffered:
-                _completions.Refuse(
-                    operation,
-                    RefusalCode.LevelNotOffered,
-                    "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.");
                 break;
             case OperationKind.Put or OperationKind.Delete:
                 Write(operation);
@@ -239,12 +251,15 @@ internal sealed class OpenEngine
 
         _reads.OnTick();
         _healing.OnTick();
-        foreach (Key key in _dotted.TakeFaded(FadePerTick))
+        _digestScan.OnTick();
+        foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
-            if (_journal.TryFind(key.Span, out DottedObject stored) && _dotted.Fade(stored))
-            {
-                _storage.Remove(RecordSpace.Data, key.Span);
-            }
+            _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
+        }
+
+        foreach (Key key in _dotted.TakeStrippable(StripLooksPerTick, StripPerTick))
+        {
+            Strip(key);
         }
     }
 
@@ -310,6 +325,27 @@ internal sealed class OpenEngine
         }
 
         _journal.Restore(_dotted.Number);
+    }
+
+    private void Strip(Key key)
+    {
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            _loader.Load(RecordSpace.Data, key.Span, () => Strip(key));
+            return;
+        }
+
+        DottedObject stripped = _dotted.Strip(stored);
+        if (stripped.IsVacant)
+        {
+            _storage.Remove(RecordSpace.Data, key.Span);
+        }
+        else if (!ReferenceEquals(stripped, stored))
+        {
+            var record = new ArrayBufferWriter<byte>(128);
+            stripped.Encode(record);
+            _storage.Put(RecordSpace.Data, key.Span, record.WrittenMemory);
+        }
     }
 
     private void Write(in ClientOperation operation)
@@ -536,6 +572,11 @@ internal sealed class OpenEngine
         if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
+            return;
+        }
+
+        if (!_completions.MayDegrade)
+        {
             return;
         }
 

@@ -27,6 +27,12 @@ internal sealed class SessionGate(
     /// <summary>Open shards: whose clock counts.</summary>
     public DottedReplica? Dotted { get; init; }
 
+    /// <summary>Ordered shards: the dots that the log accounts for, and, for an operation that is answered provisionally, those that wait to be merged.</summary>
+    public required Func<ClientOperation, ShardClock> DotsFor { get; init; }
+
+    /// <summary>Counts the changes of what waits to be merged.</summary>
+    public required Func<ulong> OverlayChanges { get; init; }
+
     public int Count => _waiting.Count;
 
     /// <summary>The longest that one has waited, in milliseconds; zero when none waits.</summary>
@@ -41,7 +47,7 @@ internal sealed class SessionGate(
             return false;
         }
 
-        switch (Check(position, operation.IsWrite))
+        switch (Check(position, operation))
         {
             case SessionCheck.Reached:
                 return true;
@@ -59,7 +65,7 @@ internal sealed class SessionGate(
     }
 
     /// <summary>Whether an operation would have to wait here.</summary>
-    public bool WouldWait(in ClientOperation operation) => TryDecode(operation, out SessionPosition position) && Check(position, operation.IsWrite) == SessionCheck.Behind;
+    public bool WouldWait(in ClientOperation operation) => TryDecode(operation, out SessionPosition position) && Check(position, operation) == SessionCheck.Behind;
 
     /// <summary>Once per turn: those that have been caught up with go on, in the order in which they came.</summary>
     /// <returns>Whether one did.</returns>
@@ -76,7 +82,7 @@ internal sealed class SessionGate(
         _waiting.Clear();
         foreach (Waiting waiting in all)
         {
-            switch (Check(waiting.Position, waiting.Operation.IsWrite))
+            switch (Check(waiting.Position, waiting.Operation))
             {
                 case SessionCheck.Reached:
                     proceed(waiting.Operation);
@@ -117,7 +123,7 @@ internal sealed class SessionGate(
         _waiting.Clear();
     }
 
-    private (ulong Applied, ulong Dotted) Stand => (view.Applied.Value, Dotted?.Number ?? 0);
+    private (ulong Applied, ulong Dotted) Stand => (view.Applied.Value, Dotted?.Number ?? OverlayChanges());
 
     private static bool TryDecode(in ClientOperation operation, out SessionPosition position)
     {
@@ -133,7 +139,7 @@ internal sealed class SessionGate(
         }
     }
 
-    private SessionCheck Check(SessionPosition position, bool isWrite)
+    private SessionCheck Check(SessionPosition position, in ClientOperation operation)
     {
         bool behind = position.Epoch > descriptor.Epoch;
         foreach (LogPlace place in position.Log)
@@ -141,7 +147,7 @@ internal sealed class SessionGate(
             PlaceCheck check = view.Terms.Check(place, view.Applied, view.AppliedTerm);
             if (check == PlaceCheck.Ahead && Raft is { State: RaftRole.Leader } leader)
             {
-                check = CheckTail(leader, place, isWrite);
+                check = CheckTail(leader, place, operation.IsWrite);
             }
 
             if (check is PlaceCheck.Replaced or PlaceCheck.Forgotten)
@@ -154,7 +160,7 @@ internal sealed class SessionGate(
 
         // What every replica has is left out of positions, and a recovering replica may not have that: it serves sessions that have seen nothing.
         behind |= Dotted is { IsRecovering: true } && position.Epoch.Value > 0;
-        behind |= !position.Seen.IsEmpty && (Dotted is null || !Dotted.Clock.Includes(position.Seen));
+        behind |= !position.Seen.IsEmpty && !(Dotted?.Clock ?? DotsFor(operation)).Includes(position.Seen);
         return behind ? SessionCheck.Behind : SessionCheck.Reached;
     }
 

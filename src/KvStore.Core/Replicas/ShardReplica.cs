@@ -1,7 +1,9 @@
 using System.Collections.Immutable;
 using KvStore.Core.Consensus;
+using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -29,9 +31,13 @@ public sealed class ShardReplica
     private readonly EarlyAcknowledgements _early;
     private readonly OpenEngine? _open;
     private readonly SessionGate _sessions;
+    private readonly PeerLags _lags;
+    private readonly Overlay _overlay;
+    private readonly HandIn _handIn;
     private readonly RecoveredReplica _recovered;
     private readonly Random _random;
     private ConsensusGroup? _group;
+    private ProvisionalEngine? _provisional;
     private ShardMembers? _restoredMembers;
     private ViewPosition _released;
 
@@ -66,13 +72,23 @@ public sealed class ShardReplica
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
         _early = new EarlyAcknowledgements(descriptor.MaxLag);
         LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
+        _overlay = new Overlay(options, clock, storage, _view, _stateMachine.Accounted);
+        _stateMachine.Merge.Merged = _overlay.OnAccounted;
+        _stateMachine.Merge.Finished = _overlay.OnAccounted;
+        _handIn = new HandIn(descriptor, options, clock, _overlay, _stateMachine.Accounted, transport);
         if (open)
         {
             _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
             _view.BeforeSeal(_open.WriteState);
         }
 
-        _sessions = new SessionGate(descriptor, options, clock, _view, _completions, Serve) { Dotted = _open?.Dotted };
+        _lags = new PeerLags(clock);
+        _sessions = new SessionGate(descriptor, options, clock, _view, _completions, Serve)
+        {
+            Dotted = _open?.Dotted,
+            DotsFor = operation => _provisional?.Takes(operation) == true ? _overlay.Known() : _stateMachine.Accounted.Clock,
+            OverlayChanges = () => _overlay.Changes,
+        };
     }
 
     public ShardDescriptor Descriptor { get; }
@@ -100,7 +116,7 @@ public sealed class ShardReplica
     public LostWriteJournal LostWrites { get; }
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + _sessions.Count;
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0) + _sessions.Count;
 
     public ViewPosition Position => _view.Position;
 
@@ -109,17 +125,18 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true));
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true)
+            && !_handIn.HasWork && (_provisional?.IsQuiet ?? true));
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
-    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
+    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false) || _overlay.WaitsForDurable;
 
     /// <summary>
     /// The node that this operation should be forwarded to: where the shard is ordered and another replica leads. None: submit it here.
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && (operation.IsWrite || NeedsLeader(operation));
+        bool needsLeader = _open is null && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.IsWrite || NeedsLeader(operation));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -127,7 +144,7 @@ public sealed class ShardReplica
     /// <summary>A record as it stands here, without any promise of freshness. False where it is absent or not in memory.</summary>
     public bool TryPeek(ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> value, out LogIndex version)
     {
-        if (IsActive && _open is null && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+        if (IsActive && _open is null && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found && OrderedRecord.IsOrdered(record.Span))
         {
             OrderedRecord found = OrderedRecord.Decode(record);
             (value, version) = (found.Value, found.Index);
@@ -149,7 +166,8 @@ public sealed class ShardReplica
 
     /// <summary>Reads back what the replica remembers of itself, then begins to serve. Until then operations are refused as retryable, and messages are dropped like lost ones.</summary>
     public void Start() => _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
-        _loader.ScanAll(_open is null ? RecordSpace.Journal : RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), Activate));
+        _loader.ScanAll(_open is null ? RecordSpace.Journal : RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), () =>
+            _loader.ScanAll(RecordSpace.Overlay, _options.ScanPageBytes, record => Restore(record), Activate)));
 
     public void Submit(in ClientOperation operation)
     {
@@ -212,7 +230,18 @@ public sealed class ShardReplica
         // A source takes a newcomer's place among the peers before it captures anything for it; so a newcomer waits until the members know it.
         if (IsActive && !_view.IsReplacing && !_places.IsRemoved && (_places.PeerIndexOf(from) >= 0 || !_places.IsMember))
         {
-            _open?.Receive(from, kind, payload);
+            if (_open is { } open)
+            {
+                open.Receive(from, kind, payload);
+            }
+            else if (kind is DottedMessageKind.HandIn or DottedMessageKind.HandInDone)
+            {
+                _handIn.OnHandedIn(kind, payload, _group!.Ordered.TryPropose);
+            }
+            else
+            {
+                _provisional?.Receive(from, kind, payload);
+            }
         }
     }
 
@@ -268,6 +297,10 @@ public sealed class ShardReplica
         {
             _group!.Ordered.OnDurable(position);
             _open?.OnDurable(position);
+            if (_overlay.OnDurable(position))
+            {
+                _provisional?.OnDurable();
+            }
         }
     }
 
@@ -297,6 +330,7 @@ public sealed class ShardReplica
         _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
             _view.IsReplacing = false;
+            _overlay.OnAccounted();
             _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
         });
     }
@@ -312,6 +346,7 @@ public sealed class ShardReplica
         if (changed)
         {
             _open?.OnReachabilityChanged();
+            _provisional?.OnReachabilityChanged();
         }
 
         if (changed || restarted)
@@ -339,9 +374,11 @@ public sealed class ShardReplica
 
         _group!.Tick();
         _sessions.OnTick();
+        LookAtLags();
         if (!_places.IsRemoved)
         {
             _open?.OnTick(_sessions.LongestWaitMs);
+            _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);
         }
 
         _view.OnTick();
@@ -361,6 +398,7 @@ public sealed class ShardReplica
         if (!_places.IsRemoved)
         {
             _open?.Healing.OnQuietTicks(ticks);
+            _provisional?.OnTick(_group.LeaderContactMs, leads: false);
         }
 
         ReleaseLog();
@@ -376,6 +414,11 @@ public sealed class ShardReplica
 
         _sessions.Release();
         _open?.OnTurn();
+        if (_open is null && _handIn.HasWork && !_places.IsRemoved)
+        {
+            _handIn.Drive(LeaderNode, _group!.Ordered.TryPropose);
+        }
+
         _group!.Turn();
         if (_sessions.Release())
         {
@@ -411,10 +454,13 @@ public sealed class ShardReplica
     /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>
     public int ClearLostWrites(ulong upTo) => IsActive && !_view.IsReplacing ? LostWrites.Clear(upTo) : 0;
 
+    /// <summary>What the data of an open shard comes to at this replica's present clock; null if it is not known yet, because not all records were read since the start, or the shard is ordered.</summary>
+    public BucketDigests? CaptureDigests() => IsActive ? _open?.CaptureDigests() : null;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
-        Regime = _open is null ? Regime.Ordered : Regime.Open,
+        Regime = _open is not null ? Regime.Open : _provisional is { IsServing: true } ? Regime.Provisional : Regime.Ordered,
         Role = IsActive ? _group!.Raft.State : RaftRole.Follower,
         Term = Term,
         Leader = LeaderNode,
@@ -425,6 +471,12 @@ public sealed class ShardReplica
         Removed = _places.IsRemoved,
         Clock = _open?.DescribeClock() ?? "",
         PeerLag = _open?.Healing.PeerLag ?? 0,
+        OverlayKeys = _overlay.Count,
+        OverlayBytes = _overlay.Bytes,
+        OverlayAgeMs = _overlay.AgeMs,
+        ProvisionalEpisodes = _provisional?.Episodes ?? 0,
+        Open = _open?.Describe(),
+        Lags = DescribeLags(),
         Quiet = IsQuiet,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
@@ -432,7 +484,7 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
+        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _overlay);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
         _sessions.Raft = _group.Raft;
@@ -449,7 +501,31 @@ public sealed class ShardReplica
             }
         }
 
+        else
+        {
+            ReplayOverlay();
+        }
+
+        if (Descriptor.Mode.Partition == PartitionChoice.Adaptive)
+        {
+            _provisional = new ProvisionalEngine(parts, _random);
+        }
+
         IsActive = true;
+    }
+
+    /// <summary>Repeats what the log says of the overlay behind the view. What the view's log has accounted for goes again.</summary>
+    private void ReplayOverlay()
+    {
+        foreach (RecoveredRecord record in _recovered.Records)
+        {
+            if (record.Kind == LogRecordKind.Overlay && record.Index.Value > _view.Dotted)
+            {
+                _overlay.Replay(record);
+            }
+        }
+
+        _overlay.OnAccounted();
     }
 
     private void OnMembersChanged(ShardMembers earlier)
@@ -457,6 +533,7 @@ public sealed class ShardReplica
         _peers.OnMembersChanged();
         _group!.OnMembersChanged();
         _open?.OnMembersChanged(earlier);
+        _provisional?.OnMembersChanged();
         if (_places.IsRemoved)
         {
             StopServing();
@@ -479,6 +556,27 @@ public sealed class ShardReplica
         _sessions.FailAll(code, reason);
         _group?.FailAll(code, reason);
         _open?.FailAll(code, reason);
+        _provisional?.FailAll(code, reason);
+    }
+
+    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
+    public IReadOnlyList<PeerLag> DescribeLags() => !IsActive ? [] : _open is { } open ? _lags.Describe(open.Dotted, _places.Peers) : _lags.Describe(_group!.Raft, _places);
+
+    private void LookAtLags()
+    {
+        if (!_lags.IsDue)
+        {
+            return;
+        }
+
+        if (_open is { } open)
+        {
+            _lags.Look(open.Dotted, _places.Peers);
+        }
+        else if (IsLeader)
+        {
+            _lags.Look(_group!.Raft, _places);
+        }
     }
 
     private void Serve(ClientOperation operation)
@@ -486,6 +584,10 @@ public sealed class ShardReplica
         if (_open is not null)
         {
             _open.Submit(operation);
+        }
+        else if (_provisional is { } provisional && provisional.Takes(operation))
+        {
+            provisional.Submit(operation);
         }
         else
         {
@@ -506,7 +608,13 @@ public sealed class ShardReplica
             return;
         }
 
-        _stateMachine.Restore(record.Key.Span, record.Record.Span);
+        if (record.Space == RecordSpace.Overlay)
+        {
+            _overlay.Restore(record.Key.Span, record.Record);
+            return;
+        }
+
+        _stateMachine.Restore(record.Key.Span, record.Record);
         if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(AppliedTerms.Key))
         {
             _view.Terms.Restore(record.Record);

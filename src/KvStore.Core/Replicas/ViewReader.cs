@@ -23,14 +23,14 @@ internal sealed class ViewReader(
         switch (storage.Find(RecordSpace.Data, operation.Key.Span, out ReadOnlyMemory<byte> record))
         {
             case RecordLookup.Found:
-                OrderedRecord found = OrderedRecord.Decode(record);
                 completions.Add(new Completion
                 {
                     Handle = operation.Handle,
                     Outcome = Outcome.Done,
                     Found = true,
-                    Value = found.Value,
-                    OrderedVersion = found.Index,
+                    Value = WinnerOf(record, out IReadOnlyList<SiblingView>? siblings),
+                    OrderedVersion = KvStateMachine.VersionOf(record),
+                    Siblings = siblings,
                     Acknowledgements = 1,
                     StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
                     Session = PositionFor(operation),
@@ -53,6 +53,24 @@ internal sealed class ViewReader(
     }
 
     private ReadOnlyMemory<byte> PositionFor(in ClientOperation operation) => operation.Session.IsEmpty ? default : Position;
+
+    /// <summary>The value that naive readers see. A merge may have left several: those that are careful get them all.</summary>
+    private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out IReadOnlyList<SiblingView>? siblings)
+    {
+        siblings = null;
+        if (OrderedRecord.IsOrdered(record.Span))
+        {
+            return OrderedRecord.Decode(record).Value;
+        }
+
+        DottedObject merged = DottedObject.Decode(record);
+        if (merged.SiblingCount > 1)
+        {
+            siblings = [.. merged.Values.ToArray().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs))];
+        }
+
+        return merged.Winner.Value;
+    }
 
     private void Park(ClientOperation operation, bool stale)
     {
@@ -78,8 +96,8 @@ internal sealed class ViewReader(
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)
             {
-                OrderedRecord decoded = OrderedRecord.Decode(record.Record);
-                items.Add(new ScanItem(record.Key, decoded.Value, decoded.Index, default, 1));
+                ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out IReadOnlyList<SiblingView>? siblings);
+                items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1));
             }
 
             completions.Add(new Completion

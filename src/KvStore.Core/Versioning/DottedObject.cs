@@ -137,6 +137,13 @@ public sealed class DottedObject : IEquatable<DottedObject>
         return new DottedObject(rest, joined);
     }
 
+    /// <summary>Only the values that the predicate lets through; the context stays. For a copy that is about to be joined: on a stored object that would be an undotted drop.</summary>
+    public DottedObject Keep(Func<DottedValue, bool> predicate)
+    {
+        DottedValue[] kept = Array.FindAll(_values, value => predicate(value));
+        return kept.Length == _values.Length ? this : kept.Length == 0 ? Gone(Context) : new DottedObject(kept, Context);
+    }
+
     /// <summary>Adds a new value, or with null the trace of a deletion, under a freshly minted dot. What it supersedes was discarded before.</summary>
     public DottedObject Write(Dot dot, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp)
     {
@@ -175,6 +182,13 @@ public sealed class DottedObject : IEquatable<DottedObject>
 
     public void Encode(IBufferWriter<byte> output)
     {
+        EncodeValues(output);
+        Context.Encode(output);
+    }
+
+    /// <summary>All of the record but the context: what digests are made of.</summary>
+    public void EncodeValues(IBufferWriter<byte> output)
+    {
         VarInt.WriteByte(output, Tag);
         VarInt.Write(output, (ulong)_values.Length);
         foreach (ref readonly DottedValue value in _values.AsSpan())
@@ -183,8 +197,6 @@ public sealed class DottedObject : IEquatable<DottedObject>
             VarInt.WriteFixed64(output, value.Timestamp.Packed);
             VarInt.WriteBytes(output, value.Value.Span);
         }
-
-        Context.Encode(output);
     }
 
     /// <summary>Reads a stored record of either regime. Values are slices of the record.</summary>

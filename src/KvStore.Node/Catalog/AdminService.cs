@@ -91,7 +91,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         var all = new List<ReplicaStatus>();
         foreach (ShardLoop loop in loops.Loops)
         {
-            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe()).ToList())).Select(ToWire));
+            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe() with { Digest = replica.CaptureDigests()?.ToString() ?? "" }).ToList())).Select(ToWire));
         }
 
         return [.. all.OrderBy(replica => replica.KeyspaceId).ThenBy(replica => replica.Shard)];
@@ -109,6 +109,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
             Outgoing = member.IsOutgoingVoter,
             Match = member.Match.Value,
         }));
+        wire.Lags.AddRange(status.Lags.Select(lag => new PeerLag { Node = lag.Node.Value, Missing = lag.Missing, ForMs = lag.ForMs }));
         return wire;
     }
 
@@ -137,6 +138,10 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Quiet = status.Quiet,
         Fenced = status.Fenced,
         Removed = status.Removed,
+        Recovering = status.Open is { IsRecovering: true },
+        DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
+        UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
+        Digest = status.Digest,
     };
 }
 

@@ -75,6 +75,7 @@ public sealed class NodeServices
 
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
+        _loops.RoundTripMs = node => Heartbeats.View.Find(node)?.RoundTripMs ?? 0;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
@@ -105,6 +106,7 @@ public sealed class NodeServices
         services.AddSingleton(_loops);
         services.AddSingleton(_topology);
         services.AddSingleton(_executor);
+        services.AddSingleton<KeyspaceScan>();
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";

@@ -29,6 +29,9 @@ internal static class OperationMapper
         }
 
         bool scan = wire.Kind == Contracts.V1.OperationKind.Scan;
+        ReadLevel level = wire.Level == Contracts.V1.ReadLevel.Unspecified && wire.Kind is Contracts.V1.OperationKind.Get or Contracts.V1.OperationKind.Scan
+            ? keyspace.DefaultReadLevel
+            : (ReadLevel)wire.Level;
         int shard = scan ? (int)wire.Shard : KeyRouting.ShardOf(wire.Key.Span, keyspace.ShardCount);
         uint timeoutMs = wire.TimeoutMs == 0 ? KvLimits.DefaultTimeoutMs : Math.Min(wire.TimeoutMs, KvLimits.MaxTimeoutMs);
         routed = new RoutedOperation
@@ -39,7 +42,7 @@ internal static class OperationMapper
             Operation = new ClientOperation
             {
                 Kind = (OperationKind)wire.Kind,
-                Level = (ReadLevel)wire.Level,
+                Level = level,
                 Condition = (WriteCondition)wire.Condition,
                 Key = wire.Key,
                 Value = wire.Value,
@@ -47,7 +50,7 @@ internal static class OperationMapper
                 Request = wire.Session == 0 ? RequestId.None : new RequestId(wire.Session, wire.Sequence, wire.AcknowledgedFloor),
                 Epoch = new Epoch(wire.Epoch),
                 AtReplica = wire.ServeAtReplica,
-                Session = wire.SessionPosition.IsEmpty && wire.Level == Contracts.V1.ReadLevel.Session ? NewSession : wire.SessionPosition,
+                Session = wire.SessionPosition.IsEmpty && level == ReadLevel.Session ? NewSession : wire.SessionPosition,
                 MaxStalenessMs = wire.MaxStalenessMs,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),

@@ -95,6 +95,20 @@ public sealed class SessionTests(ThreeNodes nodes, ITestOutputHelper output) : I
     }
 
     [Fact]
+    public async Task Reads_that_state_no_level_have_that_of_their_keyspace()
+    {
+        string name = nodes.NewName("level");
+        await _cluster.Client.Admin.CreateKeyspaceAsync(new KvKeyspaceSettings { Name = name, Policy = PartitionPolicy.Ap, Replication = Replication.Sync, DefaultReadLevel = KvReadLevel.Quorum });
+        await _cluster.Client.Keyspace(name).PutAsync("k", "v");
+        (await _cluster.Client.Keyspace(name).GetAsync<string>("k"))!.Acknowledgements.Should().BeGreaterThanOrEqualTo(2, "a majority was asked");
+        (await _cluster.Client.Keyspace(name).GetAsync<string>("k", new KvReadOptions { Level = KvReadLevel.Eventual }))!.Acknowledgements.Should().Be(1);
+
+        Func<Task> impossible = async () => await _cluster.Client.Admin.CreateKeyspaceAsync(
+            new KvKeyspaceSettings { Name = nodes.NewName("level"), Policy = PartitionPolicy.Ap, DefaultReadLevel = KvReadLevel.Linearizable });
+        (await impossible.Should().ThrowAsync<KvException>()).Which.Message.Should().Contain("eventual, session or quorum");
+    }
+
+    [Fact]
     public async Task Many_calls_of_one_session_at_the_same_time_keep_its_promise()
     {
         string name = nodes.NewName("many");

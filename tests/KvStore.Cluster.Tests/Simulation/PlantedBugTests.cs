@@ -33,6 +33,9 @@ public class PlantedBugTests(ITestOutputHelper output)
         "answers-swapped",
         "retry-under-new-id",
         "lost-writes-unsaved",
+        "session-ignored",
+        "session-ignored-by-followers",
+        "session-term-ignored",
     ];
 
     [Theory]
