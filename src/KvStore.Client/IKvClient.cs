@@ -16,6 +16,11 @@ public interface IKvClient : IAsyncDisposable
     /// <param name="name">1 to 64 characters.</param>
     IKvKeyspace Keyspace(string name);
 
+    /// <summary>A keyspace by name, with settings for how this client works with it.</summary>
+    /// <param name="name">1 to 64 characters.</param>
+    /// <param name="options">For example a resolver of conflicts.</param>
+    IKvKeyspace Keyspace(string name, KvKeyspaceOptions options);
+
     /// <summary>A session that has seen nothing, or one that goes on where another stopped, perhaps in another process. Asks nobody.</summary>
     /// <param name="token">What <see cref="KvSession.Token"/> returned there; null or empty: a new session.</param>
     /// <exception cref="ArgumentException">The text is no token.</exception>

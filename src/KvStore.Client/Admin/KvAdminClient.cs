@@ -47,6 +47,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
             DefaultReadLevel = (ReadLevel)settings.DefaultReadLevel,
+            Conflicts = settings.Conflicts,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)
         {

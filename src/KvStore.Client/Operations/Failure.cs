@@ -59,6 +59,7 @@ internal static class Failure
             KvCode.InvalidArgument or KvCode.TooLarge => "correct the request",
             KvCode.DiskLow => "free disk space on the node",
             KvCode.Unavailable => "check the endpoints and that the nodes run",
+            KvCode.ClockSkew => "set the clocks of the nodes right (NTP); 'kv cluster status' shows them",
             KvCode.TooManySiblings => "read the siblings and write the resolved value in their context",
             KvCode.SessionBehind => "restore the connection between the replicas and retry, or begin a new session and accept what the replica has",
             KvCode.TooStale => "restore the connection between the replicas, allow a larger staleness, or read with level eventual",

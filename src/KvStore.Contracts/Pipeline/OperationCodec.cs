@@ -23,6 +23,7 @@ internal static class OperationCodec
     private const uint ServeAtReplicaTag = 128;
     private const uint SessionPositionTag = 154;
     private const uint MaxStalenessMsTag = 160;
+    private const uint OnlyConflictsTag = 184;
 
     private const uint SessionTag = 9;
     private const uint SequenceTag = 16;
@@ -46,7 +47,8 @@ internal static class OperationCodec
         + WireWriter.VarintFieldSize(1, operation.Limit)
         + (operation.ServeAtReplica ? 3 : 0)
         + WireWriter.BytesFieldSize(2, operation.SessionPosition.Length)
-        + WireWriter.VarintFieldSize(2, operation.MaxStalenessMs);
+        + WireWriter.VarintFieldSize(2, operation.MaxStalenessMs)
+        + (operation.OnlyConflicts ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
     {
@@ -75,6 +77,7 @@ internal static class OperationCodec
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
         writer.Bytes(SessionPositionTag, operation.SessionPosition.Span);
         writer.Varint(MaxStalenessMsTag, operation.MaxStalenessMs);
+        writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireOperation operation)
@@ -103,6 +106,7 @@ internal static class OperationCodec
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
                 case SessionPositionTag: operation.SessionPosition = reader.Bytes(); break;
                 case MaxStalenessMsTag: operation.MaxStalenessMs = reader.UInt32(); break;
+                case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }
         }

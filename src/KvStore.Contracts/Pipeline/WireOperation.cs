@@ -29,4 +29,5 @@ public struct WireOperation
     /// <summary>What the caller's session has seen. Empty: no session.</summary>
     public ReadOnlyMemory<byte> SessionPosition;
     public uint MaxStalenessMs;
+    public bool OnlyConflicts;
 }

@@ -83,6 +83,9 @@ public struct ClientOperation
     /// <summary>Level bounded: how old the answer may be, in milliseconds.</summary>
     public uint MaxStalenessMs;
 
+    /// <summary>Scan: only the keys that have more than one live value, each with their number and without values.</summary>
+    public bool OnlyConflicts;
+
     /// <summary>On the loop's monotonic clock, in milliseconds: when the answer becomes "unknown" or "not done".</summary>
     public long DeadlineMs;
 

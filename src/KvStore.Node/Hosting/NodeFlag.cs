@@ -30,6 +30,7 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("heartbeat-ms", "MS", "Between heartbeats (50).", (o, v) => o with { HeartbeatInterval = Milliseconds(v) }),
         new("election-min-ms", "MS", "Shortest election timeout (400).", (o, v) => o with { ElectionTimeoutMin = Milliseconds(v) }),
         new("election-max-ms", "MS", "Longest election timeout (700).", (o, v) => o with { ElectionTimeoutMax = Milliseconds(v) }),
+        new("max-clock-drift-ms", "MS", "How far clocks may disagree before puts of last-writer-wins keyspaces are refused (500).", (o, v) => o with { MaxClockDrift = Milliseconds(v) }),
         new("table-bytes", "SIZE", "Memory for the table of objects (256MiB).", (o, v) => o with { TableBytes = Size(v) }),
         new("segment-bytes", "SIZE", "One segment of the log (64MiB).", (o, v) => o with { SegmentBytes = Size(v) }),
         new("retained-log-bytes", "SIZE", "Log kept before a flush is forced (1GiB).", (o, v) => o with { RetainedLogBytes = Size(v) }),

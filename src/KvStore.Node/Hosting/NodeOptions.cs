@@ -68,6 +68,9 @@ public sealed record NodeOptions
 
     public TimeSpan ElectionTimeoutMax { get; init; } = TimeSpan.FromMilliseconds(700);
 
+    /// <summary>How far this node's wall clock may be from its peers' before it refuses puts of last-writer-wins keyspaces. 10 ms to 60 s.</summary>
+    public TimeSpan MaxClockDrift { get; init; } = TimeSpan.FromMilliseconds(500);
+
     /// <summary>1 to 64.</summary>
     public int ShardLoops { get; init; } = 1;
 

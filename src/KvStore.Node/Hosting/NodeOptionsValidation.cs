@@ -143,6 +143,11 @@ public static class NodeOptionsValidation
             yield return $"The election timeouts ({options.ElectionTimeoutMin.TotalMilliseconds:0} to {options.ElectionTimeoutMax.TotalMilliseconds:0} ms) are too close to each other: make the longer one at least {1.25 * options.ElectionTimeoutMin.TotalMilliseconds:0} ms, so that candidates don't tie.";
         }
 
+        if (options.MaxClockDrift < TimeSpan.FromMilliseconds(10) || options.MaxClockDrift > TimeSpan.FromMinutes(1))
+        {
+            yield return $"A clock drift of {options.MaxClockDrift.TotalMilliseconds:0} ms won't do: allow 10 to 60,000 ms.";
+        }
+
         if (options.ShardLoops is < 1 or > 64)
         {
             yield return $"{options.ShardLoops} shard loops won't do: use 1 to 64.";

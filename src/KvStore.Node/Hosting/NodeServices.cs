@@ -65,7 +65,7 @@ public sealed class NodeServices
 
         var router = new ShardRouter(self);
         _topology = new TopologyFeed(self, router);
-        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPool, loggers.CreateLogger<LoopSet>());
+        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPoolWith(options.Time), loggers.CreateLogger<LoopSet>());
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
@@ -76,6 +76,7 @@ public sealed class NodeServices
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
         _loops.RoundTripMs = node => Heartbeats.View.Find(node)?.RoundTripMs ?? 0;
+        Heartbeats.Judged += new ClockWatch(_loops, loggers.CreateLogger<ClockWatch>()).OnJudged;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
@@ -178,6 +179,7 @@ public sealed class NodeServices
         return new ReplicaOptions
         {
             TickMs = tickMs,
+            MaxClockDriftMs = (int)options.MaxClockDrift.TotalMilliseconds,
             SealTicks = Math.Max(1, 500 / tickMs),
             AdvertiseTicks = Math.Max(1, 250 / tickMs),
             PullTicks = Math.Max(1, 2_000 / tickMs),

@@ -21,4 +21,7 @@ internal static partial class LoopLog
 
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
+
+    [LoggerMessage(EventId = 3040, Level = LogLevel.Information, Message = "{Count} concurrent values of last-writer-wins keyspaces were dropped because others won, the last ones in replica {Shard}")]
+    public static partial void LosersDropped(ILogger logger, long count, ShardId shard);
 }

@@ -52,6 +52,7 @@ internal static class OperationMapper
                 AtReplica = wire.ServeAtReplica,
                 Session = wire.SessionPosition.IsEmpty && level == ReadLevel.Session ? NewSession : wire.SessionPosition,
                 MaxStalenessMs = wire.MaxStalenessMs,
+                OnlyConflicts = wire.OnlyConflicts,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
                 DeadlineMs = nowMs + timeoutMs,
@@ -87,6 +88,7 @@ internal static class OperationMapper
             ServeAtReplica = operation.AtReplica,
             SessionPosition = operation.Session,
             MaxStalenessMs = operation.MaxStalenessMs,
+            OnlyConflicts = operation.OnlyConflicts,
             After = operation.After,
             Limit = (uint)operation.Limit,
         };

@@ -44,7 +44,7 @@ internal sealed class HeartbeatPeer
     private double _heardMs;
     private bool _hearsUs;
     private double _roundTripMs;
-    private double _skewMs;
+    private readonly ClockOffset _offset = new();
     private ulong _incarnation;
     private int _inboundStream;
     private ulong _inboundToken;
@@ -146,7 +146,7 @@ internal sealed class HeartbeatPeer
                 _roundTripMs = _roundTripMs == 0 ? Math.Max(trip, 0) : (_roundTripMs * 0.875) + (Math.Max(trip, 0) * 0.125);
             }
 
-            _skewMs = beat.WallMs + (_roundTripMs / 2) - _context.Time.GetUtcNow().ToUnixTimeMilliseconds();
+            _offset.Add(beat.WallMs, _context.Time.GetUtcNow().ToUnixTimeMilliseconds(), _roundTripMs);
         }
     }
 
@@ -160,7 +160,7 @@ internal sealed class HeartbeatPeer
             // Right after a start nobody has had the time to hear anybody: a lack of news is no news.
             bool hearsUs = (_hearsUs || _pulse.InGrace) && _pulse.Reachability != Reachability.Down;
             return new PeerLiveness(
-                Peer.Node, Peer.Address, _pulse.Reachability, _pulse.Phi(now), TimeSpan.FromMilliseconds(_pulse.SinceHeardMs(now)), hearsUs, _roundTripMs, _skewMs, _incarnation, (ulong)_inboundStream);
+                Peer.Node, Peer.Address, _pulse.Reachability, _pulse.Phi(now), TimeSpan.FromMilliseconds(_pulse.SinceHeardMs(now)), hearsUs, _roundTripMs, _offset.IsMeasured ? _offset.Ms : double.NaN, _incarnation, (ulong)_inboundStream);
         }
     }
 

@@ -48,6 +48,9 @@ public sealed class HeartbeatService : IAsyncDisposable
     /// <summary>Raised on the heartbeat thread when the reachability of a peer, whether it hears us, or its boot changed: post and go.</summary>
     public event Action<PeerView>? Changed;
 
+    /// <summary>Raised on the heartbeat thread after each round: post and go.</summary>
+    public event Action<PeerView>? Judged;
+
     /// <summary>The first heartbeat of a new stream of a peer arrived: it is there, connect to it now. Raised on a pool thread.</summary>
     public event Action<NodeId>? PeerHeard;
 
@@ -244,6 +247,7 @@ public sealed class HeartbeatService : IAsyncDisposable
             }
         }
 
+        Judged?.Invoke(now);
         if (Report(before, now))
         {
             Changed?.Invoke(now);

@@ -9,7 +9,7 @@ namespace KvStore.Node.Peers;
 /// <param name="SinceHeard">Since the last heartbeat, or since this node began to listen.</param>
 /// <param name="HearsUs">Whether the peer, as last heard, hears this node.</param>
 /// <param name="RoundTripMs">Milliseconds, smoothed; 0 until measured.</param>
-/// <param name="ClockSkewMs">The peer's wall clock minus this node's, in milliseconds, give or take half the round trip.</param>
+/// <param name="ClockSkewMs">The peer's wall clock minus this node's, in milliseconds, give or take half the round trip; not a number until measured.</param>
 /// <param name="Incarnation">The peer's, as its last handshake said; 0 until then.</param>
 /// <param name="Boot">Counts the streams on which the peer has greeted this node; 0 until the first. No process lives through a change of it without a broken connection: who relies on the peer being the same looks again.</param>
 public sealed record PeerLiveness(

@@ -17,7 +17,7 @@ internal static class WireSamples
 
     private static readonly Gen<string?> Text = Gen.Int[0, 3].Select(i => new[] { null, "", "no quorum: 1 of 3 replicas reachable", "Grüße, 鍵 🔑" }[i]);
 
-    private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, (value, timestamp) => new WireSibling(value, timestamp));
+    private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, Number, Number, (value, timestamp, writer, write) => new WireSibling(value, timestamp, writer, write));
 
     private static readonly Gen<WireScanItem> Item =
         Gen.Select(Bytes, Bytes, Bytes, Small, (key, value, version, siblings) => new WireScanItem(key, value, version, siblings));
@@ -31,6 +31,7 @@ internal static class WireSamples
         from level in Gen.Int[0, 5]
         from decline in Gen.Bool
         from atReplica in Gen.Bool
+        from conflicts in Gen.Bool
         from small in Small.Array[5]
         from bytes in Bytes.Array[5]
         select new WireOperation
@@ -55,13 +56,14 @@ internal static class WireSamples
             ServeAtReplica = atReplica,
             SessionPosition = bytes[4],
             MaxStalenessMs = small[4],
+            OnlyConflicts = conflicts,
         };
 
     public static Gen<WireResult> Result { get; } =
         from numbers in Number.Array[2]
         from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 35], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
-        from small in Small.Array[4]
+        from small in Small.Array[5]
         from bytes in Bytes.Array[3]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
@@ -88,6 +90,7 @@ internal static class WireSamples
             More = flags[3],
             Node = small[3],
             SessionPosition = bytes[2],
+            HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
         };
 
@@ -111,6 +114,7 @@ internal static class WireSamples
         ServeAtReplica = from.ServeAtReplica,
         Session = ByteString.CopyFrom(from.SessionPosition.Span),
         MaxStalenessMs = from.MaxStalenessMs,
+        OnlyConflicts = from.OnlyConflicts,
     };
 
     public static Result Generated(WireResult from)
@@ -134,8 +138,9 @@ internal static class WireSamples
             More = from.More,
             Node = from.Node,
             Session = ByteString.CopyFrom(from.SessionPosition.Span),
+            HiddenLosers = from.HiddenLosers,
         };
-        result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs }));
+        result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));
         result.Items.AddRange((from.Items ?? []).Select(i => new ScanItem
         {
             Key = ByteString.CopyFrom(i.Key.Span),

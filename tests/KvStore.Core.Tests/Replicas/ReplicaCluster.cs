@@ -21,8 +21,15 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, Replication replication = Replication.Sync)
+    public ReplicaCluster(
+        int founders,
+        PartitionChoice partition = PartitionChoice.Cp,
+        ReplicaOptions? options = null,
+        long retainedLogBytes = 1 << 30,
+        ConflictRule conflicts = ConflictRule.Siblings,
+        Replication replication = Replication.Sync)
     {
+        Conflicts = conflicts;
         Mode = new KeyspaceMode(partition, replication);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
@@ -35,6 +42,8 @@ internal sealed class ReplicaCluster
     }
 
     public KeyspaceMode Mode { get; }
+
+    public ConflictRule Conflicts { get; }
 
     public ReplicaOptions Options { get; }
 
