@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Grpc.Core;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
