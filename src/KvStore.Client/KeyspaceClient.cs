@@ -24,7 +24,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         operation.MayBeHedged = operation.IsAnyReplicas && dispatcher.Hedging.IsEnabled;
         WireResult answer = await Read(operation).ConfigureAwait(false);
         return !answer.Found ? null
-            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, cancellationToken).ConfigureAwait(false)
+            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, options?.Session, cancellationToken).ConfigureAwait(false)
             : Entry<T>(key, answer, answer.Value);
     }
 
@@ -223,7 +223,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     }
 
     /// <summary>The resolver's value in the place of the winner; written back if asked for. A write-back that fails spoils no read.</summary>
-    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, CancellationToken cancellationToken)
+    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, KvSession? session, CancellationToken cancellationToken)
     {
         ReadOnlyMemory<byte> resolved = resolver.Resolve(key, answer.Siblings!, options.Serializer);
         KvEntry<T> entry = Entry<T>(key, answer, resolved) with { Resolved = true };
@@ -234,7 +234,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
 
         try
         {
-            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, null, cancellationToken).ConfigureAwait(false);
+            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, session is null ? null : new KvWriteOptions { Session = session }, cancellationToken).ConfigureAwait(false);
             return entry with { WrittenBack = written, Version = written.Version };
         }
         catch (KvException)
