@@ -16,6 +16,7 @@ internal static class PutCommand
         kv put lock me -k orders --if-absent            exit code 3: somebody else has it
         kv put cart "tea, milk" -k carts --context 0a1b2c
         kv put session/17 alice -k web --ttl 30m        gone half an hour later
+        kv put cart tea -k carts --session new          shows the token to read it with on any node
         """;
 
     public static Command Create(CommandHost host)
@@ -27,11 +28,12 @@ internal static class PutCommand
         var ifAbsent = new Option<bool>("--if-absent") { Description = "Only if the key has no value (cp)." };
         var inContext = DataOptions.Context();
         var require = DataOptions.Require();
+        var session = SessionOptions.Session();
         var ttl = DataOptions.Ttl("How long the value lives: 1ms to 3650d, or never. Default: the keyspace's; a put without one over a value that would expire makes it last.");
         var format = OutputFormatOption.Create();
         var command = new Command("put", "Write a value. Exit code 3: the condition did not hold; 5: nobody knows whether it happened.")
         {
-            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, ttl, require, format,
+            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, ttl, session, require, format,
         };
         return host.Add(command, Examples, async context =>
         {
@@ -40,8 +42,10 @@ internal static class PutCommand
             var condition = Condition(context, ifVersion, inContext);
             var bytes = await value.ReadAsync(context);
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var options = new KvWriteOptions { Ttl = context.WasGiven(ttl) ? context.Value(ttl) : null, RequireStrong = context.Value(require) is not null };
+            var opened = SessionOptions.Open(context, session);
+            var options = new KvWriteOptions { Session = opened, Ttl = context.WasGiven(ttl) ? context.Value(ttl) : null, RequireStrong = context.Value(require) is not null };
             var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, options);
+            SessionOptions.Tell(context, opened);
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }

@@ -121,12 +121,21 @@ internal static class KeyspaceOutput
                 Text(status.Commit),
                 Text(status.Applied),
                 Text(status.LastIndex),
-                Text(status.PeerLag),
+                LagOf(status),
                 status.OverlayKeys == 0 ? "-" : Overlay(status),
                 status.Fenced.Length == 0 ? "serves" : "fenced: " + status.Fenced);
         }
 
         return table;
+    }
+
+    /// <summary>The peer that is furthest behind, in writes and in time.</summary>
+    private static string LagOf(ReplicaStatus status)
+    {
+        var worst = status.Lags.MaxBy(lag => lag.Missing);
+        return worst is null or { Missing: 0 }
+            ? status.Lags.Count > 0 || status.Role == "leader" ? "0" : "-"
+            : string.Create(CultureInfo.InvariantCulture, $"{worst.Missing} (node {worst.Node}, {worst.ForMs / 1_000.0:0.0} s)");
     }
 
     public static string Name(PartitionPolicy policy) => policy.ToString().ToLowerInvariant();
@@ -164,6 +173,11 @@ internal static class KeyspaceOutput
         if (keyspace.DefaultTtlMs != 0)
         {
             json.WriteNumber("defaultTtlMs", keyspace.DefaultTtlMs);
+        }
+
+        if (keyspace.DefaultReadLevel != ReadLevel.Unspecified)
+        {
+            json.WriteString("defaultReadLevel", keyspace.DefaultReadLevel.ToString().ToLowerInvariant());
         }
 
         json.WriteStartArray("shards");

@@ -49,6 +49,12 @@ internal sealed class KeyspaceSettings
         CustomParser = result => Quantities.ParseTime(result, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
     };
 
+    public Option<string?> ReadLevel { get; } = new("--read-level")
+    {
+        Description = "The level of reads that state none. cp: linearizable (default), session or eventual; ap: eventual (default), session or quorum.",
+        HelpName = "LEVEL",
+    };
+
     public Option<string?> Conflicts { get; } = new("--conflicts")
     {
         Description = "ap: what is shown of values that were written concurrently. siblings (default): all of them, until a write supersedes them; last-writer-wins: the newest, the others are dropped in the background.",
@@ -61,7 +67,7 @@ internal sealed class KeyspaceSettings
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, Ttl])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, _durability, Ttl])
         {
             command.Add(option);
         }
@@ -69,7 +75,7 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, _durability, Ttl]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, _durability, Ttl]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
@@ -94,6 +100,7 @@ internal sealed class KeyspaceSettings
             MaxLagTime = context.Value(MaxLag).Time,
             ProvisionalAfter = context.Value(ProvisionalAfter),
             DefaultTtl = context.WasGiven(Ttl) && context.Value(Ttl) != Timeout.InfiniteTimeSpan ? context.Value(Ttl) : null,
+            DefaultReadLevel = ReadReadLevel(context.Value(ReadLevel)),
         };
     }
 
@@ -105,6 +112,16 @@ internal sealed class KeyspaceSettings
         null => throw CliFailure.Usage(
             "No partition policy is given; say --policy cp (linearizable, served by a majority only), --policy ap (served everywhere, concurrent values are kept) or --policy adaptive (linearizable with a majority, provisional without)."),
         _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp, ap or adaptive."),
+    };
+
+    private static KvReadLevel ReadReadLevel(string? text) => text switch
+    {
+        null => KvReadLevel.Default,
+        "linearizable" => KvReadLevel.Linearizable,
+        "session" => KvReadLevel.Session,
+        "eventual" => KvReadLevel.Eventual,
+        "quorum" => KvReadLevel.Quorum,
+        _ => throw CliFailure.Usage($"'{text}' can't be the default read level; use linearizable (cp), session, eventual or quorum (ap)."),
     };
 
     private static Replication ReadReplication(string? text) => text switch

@@ -86,4 +86,7 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>How long values live that are written without a time to live, 1 ms to 10 years. Null: for ever.</summary>
     public TimeSpan? DefaultTtl { get; init; }
+
+    /// <summary>The level of reads that state none. cp: linearizable (the default), session or eventual; ap: eventual (the default), session or quorum.</summary>
+    public KvReadLevel DefaultReadLevel { get; init; }
 }

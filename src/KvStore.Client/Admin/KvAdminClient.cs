@@ -58,6 +58,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Replicas = (uint)settings.Replicas,
             ProvisionalAfterMs = (uint)settings.ProvisionalAfter.TotalMilliseconds,
             DefaultTtlMs = (ulong)(settings.DefaultTtl?.TotalMilliseconds ?? 0),
+            DefaultReadLevel = (ReadLevel)settings.DefaultReadLevel,
             Conflicts = settings.Conflicts,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)

@@ -38,6 +38,7 @@ internal sealed class KeyspaceRoute
         Id = wire.Id;
         Epoch = wire.Epoch;
         IsOpen = wire.Policy == PartitionPolicy.Ap;
+        DefaultReadLevel = wire.DefaultReadLevel;
         int provisionalAfterMs = wire.Policy == PartitionPolicy.Adaptive ? (int)Math.Min(wire.ProvisionalAfterMs, int.MaxValue) : 0;
         Shards = [.. wire.Shards.Select((s, i) => new ShardRoute(s, provisionalAfterMs, previous?.Id == wire.Id && i < previous.Shards.Length ? previous.Shards[i] : null))];
     }
@@ -48,6 +49,9 @@ internal sealed class KeyspaceRoute
 
     /// <summary>ap: any replica serves. Otherwise the leader does.</summary>
     public bool IsOpen { get; }
+
+    /// <summary>Of reads that state none, as the nodes understand them.</summary>
+    public ReadLevel DefaultReadLevel { get; }
 
     public ShardRoute[] Shards { get; }
 }

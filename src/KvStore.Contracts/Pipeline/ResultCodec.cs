@@ -26,6 +26,7 @@ internal static class ResultCodec
     private const uint NodeTag = 144;
     private const uint CounterTag = 152;
     private const uint ExpiresInMsTag = 160;
+    private const uint SessionPositionTag = 170;
     private const uint HiddenLosersTag = 184;
     private const uint MissingTag = 194;
 
@@ -49,6 +50,7 @@ internal static class ResultCodec
             + WireWriter.VarintFieldSize(2, result.Node)
             + WireWriter.VarintFieldSize(2, WireWriter.ZigZag(result.Counter))
             + WireWriter.VarintFieldSize(2, result.ExpiresInMs)
+            + WireWriter.BytesFieldSize(2, result.SessionPosition.Length)
             + WireWriter.VarintFieldSize(2, result.HiddenLosers);
         for (int i = 0; i < (result.Siblings?.Count ?? 0); i++)
         {
@@ -102,6 +104,7 @@ internal static class ResultCodec
         writer.Varint(NodeTag, result.Node);
         writer.Varint(CounterTag, WireWriter.ZigZag(result.Counter));
         writer.Varint(ExpiresInMsTag, result.ExpiresInMs);
+        writer.Bytes(SessionPositionTag, result.SessionPosition.Span);
         writer.Varint(HiddenLosersTag, result.HiddenLosers);
         for (int i = 0; i < (result.Missing?.Count ?? 0); i++)
         {
@@ -141,6 +144,7 @@ internal static class ResultCodec
                 case NodeTag: result.Node = reader.UInt32(); break;
                 case CounterTag: result.Counter = reader.ZigZag(); break;
                 case ExpiresInMsTag: result.ExpiresInMs = reader.Varint(); break;
+                case SessionPositionTag: result.SessionPosition = reader.Bytes(); break;
                 case HiddenLosersTag: result.HiddenLosers = reader.UInt32(); break;
                 case MissingTag: (missing ??= []).Add(ResultPartCodec.ReadMissing(ref reader)); break;
                 default: reader.Skip(tag); break;

@@ -29,5 +29,10 @@ public struct WireOperation
     public ulong TtlMs;
     public long Delta;
     public bool MayHaveHappened;
+
+
+    /// <summary>What the caller's session has seen. Empty: no session.</summary>
+    public ReadOnlyMemory<byte> SessionPosition;
+    public uint MaxStalenessMs;
     public bool OnlyConflicts;
 }

@@ -25,6 +25,10 @@ public struct WireResult
     public uint Node;
     public long Counter;
     public ulong ExpiresInMs;
+
+
+    /// <summary>What the session has seen with this answer.</summary>
+    public ReadOnlyMemory<byte> SessionPosition;
     public uint HiddenLosers;
     public IReadOnlyList<WireMissingReplica>? Missing;
 }

@@ -27,7 +27,7 @@ internal sealed class ConsensusGroup
         Raft = new RaftNode(parts.Options.Raft, parts.Descriptor.Self.Replica, parts.Places.Members.Config, RecoveredLog.Read(recovered), random);
         _consensus = new ConsensusDriver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.LostWrites);
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
-        var reader = new ViewReader(parts.Options, parts.Storage, parts.Loader, parts.Completions, parts.Clock, EstimateStalenessMs);
+        var reader = new ViewReader(parts.Descriptor, parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Clock, EstimateStalenessMs);
         var expirer = new OrderedExpirer(parts.Descriptor, parts.Expiries, parts.ExpiryScan, parts.Storage, parts.Loader, parts.Clock, Raft);
         Ordered = new OrderedEngine(
             parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites, expirer);
@@ -245,8 +245,12 @@ internal sealed class ConsensusGroup
     }
 
     /// <summary>
-    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
-    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
+    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader, or since a quorum has confirmed what is applied here, whichever is
+    /// less. The time that a message was under way is not known, and the leader that sent it may have been deposed: it is an estimate, and no bounded read relies on it. That the leader's node is alive
+    /// counts for nothing: in a quiet group the estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
     /// </summary>
-    private uint EstimateStalenessMs() => Raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
+    private uint EstimateStalenessMs(ReadLevel level) =>
+        level == ReadLevel.Bounded ? Ordered.ConfirmedStalenessMs
+        : Raft.HasQuorumContact ? 0
+        : Math.Min((uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue), Ordered.ConfirmedStalenessMs);
 }

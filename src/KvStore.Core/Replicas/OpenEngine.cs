@@ -19,6 +19,9 @@ internal sealed class OpenEngine
     /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
     private const int StripLooksPerTick = 4_096;
 
+    /// <summary>What a session waits for comes by itself in a few milliseconds; after this long it was lost, and is fetched.</summary>
+    private const int PullForSessionAfterMs = 100;
+
     private readonly ShardDescriptor _descriptor;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
@@ -31,6 +34,8 @@ internal sealed class OpenEngine
     private readonly DottedReplica _dotted;
     private readonly DottedJournal _journal;
     private readonly OpenHealing _healing;
+    private readonly OpenFreshness _freshness;
+    private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
     private readonly DigestScan _digestScan;
     private readonly ConflictSweeper? _sweeper;
@@ -42,6 +47,7 @@ internal sealed class OpenEngine
     private readonly OpenPublisher _publisher;
     private readonly OpenMint _mint;
     private ImmutableArray<NodeId> _peersInMasks;
+    private int _lastPulledForSession;
 
     public OpenEngine(
         ShardDescriptor descriptor,
@@ -80,15 +86,18 @@ internal sealed class OpenEngine
         }
 
         _journal.Changed = OnChanged;
+        _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
+        _freshness.OnMembersChanged();
+        _sessions = new OpenSessions(descriptor, _dotted);
         _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
         _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing, _expirer);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, _freshness, _sessions, completions, _healing, _expirer);
     }
 
     private static ReadOnlySpan<byte> StateKey => "dotted"u8;
 
-    public int PendingCount => _writes.Count + _reads.PendingCount;
+    public int PendingCount => _writes.Count + _reads.PendingCount + _freshness.WaitingCount;
 
     /// <summary>Something waits for the log.</summary>
     public bool WaitsForDurable => _journal.Waits;
@@ -98,6 +107,8 @@ internal sealed class OpenEngine
         && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _expirer.IsQuiet && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
+
+    public DottedReplica Dotted => _dotted;
 
     /// <summary>Values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped => _sweeper?.LosersDropped ?? 0;
@@ -161,7 +172,18 @@ internal sealed class OpenEngine
             case DottedMessageKind.ClockAdvertised:
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
+                _freshness.OnAdvertised(from, advertised);
                 _healing.OnAdvertised(from, advertised);
+                break;
+            case DottedMessageKind.ClockAsked:
+                _freshness.Answer(from, ClockAsked.Decode(payload));
+                break;
+            case DottedMessageKind.ClockTold:
+                if (_freshness.OnTold(from, ClockTold.Decode(payload)))
+                {
+                    _healing.PullSoonFrom(from);
+                }
+
                 break;
             default:
                 _healing.Receive(from, kind, payload);
@@ -214,6 +236,7 @@ internal sealed class OpenEngine
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
         _peersInMasks = _places.Peers;
         _dotted.SetPeers(_places.Peers);
+        _freshness.OnMembersChanged();
         _healing.OnMembersChanged(earlier);
         foreach (ulong operation in _writes.Unanswered())
         {
@@ -224,8 +247,18 @@ internal sealed class OpenEngine
         AnswerSatisfied();
     }
 
-    public void OnTick()
+    /// <summary>Once per turn, when the inputs are in.</summary>
+    public void OnTurn() => _freshness.OnTurn();
+
+    /// <param name="sessionWaitMs">How long an operation of a session has waited here for what is missing.</param>
+    public void OnTick(long sessionWaitMs)
     {
+        if (sessionWaitMs >= PullForSessionAfterMs)
+        {
+            PullForSession();
+        }
+
+        _freshness.OnTick();
         foreach (ulong operation in _writes.Unanswered())
         {
             ref PendingOpenWrite write = ref _writes.Find(operation);
@@ -269,6 +302,7 @@ internal sealed class OpenEngine
         }
 
         _reads.FailAll(code, reason);
+        _freshness.FailAll(code, reason);
     }
 
     /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
@@ -392,6 +426,12 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (!_sessions.HasRoom(operation))
+        {
+            _completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
+
         bool wantsAcknowledgements = _descriptor.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
         DottedWrite written = _mint.Mint(operation, context, stored, wantsAcknowledgements ? _writes.Next : 0);
         switch (written.Status)
@@ -420,6 +460,7 @@ internal sealed class OpenEngine
             Dot = written.Dot,
             Version = OpenReads.EncodeVersion(written.Written),
             Counter = written.Sum,
+            Session = _sessions.After(operation, written.Dot),
         });
         _requests.Remember(operation, pending);
         if (_descriptor.Mode.Replication == Replication.BestEffort)
@@ -464,6 +505,7 @@ internal sealed class OpenEngine
                 Acknowledgements = answer.Acknowledgements,
                 Degraded = answer.Degraded,
                 Counter = answer.Counter,
+                Session = _sessions.Now(operation),
             });
             return;
         }
@@ -471,7 +513,22 @@ internal sealed class OpenEngine
         // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
         _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
         write.Handle = operation.Handle;
+        write.Session = _sessions.Now(operation);
         write.DeadlineMs = operation.DeadlineMs;
+    }
+
+    /// <summary>A peer at a time, in turn: the one that has it may be any of them.</summary>
+    private void PullForSession()
+    {
+        for (int i = 0; i < _places.Peers.Length; i++)
+        {
+            NodeId peer = _places.Peers[++_lastPulledForSession % _places.Peers.Length];
+            if (_peers.IsReachable(peer))
+            {
+                _healing.PullSoonFrom(peer);
+                return;
+            }
+        }
     }
 
     private void ReceiveWrite(NodeId from, ReplicateMessage message)
@@ -610,6 +667,7 @@ internal sealed class OpenEngine
             Acknowledgements = acknowledgements,
             Degraded = degraded,
             Counter = write.Counter,
+            Session = write.Session,
         });
         _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version, write.Counter));
         _writes.Remove(operation);

@@ -19,7 +19,8 @@ internal sealed class OpenReads(
     DottedJournal journal,
     RecordLoader loader,
     IPeerTransport transport,
-    PeerReachability peers,
+    OpenFreshness freshness,
+    OpenSessions sessions,
     CompletionSink completions,
     OpenHealing healing,
     OpenExpirer expirer)
@@ -53,17 +54,13 @@ internal sealed class OpenReads(
 
     public void Submit(in ClientOperation operation)
     {
-        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        if (operation.Level == ReadLevel.Bounded && freshness.ConfirmedMs > operation.MaxStalenessMs)
         {
-            ListConflicts(operation);
-        }
-        else if (operation.Kind == OperationKind.Scan)
-        {
-            Scan(operation);
+            freshness.Await(operation, Serve);
         }
         else
         {
-            Get(operation);
+            Serve(operation);
         }
     }
 
@@ -130,6 +127,22 @@ internal sealed class OpenReads(
         _quorum.Clear();
     }
 
+    private void Serve(ClientOperation operation)
+    {
+        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        {
+            ListConflicts(operation);
+        }
+        else if (operation.Kind == OperationKind.Scan)
+        {
+            Scan(operation);
+        }
+        else
+        {
+            Get(operation);
+        }
+    }
+
     private void Get(ClientOperation operation)
     {
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
@@ -178,6 +191,12 @@ internal sealed class OpenReads(
 
     private void Complete(in ClientOperation operation, DottedObject filled, int answers)
     {
+        ReadOnlyMemory<byte> position = answers > 1 ? sessions.Joined(operation, filled.Context) : sessions.Now(operation);
+        if (position.Length > SessionPosition.MaxBytes)
+        {
+            completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
         bool hides = descriptor.Conflicts == ConflictRule.LastWriterWins;
 
         // A view: what has expired is hidden here until a dotted delete takes it away. Where the newest wins and has expired, nothing older comes to light again.
@@ -196,7 +215,8 @@ internal sealed class OpenReads(
             HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
             Degraded = dotted.IsRecovering,
-            StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = answers > 1 ? 0 : AgeFor(operation),
+            Session = position,
         });
     }
 
@@ -210,7 +230,7 @@ internal sealed class OpenReads(
             More = page.More,
             Acknowledgements = 1,
             Degraded = dotted.IsRecovering,
-            StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = AgeFor(operation),
         }));
 
     private void Scan(ClientOperation operation)
@@ -238,6 +258,13 @@ internal sealed class OpenReads(
                 return;
             }
 
+            ReadOnlyMemory<byte> position = sessions.Now(operation);
+            if (position.Length > SessionPosition.MaxBytes)
+            {
+                completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+                return;
+            }
+
             completions.Add(new Completion
             {
                 Handle = operation.Handle,
@@ -246,10 +273,13 @@ internal sealed class OpenReads(
                 More = page.More,
                 Acknowledgements = 1,
                 Degraded = dotted.IsRecovering,
-                StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+                StalenessMs = AgeFor(operation),
+                Session = position,
             });
         });
     }
+
+    private uint AgeFor(in ClientOperation operation) => operation.Level == ReadLevel.Bounded ? freshness.ConfirmedMs : freshness.EstimateMs;
 
     private static List<SiblingView> SiblingsOf(DottedObject alive)
     {

@@ -24,6 +24,9 @@ internal struct PendingOpenWrite
 
     /// <summary>The request was counted by another replica, of which this one knows it: that it is durable here is all that is known.</summary>
     public bool IsKnownFromElsewhere;
+
+    /// <summary>What the caller's session has seen with this write.</summary>
+    public ReadOnlyMemory<byte> Session;
 }
 
 /// <summary>Unanswered writes by operation number: a ring, because numbers count up and most are answered in order.</summary>

@@ -32,6 +32,8 @@ public sealed class ShardReplica
     private readonly ExpiryScan _expiryScan;
     private readonly EarlyAcknowledgements _early;
     private readonly OpenEngine? _open;
+    private readonly SessionGate _sessions;
+    private readonly PeerLags _lags;
     private readonly Overlay _overlay;
     private readonly HandIn _handIn;
     private readonly RecoveredReplica _recovered;
@@ -88,6 +90,14 @@ public sealed class ShardReplica
             _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, _expiries, _expiryScan, random);
             _view.BeforeSeal(_open.WriteState);
         }
+
+        _lags = new PeerLags(clock);
+        _sessions = new SessionGate(descriptor, options, clock, _view, _completions, Serve)
+        {
+            Dotted = _open?.Dotted,
+            DotsFor = operation => _provisional?.Takes(operation) == true ? _overlay.Known() : _stateMachine.Accounted.Clock,
+            OverlayChanges = () => _overlay.Changes,
+        };
     }
 
     public ShardDescriptor Descriptor { get; }
@@ -124,7 +134,7 @@ public sealed class ShardReplica
     public bool IsProvisional => _provisional is { IsServing: true };
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0);
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0) + _sessions.Count;
 
     public ViewPosition Position => _view.Position;
 
@@ -147,7 +157,7 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.IsWrite || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _open is null && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.IsWrite || NeedsLeader(operation));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -226,17 +236,9 @@ public sealed class ShardReplica
             return;
         }
 
-        if (_open is not null)
+        if (operation.Session.IsEmpty || _sessions.TryPass(operation))
         {
-            _open.Submit(operation);
-        }
-        else if (_provisional is { } provisional && provisional.Takes(operation))
-        {
-            provisional.Submit(operation);
-        }
-        else
-        {
-            _group!.Ordered.Submit(operation);
+            Serve(operation);
         }
     }
 
@@ -408,9 +410,11 @@ public sealed class ShardReplica
         }
 
         _group!.Tick();
+        _sessions.OnTick();
+        LookAtLags();
         if (!_places.IsRemoved)
         {
-            _open?.OnTick();
+            _open?.OnTick(_sessions.LongestWaitMs);
             _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);
         }
 
@@ -445,12 +449,20 @@ public sealed class ShardReplica
             return;
         }
 
+        _sessions.Release();
+        _open?.OnTurn();
         if (_open is null && _handIn.HasWork && !_places.IsRemoved)
         {
             _handIn.Drive(LeaderNode, _group!.Ordered.TryPropose);
         }
 
         _group!.Turn();
+        if (_sessions.Release())
+        {
+            // What was applied has let a write or a read go on that needs the group.
+            _group.Turn();
+        }
+
         _view.SealIfFull();
     }
 
@@ -501,6 +513,7 @@ public sealed class ShardReplica
         OverlayAgeMs = _overlay.AgeMs,
         ProvisionalEpisodes = _provisional?.Episodes ?? 0,
         Open = _open?.Describe(),
+        Lags = DescribeLags(),
         Quiet = IsQuiet,
         LosersDropped = LosersDropped,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
@@ -514,6 +527,7 @@ public sealed class ShardReplica
         QuorumLoss = QuorumLossRecovery.Recover(_places, _options.GivenUp, _storage, ref recovered);
         _group = new ConsensusGroup(parts, recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
+        _sessions.Raft = _group.Raft;
         _peers.OnMembersChanged();
         if (_open is { } open)
         {
@@ -579,10 +593,52 @@ public sealed class ShardReplica
 
     private void FailAll(RefusalCode code, string reason)
     {
+        _sessions.FailAll(code, reason);
         _group?.FailAll(code, reason);
         _open?.FailAll(code, reason);
         _provisional?.FailAll(code, reason);
     }
+
+    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
+    public IReadOnlyList<PeerLag> DescribeLags() => !IsActive ? [] : _open is { } open ? _lags.Describe(open.Dotted, _places.Peers) : _lags.Describe(_group!.Raft, _places);
+
+    private void LookAtLags()
+    {
+        if (!_lags.IsDue)
+        {
+            return;
+        }
+
+        if (_open is { } open)
+        {
+            _lags.Look(open.Dotted, _places.Peers);
+        }
+        else if (IsLeader)
+        {
+            _lags.Look(_group!.Raft, _places);
+        }
+    }
+
+    private void Serve(ClientOperation operation)
+    {
+        if (_open is not null)
+        {
+            _open.Submit(operation);
+        }
+        else if (_provisional is { } provisional && provisional.Takes(operation))
+        {
+            provisional.Submit(operation);
+        }
+        else
+        {
+            _group!.Ordered.Submit(operation);
+        }
+    }
+
+    /// <summary>A read of an ordered shard that only a leader can answer, or answers sooner: it has what a session has seen, where this replica still waits for it.</summary>
+    private bool NeedsLeader(in ClientOperation operation) =>
+        (!_group!.Ordered.MayServeFromView(operation) && !_group.Ordered.MayServeAtReplica(operation))
+        || (operation.Level == ReadLevel.Session && !IsLeader && _sessions.WouldWait(operation));
 
     private void Restore(in ScannedRecord record)
     {
@@ -599,6 +655,11 @@ public sealed class ShardReplica
         }
 
         _stateMachine.Restore(record.Key.Span, record.Record);
+        if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(AppliedTerms.Key))
+        {
+            _view.Terms.Restore(record.Record);
+        }
+
         if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
         {
             _restoredMembers = MembersCodec.DecodeMembers(record.Record);

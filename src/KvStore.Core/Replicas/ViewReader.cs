@@ -5,13 +5,17 @@ namespace KvStore.Core.Replicas;
 /// <summary>
 /// Answers gets and scans from the view of an ordered shard. What has expired is shown until the log says that it is gone: were it hidden by a clock, another leader with a slower one would show it again.
 /// </summary>
-internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, ReplicaClock clock, Func<uint> estimateStalenessMs)
+internal sealed class ViewReader(
+    ShardDescriptor descriptor, ReplicaOptions options, IReplicaStorage storage, ViewState view, RecordLoader loader, CompletionSink completions, ReplicaClock clock, Func<ReadLevel, uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
 
     /// <summary>Records of one page when conflicts are looked for.</summary>
     private const int LookedAtOnce = 1_000;
+
+    /// <summary>What a session has seen that has read the view as it stands. A shard's log says all: what came into it in any other way came before its entries.</summary>
+    public ReadOnlyMemory<byte> Position => SessionPosition.OfLog(descriptor.Epoch, view.AppliedTerm, view.Applied).ToBytes();
 
     public void Serve(in ClientOperation operation, bool stale)
     {
@@ -34,11 +38,19 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                     Siblings = siblings,
                     ExpiresInMs = ExpiresIn(expiresMs, clock),
                     Acknowledgements = 1,
-                    StalenessMs = stale ? estimateStalenessMs() : 0,
+                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                    Session = PositionFor(operation),
                 });
                 break;
             case RecordLookup.Absent:
-                completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
+                completions.Add(new Completion
+                {
+                    Handle = operation.Handle,
+                    Outcome = Outcome.Done,
+                    Acknowledgements = 1,
+                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                    Session = PositionFor(operation),
+                });
                 break;
             default:
                 Park(operation, stale);
@@ -48,6 +60,8 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
 
     /// <summary>How long a value has to live: at least 1 ms while it is shown, zero if it does not expire.</summary>
     public static ulong ExpiresIn(ulong expiresMs, ReplicaClock clock) => expiresMs == 0 ? 0 : Math.Max(1, expiresMs - Math.Min(expiresMs, clock.WallMs));
+
+    private ReadOnlyMemory<byte> PositionFor(in ClientOperation operation) => operation.Session.IsEmpty ? default : Position;
 
     /// <summary>The value that naive readers see. A merge may have left several: those that are careful get them all.</summary>
     private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings)
@@ -125,7 +139,8 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                 Items = items,
                 More = page.More,
                 Acknowledgements = 1,
-                StalenessMs = stale ? estimateStalenessMs() : 0,
+                StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                Session = PositionFor(operation),
             });
         });
     }

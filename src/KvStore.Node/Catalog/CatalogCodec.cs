@@ -66,6 +66,7 @@ internal static class CatalogCodec
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
             ProvisionalAfterMs = keyspace.Mode.Partition == PartitionChoice.Adaptive ? (uint)keyspace.ProvisionalAfter.Ms : 0,
             DefaultTtlMs = keyspace.DefaultTtlMs,
+            DefaultReadLevel = (ReadLevel)keyspace.DefaultReadLevel,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -94,6 +95,7 @@ internal static class CatalogCodec
         MaxLag = FromWire(wire.MaxLag),
         ProvisionalAfter = ProvisionalAfterOf(wire.ProvisionalAfterMs),
         DefaultTtlMs = wire.DefaultTtlMs,
+        DefaultReadLevel = (Core.Replicas.ReadLevel)wire.DefaultReadLevel,
         Conflicts = FromWire(wire.Conflicts),
     };
 

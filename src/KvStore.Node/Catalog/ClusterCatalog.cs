@@ -27,6 +27,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>How long values live that are written without a time to live, in milliseconds. Zero: for ever.</summary>
     public ulong DefaultTtlMs { get; init; }
 
+    /// <summary>Of reads that state none; Default: what the policy says.</summary>
+    public ReadLevel DefaultReadLevel { get; init; }
+
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 

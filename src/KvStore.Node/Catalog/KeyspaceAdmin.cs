@@ -127,6 +127,15 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, $"The default time to live of {request.DefaultTtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.");
         }
 
+        if (!Offers(mode.Partition, request.DefaultReadLevel))
+        {
+            throw Refused(
+                StatusCode.InvalidArgument,
+                mode.Partition == PartitionChoice.Ap
+                    ? "The default read level of an ap keyspace is eventual, session or quorum."
+                    : "The default read level of a cp keyspace is linearizable, session or eventual.");
+        }
+
         ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
         if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
         {
@@ -135,6 +144,15 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
 
         return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
     }
+
+    /// <summary>Whether reads that state no level may have this one. Bounded needs a bound with each read.</summary>
+    private static bool Offers(PartitionChoice partition, ReadLevel level) => level switch
+    {
+        ReadLevel.Unspecified or ReadLevel.Eventual or ReadLevel.Session => true,
+        ReadLevel.Linearizable => partition != PartitionChoice.Ap,
+        ReadLevel.Quorum => partition == PartitionChoice.Ap,
+        _ => false,
+    };
 
     private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
         && name[0] is >= 'a' and <= 'z'
@@ -146,6 +164,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
         && request.DefaultTtlMs == existing.DefaultTtlMs
+        && (request.DefaultReadLevel == ReadLevel.Unspecified || (Core.Replicas.ReadLevel)request.DefaultReadLevel == existing.DefaultReadLevel)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -173,8 +192,9 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         {
             MaxLag = CatalogCodec.FromWire(request.MaxLag),
             ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
-            Conflicts = CatalogCodec.FromWire(request.Conflicts),
             DefaultTtlMs = request.DefaultTtlMs,
+            Conflicts = CatalogCodec.FromWire(request.Conflicts),
+            DefaultReadLevel = (Core.Replicas.ReadLevel)request.DefaultReadLevel,
         };
     }
 

@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Grpc.Core;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
@@ -12,8 +13,9 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
 {
     public override Task<Result> Get(GetRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
-        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level, RequireStrong = request.RequireStrong },
-        context);
+        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level, MaxStalenessMs = request.MaxStalenessMs, RequireStrong = request.RequireStrong },
+        context,
+        request.Session);
 
     public override Task<Result> Put(PutRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
@@ -29,12 +31,14 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
                 RequireStrong = request.RequireStrong,
             },
             request.Request),
-        context);
+        context,
+        request.Session);
 
     public override Task<Result> Delete(DeleteRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory, RequireStrong = request.RequireStrong }, request.Request),
-        context);
+        context,
+        request.Session);
 
     public override Task<Result> Increment(IncrementRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
@@ -48,7 +52,8 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
                 MayHaveHappened = request.MayHaveHappened,
             },
             request.Request),
-        context);
+        context,
+        request.Session);
 
     public override Task<ScanPage> Scan(ScanRequest request, ServerCallContext context) => scan.ReadAsync(
         Find(request.Keyspace),
@@ -56,6 +61,7 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         request.After.Memory,
         request.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(request.Limit, KvLimits.MaxScanRecords),
         request.Level,
+        request.MaxStalenessMs,
         TimeoutOf(context),
         ResultMessages.RefusalOf,
         context.CancellationToken);
@@ -88,11 +94,16 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         return operation;
     }
 
-    private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context)
+    private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context, ByteString session)
     {
-        operation.KeyspaceId = Find(keyspace).Id;
+        CatalogKeyspace found = Find(keyspace);
+        operation.KeyspaceId = found.Id;
         operation.TimeoutMs = TimeoutOf(context);
-        return ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
+        var unary = UnarySession.Open(session, loops.Router.Catalog.ClusterId);
+        operation.SessionPosition = unary.PositionIn(found.Id, KeyRouting.ShardOf(operation.Key.Span, found.Shards.Length));
+        Result result = ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
+        result.Session = unary.After(result.Session);
+        return result;
     }
 
     /// <summary>What the call's deadline leaves, in milliseconds; 0 where it has none.</summary>

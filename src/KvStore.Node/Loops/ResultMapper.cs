@@ -35,6 +35,7 @@ internal sealed class ResultMapper(NodeId self)
             Node = self.Value,
             Counter = completion.Counter,
             ExpiresInMs = completion.ExpiresInMs,
+            SessionPosition = completion.Session,
             HiddenLosers = (uint)completion.HiddenLosers,
         };
     }
@@ -53,7 +54,9 @@ internal sealed class ResultMapper(NodeId self)
     public static bool IsRetryable(RefusalCode code) => code is RefusalCode.NoLeader or RefusalCode.NoQuorum or RefusalCode.NotLeader or RefusalCode.StaleEpoch
         or RefusalCode.WrongNode or RefusalCode.Overloaded or RefusalCode.LeadershipLost or RefusalCode.ShuttingDown or RefusalCode.Recovering or RefusalCode.DiskLow
         or RefusalCode.DeadlineExceeded or RefusalCode.ChangePending or RefusalCode.NotCaughtUp or RefusalCode.ReplicaRemoved or RefusalCode.ClockSkew
-        or RefusalCode.ProvisionalRefused or RefusalCode.OverlayFull;
+        or RefusalCode.ProvisionalRefused or RefusalCode.OverlayFull
+
+        or RefusalCode.SessionBehind or RefusalCode.TooStale;
 
     private static WireScanItem MapItem(Core.Replicas.ScanItem item) => new(
         item.Key,

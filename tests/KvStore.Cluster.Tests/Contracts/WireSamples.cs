@@ -32,11 +32,12 @@ internal static class WireSamples
         from delta in Delta
         from repeated in Gen.Bool
         from condition in Gen.Int[0, 3]
-        from level in Gen.Int[0, 3]
+        from level in Gen.Int[0, 5]
         from decline in Gen.Bool
+        from atReplica in Gen.Bool
         from conflicts in Gen.Bool
-        from small in Small.Array[4]
-        from bytes in Bytes.Array[4]
+        from small in Small.Array[5]
+        from bytes in Bytes.Array[5]
         select new WireOperation
         {
             CallId = numbers[0],
@@ -59,16 +60,19 @@ internal static class WireSamples
             TtlMs = numbers[5],
             Delta = delta,
             MayHaveHappened = repeated,
+            ServeAtReplica = atReplica,
+            SessionPosition = bytes[4],
+            MaxStalenessMs = small[4],
             OnlyConflicts = conflicts,
         };
 
     public static Gen<WireResult> Result { get; } =
         from numbers in Number.Array[3]
         from counter in Delta
-        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 29], Gen.Int[0, 3])
+        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 35], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
         from small in Small.Array[5]
-        from bytes in Bytes.Array[2]
+        from bytes in Bytes.Array[3]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
         from missing in Missing.Array[0, 3]
@@ -95,6 +99,7 @@ internal static class WireSamples
             Node = small[3],
             Counter = counter,
             ExpiresInMs = numbers[2],
+            SessionPosition = bytes[2],
             HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
         };
@@ -119,6 +124,9 @@ internal static class WireSamples
         TtlMs = from.TtlMs,
         Delta = from.Delta,
         MayHaveHappened = from.MayHaveHappened,
+        ServeAtReplica = from.ServeAtReplica,
+        Session = ByteString.CopyFrom(from.SessionPosition.Span),
+        MaxStalenessMs = from.MaxStalenessMs,
         OnlyConflicts = from.OnlyConflicts,
     };
 
@@ -144,6 +152,7 @@ internal static class WireSamples
             Node = from.Node,
             Counter = from.Counter,
             ExpiresInMs = from.ExpiresInMs,
+            Session = ByteString.CopyFrom(from.SessionPosition.Span),
             HiddenLosers = from.HiddenLosers,
         };
         result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));

@@ -36,6 +36,9 @@ public class PlantedBugTests(ITestOutputHelper output)
         "refresh-expired",
         "increment-counted-again",
         "ttl-cut-short",
+        "session-ignored",
+        "session-ignored-by-followers",
+        "session-term-ignored",
     ];
 
     [Theory]

@@ -21,11 +21,18 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings, ulong defaultTtlMs = 0)
+    public ReplicaCluster(
+        int founders,
+        PartitionChoice partition = PartitionChoice.Cp,
+        ReplicaOptions? options = null,
+        long retainedLogBytes = 1 << 30,
+        ConflictRule conflicts = ConflictRule.Siblings,
+        ulong defaultTtlMs = 0,
+        Replication replication = Replication.Sync)
     {
         DefaultTtlMs = defaultTtlMs;
         Conflicts = conflicts;
-        Mode = new KeyspaceMode(partition, Replication.Sync);
+        Mode = new KeyspaceMode(partition, replication);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
         Founders = [.. Enumerable.Range(1, founders).Select(id => PlaceOf((uint)id))];

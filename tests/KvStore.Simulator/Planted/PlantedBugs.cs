@@ -50,6 +50,9 @@ internal static class PlantedBugs
         static () => new IncrementCountedAgain(),
         static () => new IncrementResultForgotten(),
         static () => new TtlCutShort(),
+        static () => new SessionIgnored(),
+        static () => new SessionIgnoredByFollowers(),
+        static () => new SessionTermIgnored(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

@@ -17,12 +17,14 @@ internal static class OpenPlay
 
         var typed = new TypedLoad(stage, context);
         clients.ForEach(client => client.Begin());
+        var sessions = new SessionClients(context, stage.Seeds);
+        sessions.Begin();
         typed.Begin();
         stage.Faults.Begin(plan);
-        stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished) && typed.HasFinished, stage.Settings.WorkUs);
+        stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished) && sessions.HaveFinished && typed.HasFinished, stage.Settings.WorkUs);
         context.Stopping = true;
         stage.Faults.HealAll();
-        stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle) && typed.IsIdle, 20_000_000);
+        stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle) && sessions.AreIdle && typed.IsIdle, 20_000_000);
         stage.Demand("after the heal, all clocks are equal and nothing waits for a peer", () => OpenVerdict.HasConverged(stage.Cluster), 60_000_000);
         context.Loss = 0;
         var last = new OpenClient(context, clients.Count, stage.Seeds.Next(), 0);
