@@ -238,7 +238,18 @@ internal sealed class LoopSet : IDisposable
         _timer?.Dispose();
         int ticks = fine ? 1 : CoarseTicks;
         var tick = new LoopItem { Kind = LoopItemKind.Tick, Ticks = ticks };
-        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), () => PostAll(tick));
+        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), () => TickAll(tick));
+    }
+
+    /// <summary>The last loop gets its turn on this thread; the others must not wait for it.</summary>
+    private void TickAll(in LoopItem tick)
+    {
+        for (int i = 0; i < Count - 1; i++)
+        {
+            _loops[i].Post(tick);
+        }
+
+        _loops[Count - 1].Tick(tick);
     }
 
     private void StopClock()
