@@ -61,6 +61,12 @@ public enum RefusalCode : byte
 
     /// <summary>This replica was removed from its shard, for good.</summary>
     ReplicaRemoved = 24,
+
+    /// <summary>The replica serves without a leader, and this can't be answered provisionally.</summary>
+    ProvisionalRefused = 28,
+
+    /// <summary>Too much that was written without a leader waits to be merged.</summary>
+    OverlayFull = 31,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -71,6 +77,9 @@ public enum Regime : byte
     Open = 2,
     Provisional = 3,
 }
+
+/// <summary>A node whose replica can't be reached, and for how long it has been so, in milliseconds.</summary>
+public readonly record struct MissingReplica(NodeId Node, long ForMs);
 
 /// <summary>One live value of a key that has several.</summary>
 public readonly record struct SiblingView(ReadOnlyMemory<byte> Value, ulong TimestampMs);
@@ -114,6 +123,9 @@ public struct Completion
     /// <summary>Scan results in key order.</summary>
     public IReadOnlyList<ScanItem>? Items;
     public bool More;
+
+    /// <summary>Which nodes with replicas of the shard can't be reached, with <see cref="RefusalCode.NoQuorum"/>.</summary>
+    public IReadOnlyList<MissingReplica>? Missing;
 
     /// <summary>What a person should know, for refusals. Static or rarely made: never on a hot path.</summary>
     public string? Reason;

@@ -33,7 +33,11 @@ internal sealed class ConsensusGroup
         _sender = new SnapshotSender(parts.Descriptor, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
         _receiver = new SnapshotReceiver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
         {
-            BeforeSwitch = () => _parts.LostWrites.BeforeSwitch(Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied),
+            BeforeSwitch = () =>
+            {
+                _parts.LostWrites.BeforeSwitch(Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied);
+                _parts.Overlay.BeforeSwitch();
+            },
         };
         parts.LostWrites.Replay(recovered.Records, Raft.Term);
 
@@ -59,6 +63,9 @@ internal sealed class ConsensusGroup
 
     /// <summary>The group has fallen silent and nothing of it is under way here.</summary>
     public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
+
+    /// <summary>When this replica was last in contact with a leader, on the loop's monotonic clock. A quiet group has agreed that it is, and is woken as soon as that may not be so any more.</summary>
+    public long LeaderContactMs => Raft.IsQuiet ? _parts.Clock.NowMs : _leaderHeardMs;
 
     public bool WaitsForDurable => _consensus.WaitsForDurable;
 

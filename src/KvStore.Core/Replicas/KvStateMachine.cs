@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -12,9 +13,22 @@ public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, Log
 /// The deterministic state machine of an ordered shard: log entries in, keyed records and remembered requests out. Its only time is the timestamp in the entry.
 /// A write needs no earlier value unless it has a condition, so the ordered path builds no <see cref="DottedObject"/> and reads nothing from the disk for a plain put.
 /// </summary>
-public sealed class KvStateMachine(IReplicaStorage storage)
+public sealed class KvStateMachine
 {
+    private readonly IReplicaStorage _storage;
     private readonly DedupTable _dedup = new();
+
+    public KvStateMachine(IReplicaStorage storage)
+    {
+        _storage = storage;
+        Merge = new OverlayMerge(storage, _dedup, Accounted);
+    }
+
+    /// <summary>The dots of writes made outside the log that the log accounts for.</summary>
+    internal AccountedDots Accounted { get; } = new();
+
+    /// <summary>Applies what was handed in from overlays.</summary>
+    internal OverlayMerge Merge { get; }
 
     /// <summary>
     /// Applies one entry. False when the record that a condition needs is only on the disk: nothing has changed; load that key and apply the same entry again.
@@ -22,6 +36,12 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     public bool TryApply(in Entry entry, out ApplyResult result)
     {
         WriteCommand command = WriteCommand.Decode(entry.Payload.Span);
+        if (MergeCommand.IsMerge(entry.Payload.Span))
+        {
+            result = new ApplyResult(Outcome.Done, RefusalCode.None, entry.Index);
+            return Merge.TryApply(entry, (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs);
+        }
+
         LogIndex current = LogIndex.Zero;
         if (command.Condition != WriteCondition.None && !TryCurrentVersion(command.Key, out current))
         {
@@ -46,6 +66,10 @@ public sealed class KvStateMachine(IReplicaStorage storage)
 
         return true;
     }
+
+    /// <summary>The key that <see cref="TryApply"/> has just missed.</summary>
+    public ReadOnlyMemory<byte> MissingKeyOf(in Entry entry) =>
+        MergeCommand.IsMerge(entry.Payload.Span) ? Merge.Missing.Bytes : WriteCommand.Decode(entry.Payload.Span).Key.ToArray();
 
     /// <summary>For the leader, before it proposes: the answer to a request that is already applied.</summary>
     public bool TryAnswerRepeated(in RequestId request, uint payloadHash, out ApplyResult result)
@@ -73,17 +97,30 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     /// <summary>Whether a request is remembered to have been applied at an index.</summary>
     public bool HasApplied(in RequestId request, LogIndex index) => _dedup.Remembers(request, index);
 
-    /// <summary>Puts the dedup records that changed into the view. Called before every seal, so that they are durable with the data.</summary>
-    public void WriteChangedSessions() => _dedup.WriteTo(storage);
+    /// <summary>Puts the dedup records and accounted dots that changed into the view. Called before every seal, so that they are durable with the data.</summary>
+    public void WriteChangedSessions()
+    {
+        _dedup.WriteTo(_storage);
+        Accounted.WriteTo(_storage);
+    }
 
-    public void Clear() => _dedup.Clear();
+    public void Clear()
+    {
+        _dedup.Clear();
+        Accounted.Clear();
+        Merge.Clear();
+    }
 
     /// <summary>Takes a Meta record of the view back, if it is this state machine's.</summary>
-    public void Restore(ReadOnlySpan<byte> key, ReadOnlySpan<byte> record)
+    public void Restore(ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)
     {
         if (key.StartsWith(DedupTable.KeyPrefix))
         {
-            _dedup.Restore(key, record);
+            _dedup.Restore(key, record.Span);
+        }
+        else if (key.SequenceEqual(AccountedDots.MetaKey))
+        {
+            Accounted.Restore(record);
         }
     }
 
@@ -94,6 +131,13 @@ public sealed class KvStateMachine(IReplicaStorage storage)
         WriteVersion(version, index);
         return version;
     }
+
+    /// <summary>
+    /// The version of a stored record: the index of the entry that changed the key last. A merge leaves an object that may hold several values; every merge that changes them leaves its index in the context,
+    /// so the version still names exactly the live values.
+    /// </summary>
+    public static LogIndex VersionOf(ReadOnlyMemory<byte> record) =>
+        OrderedRecord.IsOrdered(record.Span) ? OrderedRecord.Decode(record).Index : new LogIndex(DottedObject.Decode(record).Context[ActorId.Log]);
 
     public const int OrderedVersionLength = 9;
 
@@ -131,10 +175,10 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     private bool TryCurrentVersion(ReadOnlySpan<byte> key, out LogIndex version)
     {
         version = LogIndex.Zero;
-        switch (storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record))
+        switch (_storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record))
         {
             case RecordLookup.Found:
-                version = OrderedRecord.Decode(record).Index;
+                version = VersionOf(record);
                 return true;
             case RecordLookup.Absent:
                 return true;
@@ -159,11 +203,11 @@ public sealed class KvStateMachine(IReplicaStorage storage)
 
         if (command.Kind == OperationKind.Put)
         {
-            storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
+            _storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
         }
         else
         {
-            storage.Remove(RecordSpace.Data, command.Key);
+            _storage.Remove(RecordSpace.Data, command.Key);
         }
 
         return new ApplyResult(Outcome.Done, RefusalCode.None, index);

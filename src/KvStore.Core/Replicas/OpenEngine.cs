@@ -33,6 +33,7 @@ internal sealed class OpenEngine
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
     private readonly DigestScan _digestScan;
+    private readonly DigestScrub _scrub;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -64,11 +65,13 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, options.Dotted);
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _journal.Changed = _healing.OnChanged;
         _digestScan = new DigestScan(_dotted.Digests, loader, options);
+        _scrub = new DigestScrub(descriptor, places, _dotted, transport);
+        _healing.QuietRound = _scrub.Offer;
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 
@@ -94,7 +97,11 @@ internal sealed class OpenEngine
         UncoveredContexts = _dotted.UncoveredContexts,
         MayStrip = _dotted.MayStrip,
         HasDigests = _dotted.Digests.AreComplete,
+        Comparisons = _scrub.Comparisons,
+        DifferentBuckets = _scrub.DifferentBuckets,
     };
+
+    public long DifferencesFound => _scrub.Found;
 
     public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
@@ -108,15 +115,10 @@ internal sealed class OpenEngine
 
         switch (operation.Kind)
         {
+            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete when !_completions.Admit(operation, RequestClasses.Of(operation)):
+                break;
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
-                break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion
-                && _completions.Decide(RequestClass.ConditionalWrite) == PolicyDecision.RefuseNotOffered:
-                _completions.Refuse(
-                    operation,
-                    RefusalCode.LevelNotOffered,
-                    "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.");
                 break;
             case OperationKind.Put or OperationKind.Delete:
                 Write(operation);
@@ -147,6 +149,9 @@ internal sealed class OpenEngine
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
                 _healing.OnAdvertised(from, advertised);
+                break;
+            case DottedMessageKind.Digests:
+                _scrub.Receive(from, DigestMessage.Decode(payload));
                 break;
             default:
                 _healing.Receive(from, kind, payload);
@@ -371,7 +376,7 @@ internal sealed class OpenEngine
                 operation,
                 tooMany ? RefusalCode.TooManySiblings : RefusalCode.InvalidArgument,
                 tooMany
-                    ? $"The key has {DottedOptions.Default.MaxSiblings} concurrent values; read it and write in that context."
+                    ? $"The key has {_options.Dotted.MaxSiblings} concurrent values; read it and write in that context."
                     : "The version speaks of writes that this shard never made; pass one back as a read of the same keyspace returned it.");
             return;
         }
@@ -521,6 +526,11 @@ internal sealed class OpenEngine
         if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
+            return;
+        }
+
+        if (!_completions.MayDegrade)
+        {
             return;
         }
 

@@ -1,6 +1,7 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Versioning;
 using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Core.Replicas;
@@ -65,9 +66,6 @@ internal sealed class OrderedEngine(
             case OperationKind.Get or OperationKind.Scan:
                 Read(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition == WriteCondition.InContext:
-                completions.Refuse(operation, RefusalCode.LevelNotOffered, "Writes in context are for ap keyspaces; in a cp keyspace use if-version.");
-                break;
             case OperationKind.Put or OperationKind.Delete:
                 Write(operation);
                 break;
@@ -82,11 +80,17 @@ internal sealed class OrderedEngine(
         LogIndex expected = LogIndex.Zero;
         if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
         {
+            if (descriptor.Mode.Partition == PartitionChoice.Adaptive && ObjectVersion.IsOne(operation.Version.Span))
+            {
+                completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of a provisional answer, and the log has no such state of the key; read it again.");
+                return;
+            }
+
             completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
             return;
         }
 
-        if (!MayServe(operation, operation.Condition == WriteCondition.None ? RequestClass.Write : RequestClass.ConditionalWrite))
+        if (!MayServe(operation))
         {
             return;
         }
@@ -113,13 +117,13 @@ internal sealed class OrderedEngine(
 
     private void Read(in ClientOperation operation)
     {
-        if (operation.Level == ReadLevel.Eventual)
+        if (operation.Level == ReadLevel.Eventual && completions.Admit(operation, RequestClass.StaleRead))
         {
             reader.Serve(operation, stale: true);
             return;
         }
 
-        if (!MayServe(operation, operation.Level == ReadLevel.Quorum ? RequestClass.QuorumRead : RequestClass.LinearizableRead))
+        if (!MayServe(operation))
         {
             return;
         }
@@ -137,6 +141,9 @@ internal sealed class OrderedEngine(
 
         _reads.Add(operation);
     }
+
+    /// <summary>Proposes an entry of which nobody waits for an answer. False where this replica doesn't lead, or there is no room.</summary>
+    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
 
     /// <summary>One turn of the loop is over for this replica: hand everything to Raft, carry out what it wants, apply what is committed, answer.</summary>
     public void Turn(SnapshotSender snapshots)
@@ -218,17 +225,15 @@ internal sealed class OrderedEngine(
     }
 
     /// <summary>Whether the policy allows it here and now, this replica leads, and there is room; otherwise the operation is refused at once.</summary>
-    private bool MayServe(in ClientOperation operation, RequestClass request)
+    private bool MayServe(in ClientOperation operation)
     {
-        PolicyDecision decision = completions.Decide(request);
-        if (decision == PolicyDecision.RefuseNotOffered)
+        if (!completions.Admit(operation, RequestClasses.Of(operation)))
         {
-            completions.Refuse(operation, RefusalCode.LevelNotOffered, "A cp keyspace offers the levels linearizable and eventual; quorum is for ap keyspaces.");
             return false;
         }
 
         bool reads = operation.Kind is OperationKind.Get or OperationKind.Scan;
-        if (decision == PolicyDecision.RefuseNoQuorum || (_raft.State != RaftRole.Leader && !(reads && MayServeAtReplica(operation))))
+        if (_raft.State != RaftRole.Leader && !(reads && MayServeAtReplica(operation)))
         {
             RefuseToLead(operation, RefusalCode.NoLeader);
             return false;
@@ -246,11 +251,12 @@ internal sealed class OrderedEngine(
     private void RefuseToLead(in ClientOperation operation, RefusalCode code)
     {
         NodeId leader = _raft.Leader.IsNone || _raft.State == RaftRole.Leader ? default : places.NodeOf(_raft.Leader);
-        if (completions.Decide(RequestClass.Write) == PolicyDecision.RefuseNoQuorum)
+        if (!completions.Admit(operation, RequestClasses.Of(operation)))
         {
-            completions.RefuseForQuorum(operation);
+            return;
         }
-        else if (code == RefusalCode.Overloaded)
+
+        if (code == RefusalCode.Overloaded)
         {
             completions.Refuse(operation, code, "Too many reads wait for a confirmation of leadership; slow down and try again.");
         }
@@ -396,7 +402,7 @@ internal sealed class OrderedEngine(
                 if (!stateMachine.TryApply(entry, out ApplyResult result))
                 {
                     _loadingForApply = true;
-                    loader.Load(RecordSpace.Data, WriteCommand.Decode(entry.Payload.Span).Key, OnLoadedForApply);
+                    loader.Load(RecordSpace.Data, stateMachine.MissingKeyOf(entry).Span, OnLoadedForApply);
                     break;
                 }
 

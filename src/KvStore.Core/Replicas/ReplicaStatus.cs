@@ -27,6 +27,12 @@ public sealed record OpenStatus
 
     /// <summary>All records were read since the start, so that the digests are known.</summary>
     public required bool HasDigests { get; init; }
+
+    /// <summary>How often the digests were compared with a peer's at an equal clock, since the start.</summary>
+    public required long Comparisons { get; init; }
+
+    /// <summary>In how many of the 256 buckets the data differs from a peer's although the clocks are equal. Anything but zero is damage.</summary>
+    public required int DifferentBuckets { get; init; }
 }
 
 /// <summary>A replica as operators see it.</summary>
@@ -59,6 +65,16 @@ public sealed record ReplicaStatus
 
     /// <summary>What <see cref="ShardReplica.CaptureDigests"/> comes to, as text; filled in by whoever shows it. Empty: not known.</summary>
     public string Digest { get; init; } = "";
+
+    /// <summary>Keys with writes made outside the log that wait here to be merged, their bytes, and for how long the oldest has waited.</summary>
+    public int OverlayKeys { get; init; }
+
+    public long OverlayBytes { get; init; }
+
+    public ulong OverlayAgeMs { get; init; }
+
+    /// <summary>How often this replica began to serve provisionally since its start.</summary>
+    public long ProvisionalEpisodes { get; init; }
 
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }

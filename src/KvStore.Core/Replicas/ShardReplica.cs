@@ -3,6 +3,7 @@ using KvStore.Core.Consensus;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -29,9 +30,12 @@ public sealed class ShardReplica
     private readonly KvStateMachine _stateMachine;
     private readonly EarlyAcknowledgements _early;
     private readonly OpenEngine? _open;
+    private readonly Overlay _overlay;
+    private readonly HandIn _handIn;
     private readonly RecoveredReplica _recovered;
     private readonly Random _random;
     private ConsensusGroup? _group;
+    private ProvisionalEngine? _provisional;
     private ShardMembers? _restoredMembers;
     private ViewPosition _released;
 
@@ -66,6 +70,10 @@ public sealed class ShardReplica
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
         _early = new EarlyAcknowledgements(descriptor.MaxLag);
         LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
+        _overlay = new Overlay(options, clock, storage, _view, _stateMachine.Accounted);
+        _stateMachine.Merge.Merged = _overlay.OnAccounted;
+        _stateMachine.Merge.Finished = _overlay.OnAccounted;
+        _handIn = new HandIn(descriptor, options, clock, _overlay, _stateMachine.Accounted, transport);
         if (open)
         {
             _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
@@ -98,7 +106,7 @@ public sealed class ShardReplica
     public LostWriteJournal LostWrites { get; }
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0);
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0);
 
     public ViewPosition Position => _view.Position;
 
@@ -107,17 +115,18 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true));
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true)
+            && !_handIn.HasWork && (_provisional?.IsQuiet ?? true));
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
-    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
+    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false) || _overlay.WaitsForDurable;
 
     /// <summary>
     /// The node that this operation should be forwarded to: where the shard is ordered and another replica leads. None: submit it here.
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _open is null && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -125,7 +134,7 @@ public sealed class ShardReplica
     /// <summary>A record as it stands here, without any promise of freshness. False where it is absent or not in memory.</summary>
     public bool TryPeek(ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> value, out LogIndex version)
     {
-        if (IsActive && _open is null && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+        if (IsActive && _open is null && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found && OrderedRecord.IsOrdered(record.Span))
         {
             OrderedRecord found = OrderedRecord.Decode(record);
             (value, version) = (found.Value, found.Index);
@@ -147,7 +156,8 @@ public sealed class ShardReplica
 
     /// <summary>Reads back what the replica remembers of itself, then begins to serve. Until then operations are refused as retryable, and messages are dropped like lost ones.</summary>
     public void Start() => _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
-        _loader.ScanAll(_open is null ? RecordSpace.Journal : RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), Activate));
+        _loader.ScanAll(_open is null ? RecordSpace.Journal : RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), () =>
+            _loader.ScanAll(RecordSpace.Overlay, _options.ScanPageBytes, record => Restore(record), Activate)));
 
     public void Submit(in ClientOperation operation)
     {
@@ -186,6 +196,10 @@ public sealed class ShardReplica
         {
             _open.Submit(operation);
         }
+        else if (_provisional is { } provisional && provisional.Takes(operation))
+        {
+            provisional.Submit(operation);
+        }
         else
         {
             _group!.Ordered.Submit(operation);
@@ -214,7 +228,18 @@ public sealed class ShardReplica
         // A source takes a newcomer's place among the peers before it captures anything for it; so a newcomer waits until the members know it.
         if (IsActive && !_view.IsReplacing && !_places.IsRemoved && (_places.PeerIndexOf(from) >= 0 || !_places.IsMember))
         {
-            _open?.Receive(from, kind, payload);
+            if (_open is { } open)
+            {
+                open.Receive(from, kind, payload);
+            }
+            else if (kind is DottedMessageKind.HandIn or DottedMessageKind.HandInDone)
+            {
+                _handIn.OnHandedIn(kind, payload, _group!.Ordered.TryPropose);
+            }
+            else
+            {
+                _provisional?.Receive(from, kind, payload);
+            }
         }
     }
 
@@ -270,6 +295,10 @@ public sealed class ShardReplica
         {
             _group!.Ordered.OnDurable(position);
             _open?.OnDurable(position);
+            if (_overlay.OnDurable(position))
+            {
+                _provisional?.OnDurable();
+            }
         }
     }
 
@@ -299,6 +328,7 @@ public sealed class ShardReplica
         _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
             _view.IsReplacing = false;
+            _overlay.OnAccounted();
             _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
         });
     }
@@ -314,6 +344,7 @@ public sealed class ShardReplica
         if (changed)
         {
             _open?.OnReachabilityChanged();
+            _provisional?.OnReachabilityChanged();
         }
 
         if (changed || restarted)
@@ -343,6 +374,7 @@ public sealed class ShardReplica
         if (!_places.IsRemoved)
         {
             _open?.OnTick();
+            _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);
         }
 
         _view.OnTick();
@@ -362,6 +394,7 @@ public sealed class ShardReplica
         if (!_places.IsRemoved)
         {
             _open?.Healing.OnQuietTicks(ticks);
+            _provisional?.OnTick(_group.LeaderContactMs, leads: false);
         }
 
         ReleaseLog();
@@ -373,6 +406,11 @@ public sealed class ShardReplica
         if (!IsActive || _view.IsReplacing)
         {
             return;
+        }
+
+        if (_open is null && _handIn.HasWork && !_places.IsRemoved)
+        {
+            _handIn.Drive(LeaderNode, _group!.Ordered.TryPropose);
         }
 
         _group!.Turn();
@@ -407,10 +445,13 @@ public sealed class ShardReplica
     /// <summary>What the data of an open shard comes to at this replica's present clock; null if it is not known yet, because not all records were read since the start, or the shard is ordered.</summary>
     public BucketDigests? CaptureDigests() => IsActive ? _open?.CaptureDigests() : null;
 
+    /// <summary>How often a comparison of digests with a peer, at equal clocks, has come out unequal since the start.</summary>
+    public long DigestDifferencesFound => _open?.DifferencesFound ?? 0;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
-        Regime = _open is null ? Regime.Ordered : Regime.Open,
+        Regime = _open is not null ? Regime.Open : _provisional is { IsServing: true } ? Regime.Provisional : Regime.Ordered,
         Role = IsActive ? _group!.Raft.State : RaftRole.Follower,
         Term = Term,
         Leader = LeaderNode,
@@ -422,6 +463,10 @@ public sealed class ShardReplica
         Clock = _open?.DescribeClock() ?? "",
         PeerLag = _open?.Healing.PeerLag ?? 0,
         Open = _open?.Describe(),
+        OverlayKeys = _overlay.Count,
+        OverlayBytes = _overlay.Bytes,
+        OverlayAgeMs = _overlay.AgeMs,
+        ProvisionalEpisodes = _provisional?.Episodes ?? 0,
         Quiet = IsQuiet,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
@@ -429,7 +474,7 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
+        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _overlay);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
         _peers.OnMembersChanged();
@@ -445,7 +490,31 @@ public sealed class ShardReplica
             }
         }
 
+        else
+        {
+            ReplayOverlay();
+        }
+
+        if (Descriptor.Mode.Partition == PartitionChoice.Adaptive)
+        {
+            _provisional = new ProvisionalEngine(parts, _random);
+        }
+
         IsActive = true;
+    }
+
+    /// <summary>Repeats what the log says of the overlay behind the view. What the view's log has accounted for goes again.</summary>
+    private void ReplayOverlay()
+    {
+        foreach (RecoveredRecord record in _recovered.Records)
+        {
+            if (record.Kind == LogRecordKind.Overlay && record.Index.Value > _view.Dotted)
+            {
+                _overlay.Replay(record);
+            }
+        }
+
+        _overlay.OnAccounted();
     }
 
     private void OnMembersChanged(ShardMembers earlier)
@@ -453,6 +522,7 @@ public sealed class ShardReplica
         _peers.OnMembersChanged();
         _group!.OnMembersChanged();
         _open?.OnMembersChanged(earlier);
+        _provisional?.OnMembersChanged();
         if (_places.IsRemoved)
         {
             StopServing();
@@ -474,6 +544,7 @@ public sealed class ShardReplica
     {
         _group?.FailAll(code, reason);
         _open?.FailAll(code, reason);
+        _provisional?.FailAll(code, reason);
     }
 
     private void Restore(in ScannedRecord record)
@@ -484,7 +555,13 @@ public sealed class ShardReplica
             return;
         }
 
-        _stateMachine.Restore(record.Key.Span, record.Record.Span);
+        if (record.Space == RecordSpace.Overlay)
+        {
+            _overlay.Restore(record.Key.Span, record.Record);
+            return;
+        }
+
+        _stateMachine.Restore(record.Key.Span, record.Record);
         if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
         {
             _restoredMembers = MembersCodec.DecodeMembers(record.Record);

@@ -66,7 +66,9 @@ internal sealed class SnapshotReceiver(ShardDescriptor descriptor, ReplicaPlaces
             if (_orders)
             {
                 BeforeSwitch();
-                storage.CommitInstall(_position);
+
+                // The running number of dotted and overlay records is this replica's own.
+                storage.CommitInstall(_position with { Dotted = view.Dotted });
             }
             else
             {

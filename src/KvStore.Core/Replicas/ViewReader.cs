@@ -19,14 +19,14 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
         switch (storage.Find(RecordSpace.Data, operation.Key.Span, out ReadOnlyMemory<byte> record))
         {
             case RecordLookup.Found:
-                OrderedRecord found = OrderedRecord.Decode(record);
                 completions.Add(new Completion
                 {
                     Handle = operation.Handle,
                     Outcome = Outcome.Done,
                     Found = true,
-                    Value = found.Value,
-                    OrderedVersion = found.Index,
+                    Value = WinnerOf(record, out IReadOnlyList<SiblingView>? siblings),
+                    OrderedVersion = KvStateMachine.VersionOf(record),
+                    Siblings = siblings,
                     Acknowledgements = 1,
                     StalenessMs = stale ? estimateStalenessMs() : 0,
                 });
@@ -38,6 +38,24 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                 Park(operation, stale);
                 break;
         }
+    }
+
+    /// <summary>The value that naive readers see. A merge may have left several: those that are careful get them all.</summary>
+    private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out IReadOnlyList<SiblingView>? siblings)
+    {
+        siblings = null;
+        if (OrderedRecord.IsOrdered(record.Span))
+        {
+            return OrderedRecord.Decode(record).Value;
+        }
+
+        DottedObject merged = DottedObject.Decode(record);
+        if (merged.SiblingCount > 1)
+        {
+            siblings = [.. merged.Values.ToArray().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs))];
+        }
+
+        return merged.Winner.Value;
     }
 
     private void Park(ClientOperation operation, bool stale)
@@ -64,8 +82,8 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)
             {
-                OrderedRecord decoded = OrderedRecord.Decode(record.Record);
-                items.Add(new ScanItem(record.Key, decoded.Value, decoded.Index, default, 1));
+                ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out IReadOnlyList<SiblingView>? siblings);
+                items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1));
             }
 
             completions.Add(new Completion

@@ -141,6 +141,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
         UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
         Digest = status.Digest,
+        DigestComparisons = (ulong)(status.Open?.Comparisons ?? 0),
+        DifferentBuckets = (uint)(status.Open?.DifferentBuckets ?? 0),
     };
 }
 

@@ -21,4 +21,10 @@ internal static partial class LoopLog
 
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
+
+    [LoggerMessage(
+        EventId = 3010,
+        Level = LogLevel.Critical,
+        Message = "Replica {Shard} has seen the same writes as a peer and holds other data, in {Buckets} of 256 buckets: one of them is damaged; compare dumps, then replace the damaged one")]
+    public static partial void DigestsDiffer(ILogger logger, ShardId shard, int buckets);
 }

@@ -265,6 +265,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 NoteLostWrites(slot);
             }
 
+            if (slot.Replica.DigestDifferencesFound != slot.DigestDifferences)
+            {
+                NoteDigestDifference(slot);
+            }
+
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {
                 Rouse(slot);
@@ -377,6 +382,14 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         slot.LostWrites += news;
         LoopLog.WritesLost(log, shard, news);
         NodeMetrics.OnLostWrites(set.Router, shard, news);
+    }
+
+    private void NoteDigestDifference(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        slot.DigestDifferences = slot.Replica.DigestDifferencesFound;
+        LoopLog.DigestsDiffer(log, shard, slot.Replica.Describe().Open?.DifferentBuckets ?? 0);
+        NodeMetrics.OnDigestsDiffer(set.Router, shard);
     }
 
     private void Touch(ReplicaSlot slot)

@@ -16,6 +16,12 @@ internal static class NodeMetrics
     private static readonly Counter<long> LostWrites = Meter.CreateCounter<long>(
         LostWritesName, "{write}", "Writes that this node acknowledged before their commit (async and best-effort) and that a failover took; see 'kv keyspace lost-writes'.");
 
+    private static readonly Counter<long> DigestDifferences = Meter.CreateCounter<long>(
+        "kvstore.digest_differences", "{comparison}", "Comparisons of two replicas with equal clocks whose data was not equal: one of them is damaged.");
+
     public static void OnLostWrites(ShardRouter router, ShardId shard, long count) =>
         LostWrites.Add(count, new KeyValuePair<string, object?>("keyspace", router.TryFind(shard.Keyspace, out KeyspaceRoute route) ? route.Name : ""));
+
+    public static void OnDigestsDiffer(ShardRouter router, ShardId shard) =>
+        DigestDifferences.Add(1, new KeyValuePair<string, object?>("keyspace", router.TryFind(shard.Keyspace, out KeyspaceRoute route) ? route.Name : ""));
 }

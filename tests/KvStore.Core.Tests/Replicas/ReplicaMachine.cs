@@ -34,6 +34,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
 
     public ReplicaStatus Status => Replica.Describe();
 
+    /// <summary>The replica's own storage, to look at and to damage.</summary>
+    public IReplicaStorage View { get; private set; } = null!;
+
     /// <summary>Its members, as the tests write them: voters, then learners.</summary>
     public string Members
     {
@@ -63,6 +66,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         });
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
+        View = storage;
         var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place);
         _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
         _replica.Start();

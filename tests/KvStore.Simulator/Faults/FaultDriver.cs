@@ -60,7 +60,8 @@ internal sealed class FaultDriver
         foreach (SimulatedNode node in _cluster.Nodes)
         {
             node.Calm();
-            if (node.RefusesToStart is not null && !_disks.StaysDown(node))
+            // A replica of an open shard that never comes back keeps the others from forgetting what it lacks: it is repaired, or would have to be removed.
+            if (node.RefusesToStart is not null && (_cluster.Settings.IsOpen || !_disks.StaysDown(node)))
             {
                 node.Disk.Repair();
                 _cluster.Rare.Meet(RareBranch.SeenRepairedStart);
@@ -90,7 +91,7 @@ internal sealed class FaultDriver
         {
             _network.Strike(strike.Kind, random);
         }
-        else if (strike.Kind < FaultKind.WallStep)
+        else if (strike.Kind is < FaultKind.WallStep or FaultKind.LongAbsence)
         {
             _processes.Strike(strike.Kind, Victim(random), random);
         }

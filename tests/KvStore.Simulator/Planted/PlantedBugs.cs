@@ -41,6 +41,20 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new ActorReused(),
+        static () => new ClockBeforePage(),
+        static () => new DeleteWithoutContext(),
+        static () => new DeletesLeftOutOfPage(),
+        static () => new ValueDroppedByFill(),
+        static () => new ClockAfterObjects(),
+        static () => new CopiedKeyLeftOut(),
+        static () => new FullCopyPassedOver(),
+        static () => new CountedWhenSent(),
+        static () => new DotKeysLost(),
+        static () => new DeleteWithoutTrace(),
+        static () => new OpenPutLost(),
+        static () => new ContextTakenForBlind(),
+        static () => new ContextForgotten(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

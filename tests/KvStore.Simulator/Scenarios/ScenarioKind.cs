@@ -14,6 +14,9 @@ internal enum ScenarioKind
     /// <summary>An ordered shard whose members change: spares join, voters leave, lost disks are replaced under new ids.</summary>
     Members,
 
+    /// <summary>An open shard of any size under all faults: disks lost, replicas replaced while it serves, absences past the bound of the dot-key index.</summary>
+    Open,
+
     /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
     Cluster,
 }
@@ -27,6 +30,7 @@ internal static class ScenarioKinds
         ["cp"] = ScenarioKind.Consensus,
         ["ap"] = ScenarioKind.Ap,
         ["wipe"] = ScenarioKind.Wipe,
+        ["open"] = ScenarioKind.Open,
         ["members"] = ScenarioKind.Members,
         ["cluster"] = ScenarioKind.Cluster,
     };

@@ -52,6 +52,15 @@ internal sealed record ScenarioSettings
     /// <summary>Whether a replica may come back with an old copy of its disk.</summary>
     public bool MayRestoreBackup { get; init; }
 
+    /// <summary>An open shard: whether what stands on a disk may be damaged, so that the node stays down until somebody repairs it.</summary>
+    public bool MayDamage { get; init; }
+
+    /// <summary>Whether replicas may be away for long: processes that stay down, in an open shard.</summary>
+    public bool MayStayAway { get; init; }
+
+    /// <summary>One replica's disk may be lost for good, in one way or another: only what two replicas held can be relied on.</summary>
+    public bool MayLoseDisk => MayWipe || Spares > 0;
+
     /// <summary>The bounds that are at their smallest.</summary>
     public IReadOnlyList<RareBranch> Tight { get; init; } = [];
 
@@ -64,12 +73,13 @@ internal sealed record ScenarioSettings
     {
         ScenarioKind.Consensus => OrderedSettings.Draw(random),
         ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
+        ScenarioKind.Open => OpenSettings.Widen(DrawOpen(kind, random), random),
         _ => DrawOpen(kind, random),
     };
 
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {
