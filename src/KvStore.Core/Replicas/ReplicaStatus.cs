@@ -60,11 +60,8 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
-    /// <summary>An open shard: what its dotted engine holds beside the data. Null: the shard is ordered.</summary>
-    public OpenStatus? Open { get; init; }
-
-    /// <summary>What <see cref="ShardReplica.CaptureDigests"/> comes to, as text; filled in by whoever shows it. Empty: not known.</summary>
-    public string Digest { get; init; } = "";
+    /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped { get; init; }
 
     /// <summary>Keys with writes made outside the log that wait here to be merged, their bytes, and for how long the oldest has waited.</summary>
     public int OverlayKeys { get; init; }
@@ -75,6 +72,12 @@ public sealed record ReplicaStatus
 
     /// <summary>How often this replica began to serve provisionally since its start.</summary>
     public long ProvisionalEpisodes { get; init; }
+
+    /// <summary>An open shard: what its dotted engine holds beside the data. Null: the shard is ordered.</summary>
+    public OpenStatus? Open { get; init; }
+
+    /// <summary>What <see cref="ShardReplica.CaptureDigests"/> comes to, as text; filled in by whoever shows it. Empty: not known.</summary>
+    public string Digest { get; init; } = "";
 
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }

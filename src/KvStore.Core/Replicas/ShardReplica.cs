@@ -110,6 +110,9 @@ public sealed class ShardReplica
 
     public ViewPosition Position => _view.Position;
 
+    /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped => _open?.LosersDropped ?? 0;
+
     /// <summary>
     /// Nothing is under way here or in the group: the loop calls <see cref="TickQuiet"/> now and then instead of <see cref="Tick"/>. Whatever is handed to the replica may end that, so the loop looks
     /// again after each <see cref="Turn"/>.
@@ -462,12 +465,13 @@ public sealed class ShardReplica
         Removed = _places.IsRemoved,
         Clock = _open?.DescribeClock() ?? "",
         PeerLag = _open?.Healing.PeerLag ?? 0,
-        Open = _open?.Describe(),
         OverlayKeys = _overlay.Count,
         OverlayBytes = _overlay.Bytes,
         OverlayAgeMs = _overlay.AgeMs,
         ProvisionalEpisodes = _provisional?.Episodes ?? 0,
+        Open = _open?.Describe(),
         Quiet = IsQuiet,
+        LosersDropped = LosersDropped,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
 
