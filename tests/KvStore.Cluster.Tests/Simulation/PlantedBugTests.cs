@@ -33,6 +33,16 @@ public class PlantedBugTests(ITestOutputHelper output)
         "answers-swapped",
         "retry-under-new-id",
         "lost-writes-unsaved",
+        "actor-reused",
+        "clock-before-page",
+        "delete-without-context",
+        "value-dropped-by-fill",
+        "copied-key-left-out",
+        "counted-when-sent",
+        "dot-keys-lost",
+        "open-put-lost",
+        "context-taken-for-blind",
+        "context-forgotten",
     ];
 
     [Theory]

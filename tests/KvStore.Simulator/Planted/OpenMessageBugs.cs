@@ -181,7 +181,7 @@ internal sealed class ClockAfterObjects : OpenMessageBug
 
     public override string StandsFor => "A full copy whose clock is captured when its objects have been read: what was written in between looks as if it had been deleted (C3).";
 
-    public override string ExpectedBy => "EqualOpenViews, AcknowledgedOpenWrites";
+    public override string ExpectedBy => "EqualOpenViews, AcknowledgedOpenWrites, Progress";
 
     public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyCopies(drawn);
 

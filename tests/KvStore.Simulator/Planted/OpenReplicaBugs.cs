@@ -26,7 +26,7 @@ internal sealed class DotKeysLost : OpenBug
 
     public override string StandsFor => "An index of what peers lack that is kept in memory only: after a restart the replica does not know what it has.";
 
-    public override string ExpectedBy => "AcknowledgedOpenWrites, EqualOpenViews, Invariants, Progress";
+    public override string ExpectedBy => "Invariants, EqualOpenViews, AcknowledgedOpenWrites, or a record that contradicts itself";
 
     public override ScenarioSettings Adjust(ScenarioSettings drawn) => MuchHealing(drawn);
 
@@ -51,7 +51,7 @@ internal sealed class DeleteWithoutTrace : OpenBug
 
     public override string StandsFor => "Tombstones that are collected too early: a write that was on its way brings back what was deleted.";
 
-    public override string ExpectedBy => "EqualOpenViews, AcknowledgedOpenWrites";
+    public override string ExpectedBy => "EqualOpenViews, AcknowledgedOpenWrites, or a record that contradicts itself";
 
     public override ScenarioSettings Adjust(ScenarioSettings drawn) => MuchHealing(drawn) with { Keys = 2 };
 
@@ -82,7 +82,7 @@ internal sealed class OpenPutLost : OpenBug
 
     public override string StandsFor => "A dot that is counted and whose object was not stored: equal clocks, unequal data.";
 
-    public override string ExpectedBy => "EqualOpenViews, QuorumReads";
+    public override string ExpectedBy => "TrueDigests, EqualOpenViews, QuorumReads";
 
     public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Loser(this, storage);
 
