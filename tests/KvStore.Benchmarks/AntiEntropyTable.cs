@@ -41,7 +41,7 @@ internal static class AntiEntropyTable
         foreach (int differing in ((int[])[0, 1, 1_000, 100_000]).Where(count => count <= keys))
         {
             Differ(pair, keys, differing);
-            Measure(output, differing == 0 ? "nothing" : $"{differing:N0} keys, half of them written at each side", pair, differing, pair.Heal);
+            Measure(output, differing == 0 ? "nothing" : $"{differing:N0} {(differing == 1 ? "key" : "keys")}", pair, differing, pair.Heal);
             Expect(pair);
         }
 

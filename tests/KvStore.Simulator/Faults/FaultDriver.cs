@@ -67,6 +67,12 @@ internal sealed class FaultDriver
                 _cluster.Rare.Meet(RareBranch.SeenRepairedStart);
             }
 
+            if (_cluster.Settings.IsOpen && !node.IsUp)
+            {
+                // It was killed a moment ago and has not come across its damage yet.
+                node.Disk.Repair();
+            }
+
             if (node.IsUp || node.Start())
             {
                 // Damage that the node has not come across yet.

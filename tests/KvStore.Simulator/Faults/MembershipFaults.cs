@@ -40,7 +40,7 @@ internal sealed class MembershipFaults
     /// <summary>Nothing is half done: no change is asked for, no lost replica is a member, and every member's node is up.</summary>
     public bool IsSettled =>
         Lost.Replica.IsNone && _busyUntilUs <= _cluster.Timeline.NowUs && !_record.IsJoint
-        && _record.Members.All(place => NodeOf(place).Place == place && NodeOf(place).Replica is { } replica && AgreesWithRecord(replica));
+        && _record.Members.Length > 0 && _record.Members.All(place => NodeOf(place).Place == place && NodeOf(place).Replica is { } replica && AgreesWithRecord(replica));
 
     /// <summary>Whether the node has a member, as of the newest configuration that any replica has applied.</summary>
     public bool IsMember(SimulatedNode node) => _record.Members.Contains(node.Place);

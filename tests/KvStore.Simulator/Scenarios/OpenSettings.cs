@@ -5,6 +5,9 @@ namespace KvStore.Simulator.Scenarios;
 /// <summary>Makes of a small open shard one of any size, with bounds that are met, and draws what may happen to its replicas for good.</summary>
 internal static class OpenSettings
 {
+    /// <summary>More than a run has. With less room than keys a context that can never be stripped, because a dot before it is lost for good, would leave the digests unknown.</summary>
+    private const int MaxKeys = 7;
+
     public static ScenarioSettings Widen(ScenarioSettings drawn, Random random)
     {
         int nodes = random.Next(10) switch { < 6 => 3, < 8 => 5, 8 => 4, _ => 2 };
@@ -34,6 +37,6 @@ internal static class OpenSettings
         MaxIndexedDots = random.Next(2) == 0 ? random.Next(2, 8) : random.Next(8, 60),
         MaxPageDots = random.Next(1, 6),
         MaxPageBytes = random.Next(2) == 0 ? 100 : 512 * 1024,
-        MaxRemembered = random.Next(2) == 0 ? random.Next(2, 10) : 100_000,
+        MaxRemembered = random.Next(2) == 0 ? random.Next(MaxKeys, 2 * MaxKeys) : 100_000,
     };
 }
