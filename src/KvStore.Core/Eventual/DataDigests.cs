@@ -41,8 +41,11 @@ public sealed class DataDigests
     /// <summary>Every record is counted, and every context that matters is known.</summary>
     public bool AreComplete => _pass == Pass.None && !_state.Contexts.HasOverflowed;
 
-    /// <summary>A page is to be read.</summary>
-    public bool NeedsPage => !_reading && !AreComplete && _state.Contexts.HasRoom;
+    /// <summary>
+    /// A page is to be read. Not while so many contexts wait that it might find no room for more, unless none of them can go at present: then there is nothing to wait for. They are not looked for again and again
+    /// in that case.
+    /// </summary>
+    public bool NeedsPage => !_reading && !AreComplete && (_state.Contexts.HasRoom || (_pass == Pass.Counting && !_state.Contexts.MayHold(_state.Clock.BaseVector)));
 
     /// <summary>The digests at the clock of this moment. Only if they are complete.</summary>
     public BucketDigests Capture()

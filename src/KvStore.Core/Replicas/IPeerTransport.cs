@@ -50,6 +50,9 @@ public enum DottedMessageKind : byte
     /// <summary>A range of keys with their filled objects, and the clock they stand at.</summary>
     FullCopyPage = 9,
 
+    /// <summary>What the sender's data comes to at its clock.</summary>
+    Digests = 70,
+
     /// <summary>Overlay records for another replica without a leader, and whether an acknowledgement is wanted.</summary>
     OverlayShare = 20,
 

@@ -38,6 +38,7 @@ internal sealed class OpenEngine
     private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
     private readonly DigestScan _digestScan;
+    private readonly DigestScrub _scrub;
     private readonly ConflictSweeper? _sweeper;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
@@ -76,7 +77,7 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, options.Dotted);
         _journal = new DottedJournal(storage, view);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
@@ -93,6 +94,8 @@ internal sealed class OpenEngine
         _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
         _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, _freshness, _sessions, completions, _healing, _expirer);
+        _scrub = new DigestScrub(descriptor, places, _dotted, transport);
+        _healing.QuietRound = _scrub.Offer;
     }
 
     private static ReadOnlySpan<byte> StateKey => "dotted"u8;
@@ -122,7 +125,11 @@ internal sealed class OpenEngine
         UncoveredContexts = _dotted.UncoveredContexts,
         MayStrip = _dotted.MayStrip,
         HasDigests = _dotted.Digests.AreComplete,
+        Comparisons = _scrub.Comparisons,
+        DifferentBuckets = _scrub.DifferentBuckets,
     };
+
+    public long DifferencesFound => _scrub.Found;
 
     public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
@@ -183,7 +190,9 @@ internal sealed class OpenEngine
                 {
                     _healing.PullSoonFrom(from);
                 }
-
+                break;
+            case DottedMessageKind.Digests:
+                _scrub.Receive(from, DigestMessage.Decode(payload));
                 break;
             default:
                 _healing.Receive(from, kind, payload);

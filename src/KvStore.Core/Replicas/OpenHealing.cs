@@ -44,6 +44,9 @@ internal sealed class OpenHealing(
     private int _quietRounds = QuietRounds;
     private bool _busy;
 
+    /// <summary>Called when there has been no news for <see cref="QuietRounds"/>.</summary>
+    public Action QuietRound { get; set; } = () => { };
+
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public ulong PeerLag { get; private set; }
 
@@ -185,9 +188,14 @@ internal sealed class OpenHealing(
         _advertiseTicks = options.AdvertiseTicks;
         List<NodeId> behind = [.. dotted.PeersBehind()];
         PeerLag = behind.Count == 0 ? 0 : (ulong)dotted.IndexedDots;
-        if (dotted.AdvertiseDue || behind.Count > 0 || --_quietRounds <= 0)
+        if (dotted.AdvertiseDue || behind.Count > 0)
         {
             Advertise();
+        }
+        else if (--_quietRounds <= 0)
+        {
+            Advertise();
+            QuietRound();
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using KvStore.Core.Consensus;
+using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 
 namespace KvStore.Core.Replicas;
@@ -8,6 +9,9 @@ namespace KvStore.Core.Replicas;
 public sealed record ReplicaOptions
 {
     public RaftOptions Raft { get; init; } = RaftOptions.Default;
+
+    /// <summary>The bounds of an open shard.</summary>
+    public DottedOptions Dotted { get; init; } = DottedOptions.Default;
 
     /// <summary>Length of a tick in milliseconds.</summary>
     public int TickMs { get; init; } = 25;

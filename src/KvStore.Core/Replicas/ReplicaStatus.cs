@@ -27,6 +27,12 @@ public sealed record OpenStatus
 
     /// <summary>All records were read since the start, so that the digests are known.</summary>
     public required bool HasDigests { get; init; }
+
+    /// <summary>How often the digests were compared with a peer's at an equal clock, since the start.</summary>
+    public required long Comparisons { get; init; }
+
+    /// <summary>In how many of the 256 buckets the data differs from a peer's although the clocks are equal. Anything but zero is damage.</summary>
+    public required int DifferentBuckets { get; init; }
 }
 
 /// <summary>A replica as operators see it.</summary>

@@ -494,6 +494,9 @@ public sealed class ShardReplica
     /// <summary>What the data of an open shard comes to at this replica's present clock; null if it is not known yet, because not all records were read since the start, or the shard is ordered.</summary>
     public BucketDigests? CaptureDigests() => IsActive ? _open?.CaptureDigests() : null;
 
+    /// <summary>How often a comparison of digests with a peer, at equal clocks, has come out unequal since the start.</summary>
+    public long DigestDifferencesFound => _open?.DifferencesFound ?? 0;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,

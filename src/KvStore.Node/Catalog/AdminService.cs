@@ -151,6 +151,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
         UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
         Digest = status.Digest,
+        DigestComparisons = (ulong)(status.Open?.Comparisons ?? 0),
+        DifferentBuckets = (uint)(status.Open?.DifferentBuckets ?? 0),
         LosersDropped = (ulong)status.LosersDropped,
     };
 }

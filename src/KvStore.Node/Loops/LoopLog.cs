@@ -34,6 +34,12 @@ internal static partial class LoopLog
     [LoggerMessage(EventId = 3021, Level = LogLevel.Information, Message = "Replica {Shard} follows a leader again; what it took provisionally is merged")]
     public static partial void ServesOrdered(ILogger logger, ShardId shard);
 
+    [LoggerMessage(
+        EventId = 3010,
+        Level = LogLevel.Critical,
+        Message = "Replica {Shard} has seen the same writes as a peer and holds other data, in {Buckets} of 256 buckets: one of them is damaged; compare dumps, then replace the damaged one")]
+    public static partial void DigestsDiffer(ILogger logger, ShardId shard, int buckets);
+
     [LoggerMessage(EventId = 3040, Level = LogLevel.Information, Message = "{Count} concurrent values of last-writer-wins keyspaces were dropped because others won, the last ones in replica {Shard}")]
     public static partial void LosersDropped(ILogger logger, long count, ShardId shard);
 }

@@ -305,6 +305,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 NoteLostWrites(slot);
             }
 
+            if (slot.Replica.DigestDifferencesFound != slot.DigestDifferences)
+            {
+                NoteDigestDifference(slot);
+            }
+
             if (slot.Replica.LosersDropped != slot.LosersDropped)
             {
                 NoteLosers(slot);
@@ -463,6 +468,14 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             slot.OverlayBytes = bytes;
             NodeMetrics.OnOverlay(set.Router, shard, bytes, ageMs);
         }
+    }
+
+    private void NoteDigestDifference(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        slot.DigestDifferences = slot.Replica.DigestDifferencesFound;
+        LoopLog.DigestsDiffer(log, shard, slot.Replica.Describe().Open?.DifferentBuckets ?? 0);
+        NodeMetrics.OnDigestsDiffer(set.Router, shard);
     }
 
     private void NoteLosers(ReplicaSlot slot)

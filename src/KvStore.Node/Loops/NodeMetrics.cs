@@ -19,6 +19,9 @@ internal static class NodeMetrics
     private static readonly Counter<long> LostWrites = Meter.CreateCounter<long>(
         LostWritesName, "{write}", "Writes that this node acknowledged before their commit (async and best-effort) and that a failover took; see 'kv keyspace lost-writes'.");
 
+    private static readonly Counter<long> DigestDifferences = Meter.CreateCounter<long>(
+        "kvstore.digest_differences", "{comparison}", "Comparisons of two replicas with equal clocks whose data was not equal: one of them is damaged.");
+
     private static readonly Counter<long> ProvisionalEpisodes = Meter.CreateCounter<long>(
         "kvstore.provisional_episodes", "{episode}", "How often a replica of an adaptive keyspace began to serve without a leader.");
 
@@ -87,4 +90,6 @@ internal static class NodeMetrics
 
     private static KeyValuePair<string, object?> KeyspaceOf(ShardRouter router, ShardId shard) =>
         new("keyspace", router.TryFind(shard.Keyspace, out KeyspaceRoute route) ? route.Name : "");
+
+    public static void OnDigestsDiffer(ShardRouter router, ShardId shard) => DigestDifferences.Add(1, KeyspaceOf(router, shard));
 }

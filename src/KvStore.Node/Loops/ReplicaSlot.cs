@@ -28,6 +28,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Whether the loss of its quorum, and what came of it, was told.</summary>
     public bool QuorumLossTold { get; set; }
 
+    /// <summary>Unequal comparisons of digests that were reported.</summary>
+    public long DigestDifferences { get; set; }
+
     /// <summary>Losers of conflicts that were counted.</summary>
     public long LosersDropped { get; set; }
 

@@ -39,6 +39,16 @@ public class PlantedBugTests(ITestOutputHelper output)
         "session-ignored",
         "session-ignored-by-followers",
         "session-term-ignored",
+        "actor-reused",
+        "clock-before-page",
+        "delete-without-context",
+        "value-dropped-by-fill",
+        "copied-key-left-out",
+        "counted-when-sent",
+        "dot-keys-lost",
+        "open-put-lost",
+        "context-taken-for-blind",
+        "context-forgotten",
     ];
 
     [Theory]

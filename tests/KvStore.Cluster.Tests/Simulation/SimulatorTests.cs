@@ -11,6 +11,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [Theory]
     [InlineData("consensus", 1, 12)]
     [InlineData("members", 1, 10)]
+    [InlineData("open", 1, 20)]
     [InlineData("ap", 1, 1)]
     [InlineData("ap", 4, 5)]
     [InlineData("ap", 10, 10)]
@@ -44,7 +45,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [Theory]
     [InlineData("consensus", 35, 10)]
     [InlineData("members", 15, 4)]
-    [InlineData("ap", 12, 4)]
+    [InlineData("open", 15, 4)]
     [InlineData("cluster", 8, 4)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
     {

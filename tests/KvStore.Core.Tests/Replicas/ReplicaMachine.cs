@@ -20,7 +20,6 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     private ShardReplica? _replica;
     private ReplicaClock _clock = new();
     private int _starts;
-    private IReplicaStorage? _view;
     private ScanPage? _scanned;
 
     public ReplicaMachine(ReplicaCluster cluster, ReplicaPlace place)
@@ -40,6 +39,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     public ShardReplica Replica => _replica ?? throw new InvalidOperationException("The node is down.");
 
     public ReplicaStatus Status => Replica.Describe();
+
+    /// <summary>The replica's own storage, to look at and to damage.</summary>
+    public IReplicaStorage View { get; private set; } = null!;
 
     /// <summary>Its members, as the tests write them: voters, then learners.</summary>
     public string Members
@@ -87,7 +89,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         });
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
-        _view = storage;
+        View = storage;
         var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs };
         _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
         _replica.Start();
@@ -171,9 +173,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     private IReadOnlyList<ScannedRecord> Records()
     {
         const ulong OwnTag = ulong.MaxValue;
-        _cluster.TickUntil(() => _view!.UnsealedBytes == 0, "the view is sealed");
+        _cluster.TickUntil(() => View.UnsealedBytes == 0, "the view is sealed");
         _scanned = null;
-        _view!.BeginScan(new ScanRequest { Tag = OwnTag, Space = RecordSpace.Data, MaxRecords = 1_000, MaxBytes = 1_000_000 });
+        View.BeginScan(new ScanRequest { Tag = OwnTag, Space = RecordSpace.Data, MaxRecords = 1_000, MaxBytes = 1_000_000 });
         while (_scanned is null)
         {
             Step();

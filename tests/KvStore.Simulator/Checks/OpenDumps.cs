@@ -12,17 +12,18 @@ internal sealed class OpenDumps
     private readonly SimulatedCluster _cluster;
     private int _missing;
 
-    public OpenDumps(SimulatedCluster cluster)
+    public OpenDumps(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
     {
         _cluster = cluster;
-        foreach (SimulatedNode node in cluster.Nodes)
+        foreach (SimulatedNode node in nodes)
         {
+            int place = Contents.Count;
             Contents.Add(new ReplicaDump(node.Id.ToString()));
             Values.Add(new ReplicaDump(node.Id.ToString()));
             for (int key = 0; key < cluster.Settings.Keys; key++)
             {
                 _missing++;
-                Ask(node, key);
+                Ask(node, place, key);
             }
         }
     }
@@ -34,7 +35,7 @@ internal sealed class OpenDumps
 
     public List<ReplicaDump> Values { get; } = [];
 
-    private void Ask(SimulatedNode node, int key)
+    private void Ask(SimulatedNode node, int place, int key)
     {
         var get = new ClientOperation
         {
@@ -48,7 +49,7 @@ internal sealed class OpenDumps
         {
             if (answer.Outcome != Outcome.Done)
             {
-                Ask(node, key);
+                Ask(node, place, key);
                 return;
             }
 
@@ -56,10 +57,10 @@ internal sealed class OpenDumps
             IReadOnlyList<string> values = OpenClient.ValuesOf(answer);
             foreach (string value in values)
             {
-                Values[node.Index].Add(ClientKeys.Text(key), value);
+                Values[place].Add(ClientKeys.Text(key), value);
             }
 
-            Contents[node.Index].Add(ClientKeys.Text(key), $"{string.Join(",", values)} at {Convert.ToHexString(answer.Version.Span)}");
+            Contents[place].Add(ClientKeys.Text(key), $"{string.Join(",", values)} at {Convert.ToHexString(answer.Version.Span)}");
         });
     }
 }

@@ -52,6 +52,9 @@ internal abstract class PlantedBug
     /// <summary>What storage has found goes to the replica.</summary>
     public virtual RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered) => recovered;
 
+    /// <summary>Where a starting replica gets its random numbers from.</summary>
+    public virtual Random Chance(SimulatedNode node, Random drawn) => drawn;
+
     /// <summary>What stands between a replica and its storage.</summary>
     public virtual IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => storage;
 

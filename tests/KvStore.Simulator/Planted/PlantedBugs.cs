@@ -53,6 +53,20 @@ internal static class PlantedBugs
         static () => new SessionIgnored(),
         static () => new SessionIgnoredByFollowers(),
         static () => new SessionTermIgnored(),
+        static () => new ActorReused(),
+        static () => new ClockBeforePage(),
+        static () => new DeleteWithoutContext(),
+        static () => new DeletesLeftOutOfPage(),
+        static () => new ValueDroppedByFill(),
+        static () => new ClockAfterObjects(),
+        static () => new CopiedKeyLeftOut(),
+        static () => new FullCopyPassedOver(),
+        static () => new CountedWhenSent(),
+        static () => new DotKeysLost(),
+        static () => new DeleteWithoutTrace(),
+        static () => new OpenPutLost(),
+        static () => new ContextTakenForBlind(),
+        static () => new ContextForgotten(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

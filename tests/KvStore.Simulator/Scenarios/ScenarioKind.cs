@@ -17,6 +17,9 @@ internal enum ScenarioKind
     /// <summary>An adaptive shard: minorities serve provisionally, and what they wrote is merged.</summary>
     Adaptive,
 
+    /// <summary>An open shard of any size under all faults: disks lost, replicas replaced while it serves, absences past the bound of the dot-key index.</summary>
+    Open,
+
     /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
     Cluster,
 }
@@ -30,6 +33,7 @@ internal static class ScenarioKinds
         ["cp"] = ScenarioKind.Consensus,
         ["ap"] = ScenarioKind.Ap,
         ["wipe"] = ScenarioKind.Wipe,
+        ["open"] = ScenarioKind.Open,
         ["members"] = ScenarioKind.Members,
         ["adaptive"] = ScenarioKind.Adaptive,
         ["cluster"] = ScenarioKind.Cluster,

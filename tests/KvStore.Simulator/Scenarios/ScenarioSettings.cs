@@ -58,6 +58,15 @@ internal sealed record ScenarioSettings
     /// <summary>Whether there are clients of counters and of keys that expire as well.</summary>
     public bool CountsAndExpires { get; init; }
 
+    /// <summary>An open shard: whether what stands on a disk may be damaged, so that the node stays down until somebody repairs it.</summary>
+    public bool MayDamage { get; init; }
+
+    /// <summary>Whether replicas may be away for long: processes that stay down, in an open shard.</summary>
+    public bool MayStayAway { get; init; }
+
+    /// <summary>One replica's disk may be lost for good, in one way or another: only what two replicas held can be relied on.</summary>
+    public bool MayLoseDisk => MayWipe || Spares > 0;
+
     /// <summary>The bounds that are at their smallest.</summary>
     public IReadOnlyList<RareBranch> Tight { get; init; } = [];
 
@@ -78,17 +87,18 @@ internal sealed record ScenarioSettings
             ScenarioKind.Consensus => OrderedSettings.Draw(random),
             ScenarioKind.Adaptive => AdaptivePlay.Adapt(OrderedSettings.Draw(random), random),
             ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.Open => OpenSettings.Widen(DrawOpen(kind, random), random),
             _ => DrawOpen(kind, random),
         };
 
-        // A disk that is lost under its old ids is no session's business: real nodes refuse it.
+        // What only a lost disk held is lost: neither sessions nor counters can be held to it.
         int sessions = random.Next(3) == 0 ? random.Next(1, 4) : 0;
-        return drawn.MayWipe ? drawn : drawn with { Sessions = sessions };
+        return drawn.MayLoseDisk ? drawn with { CountsAndExpires = false } : drawn with { Sessions = sessions };
     }
 
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, {(Sessions > 0 ? $"{Sessions} sessions, " : "")}values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {
