@@ -12,9 +12,18 @@ public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, Log
 /// The deterministic state machine of an ordered shard: log entries in, keyed records and remembered requests out. Its only time is the timestamp in the entry.
 /// A write needs no earlier value unless it has a condition, so the ordered path builds no <see cref="DottedObject"/> and reads nothing from the disk for a plain put.
 /// </summary>
-public sealed class KvStateMachine(IReplicaStorage storage)
+public sealed class KvStateMachine
 {
+    private readonly IReplicaStorage _storage;
+    private readonly RegimeState _regimes;
+
     private readonly DedupTable _dedup = new();
+
+    internal KvStateMachine(IReplicaStorage storage, RegimeState regimes)
+    {
+        _storage = storage;
+        _regimes = regimes;
+    }
 
     /// <summary>
     /// Applies one entry. False when the record that a condition needs is only on the disk: nothing has changed; load that key and apply the same entry again.
@@ -22,8 +31,9 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     public bool TryApply(in Entry entry, out ApplyResult result)
     {
         WriteCommand command = WriteCommand.Decode(entry.Payload.Span);
-        LogIndex current = LogIndex.Zero;
-        if (command.Condition != WriteCondition.None && !TryCurrentVersion(command.Key, out current))
+        ReadOnlyMemory<byte> record = default;
+        bool needsRecord = command.Condition != WriteCondition.None || _regimes.Accounted.HasGaps;
+        if (needsRecord && _storage.Find(RecordSpace.Data, command.Key, out record) == RecordLookup.NotResident)
         {
             result = default;
             return false;
@@ -33,7 +43,7 @@ public sealed class KvStateMachine(IReplicaStorage storage)
         DedupVerdict verdict = _dedup.Enter(command.Request, command.PayloadHash, timestampMs, out RememberedResult remembered);
         result = verdict switch
         {
-            DedupVerdict.New => Execute(command, entry.Index, current),
+            DedupVerdict.New => Execute(command, entry.Index, record),
             DedupVerdict.Repeated => AsResult(remembered),
             DedupVerdict.Expired => new ApplyResult(Outcome.Unknown, RefusalCode.RequestExpired, LogIndex.Zero),
             DedupVerdict.Reused => new ApplyResult(Outcome.NotDone, RefusalCode.RequestReused, LogIndex.Zero),
@@ -74,7 +84,16 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     public bool HasApplied(in RequestId request, LogIndex index) => _dedup.Remembers(request, index);
 
     /// <summary>Puts the dedup records that changed into the view. Called before every seal, so that they are durable with the data.</summary>
-    public void WriteChangedSessions() => _dedup.WriteTo(storage);
+    public void WriteChangedSessions() => _dedup.WriteTo(_storage);
+
+    /// <summary>A check over all remembered requests, to compare replicas.</summary>
+    internal UInt128 SumOfRequests() => _dedup.Sum();
+
+    /// <summary>All remembered requests, for a replica that skips the part of the log in which they stand.</summary>
+    internal List<ScannedRecord> DescribeRequests() => _dedup.Describe();
+
+    /// <summary>Takes the requests that another replica remembers in place of its own.</summary>
+    internal void ReplaceRequests(IReadOnlyList<ScannedRecord> records) => _dedup.Replace(records);
 
     public void Clear() => _dedup.Clear();
 
@@ -113,6 +132,32 @@ public sealed class KvStateMachine(IReplicaStorage storage)
         return ok && index > LogIndex.Zero;
     }
 
+    /// <summary>
+    /// The version that a condition names, in either form. That of a record which an open period or a merge left behind says in its context which version it was; one that was read while the shard was open
+    /// names the entry that opened it, which no record has for a version.
+    /// </summary>
+    internal static bool TryReadExpected(ReadOnlyMemory<byte> version, out LogIndex index)
+    {
+        if (TryReadVersion(version.Span, out index))
+        {
+            return true;
+        }
+
+        try
+        {
+            index = new LogIndex(ObjectVersion.Decode(version).Context[ActorId.Log]);
+            return true;
+        }
+        catch (MalformedRecordException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The version of such a record, as clients carry it: it serves for conditions, and as the context of a write when the shard is open again.</summary>
+    internal ReadOnlyMemory<byte> EncodeVersion(DottedObject stored) =>
+        OpenReads.EncodeVersion(stored.Fill(_regimes.Accounted.Clock.BaseVector).Fill(VersionVector.Of(Dot.OfLog(VersionOf(stored)))));
+
     /// <summary>The bytes of <see cref="OrderedRecord"/>, in one array of exactly their size.</summary>
     private static byte[] EncodeRecord(LogIndex index, ulong timestamp, ReadOnlySpan<byte> value)
     {
@@ -128,23 +173,30 @@ public sealed class KvStateMachine(IReplicaStorage storage)
     private static ApplyResult AsResult(in RememberedResult remembered) =>
         new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version);
 
-    private bool TryCurrentVersion(ReadOnlySpan<byte> key, out LogIndex version)
+    /// <summary>
+    /// The version of a stored record; zero if there is no value. What an open period left behind has as its version the index at which the shard was ordered: nothing has touched it since.
+    /// </summary>
+    internal LogIndex VersionOf(ReadOnlyMemory<byte> record)
     {
-        version = LogIndex.Zero;
-        switch (storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record))
+        if (record.IsEmpty)
         {
-            case RecordLookup.Found:
-                version = OrderedRecord.Decode(record).Index;
-                return true;
-            case RecordLookup.Absent:
-                return true;
-            default:
-                return false;
+            return LogIndex.Zero;
         }
+
+        if (OrderedRecord.IsOrdered(record.Span))
+        {
+            return OrderedRecord.Decode(record).Index;
+        }
+
+        DottedObject stored = DottedObject.Decode(record);
+        return stored.IsEmpty ? LogIndex.Zero : VersionOf(stored);
     }
 
-    private ApplyResult Execute(in WriteCommand command, LogIndex index, LogIndex current)
+    internal LogIndex VersionOf(DottedObject stored) => LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), _regimes.Current.Since);
+
+    private ApplyResult Execute(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
     {
+        LogIndex current = VersionOf(record);
         bool holds = command.Condition switch
         {
             WriteCondition.None => true,
@@ -157,15 +209,44 @@ public sealed class KvStateMachine(IReplicaStorage storage)
             return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, current);
         }
 
-        if (command.Kind == OperationKind.Put)
+        if (_regimes.Accounted.HasGaps)
         {
-            storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
+            WriteInContext(command, index, record);
+        }
+        else if (command.Kind == OperationKind.Put)
+        {
+            _storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
         }
         else
         {
-            storage.Remove(RecordSpace.Data, command.Key);
+            _storage.Remove(RecordSpace.Data, command.Key);
         }
 
         return new ApplyResult(Outcome.Done, RefusalCode.None, index);
+    }
+
+    /// <summary>
+    /// While dots are missing below some that are accounted for, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back.
+    /// </summary>
+    private void WriteInContext(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
+    {
+        VersionVector implied = _regimes.Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
+        DottedObject before = record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
+        VersionVector kept = before.Context.Without(implied);
+        if (kept.IsEmpty && command.Kind == OperationKind.Put)
+        {
+            _storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
+        }
+        else if (kept.IsEmpty)
+        {
+            _storage.Remove(RecordSpace.Data, command.Key);
+        }
+        else
+        {
+            ReadOnlyMemory<byte>? value = command.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(command.Value.ToArray()) : null;
+            var output = new System.Buffers.ArrayBufferWriter<byte>(128);
+            DottedObject.Gone(kept).Write(Dot.OfLog(index), value, new HybridTimestamp(command.Timestamp)).Encode(output);
+            _storage.Put(RecordSpace.Data, command.Key, output.WrittenMemory);
+        }
     }
 }

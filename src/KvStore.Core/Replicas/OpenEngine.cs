@@ -17,6 +17,7 @@ internal sealed class OpenEngine
     private const int FadePerTick = 256;
 
     private readonly ShardDescriptor _descriptor;
+    private readonly RegimeState _regimes;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
     private readonly ReplicaClock _clock;
@@ -35,8 +36,24 @@ internal sealed class OpenEngine
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
     private ImmutableArray<NodeId> _peersInMasks;
 
+    /// <summary>The data is the log's again. What still waited for the disk finds nothing to do.</summary>
+    private bool _isRetired;
+
+    /// <param name="descriptor">What the shard is.</param>
+    /// <param name="regimes">What is in force, and what the data held when the open period began here.</param>
+    /// <param name="places">Who the replicas are.</param>
+    /// <param name="options">Bounds and timing.</param>
+    /// <param name="clock">Time.</param>
+    /// <param name="storage">Log and view.</param>
+    /// <param name="transport">To the other replicas, within this open period.</param>
+    /// <param name="view">Where the view stands: the numbers of dotted records go on from there.</param>
+    /// <param name="loader">For records that only the disk has.</param>
+    /// <param name="peers">Who can be reached.</param>
+    /// <param name="completions">Where answers go.</param>
+    /// <param name="random">For a fresh actor.</param>
     public OpenEngine(
         ShardDescriptor descriptor,
+        RegimeState regimes,
         ReplicaPlaces places,
         ReplicaOptions options,
         ReplicaClock clock,
@@ -49,6 +66,7 @@ internal sealed class OpenEngine
         Random random)
     {
         _descriptor = descriptor;
+        _regimes = regimes;
         _places = places;
         _peersInMasks = places.Peers;
         _options = options;
@@ -60,14 +78,35 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, regimes.ClockAtOpening(), places.Peers, DottedOptions.Default);
+        _dotted.BeginAt(view.Dotted);
         _journal = new DottedJournal(storage, view);
+        _journal.Restore(view.Dotted);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _journal.Changed = _healing.OnChanged;
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 
-    private static ReadOnlySpan<byte> StateKey => "dotted"u8;
+    /// <summary>The Meta record that holds the state of the dotted engine.</summary>
+    public static ReadOnlySpan<byte> StateKey => "dotted"u8;
+
+    /// <summary>The shard is closing: nothing is written or taken here any more but what the leader's baseline asks for.</summary>
+    public bool IsClosing
+    {
+        get => _healing.IsClosing;
+        set => _healing.IsClosing = value;
+    }
+
+    /// <summary>All that was seen here. Not to be changed.</summary>
+    public ShardClock Clock => _dotted.Clock;
+
+    public bool IsRecovering => _dotted.IsRecovering;
+
+    /// <summary>Nothing of another replica is on its way into the data, and all that is in it is durable.</summary>
+    public bool IsAtRest => _healing.IsAtRest && _dotted.Number <= _journal.Durable;
+
+    /// <summary>Whether everything that the entry with which this open period began had behind it has reached this replica: one that skipped part of the log copies it.</summary>
+    public bool HasWholePrefix => _dotted.Clock.BaseOf(ActorId.Log) >= _regimes.Current.Episode.Value;
 
     public int PendingCount => _writes.Count + _reads.PendingCount;
 
@@ -114,6 +153,9 @@ internal sealed class OpenEngine
     {
         switch (kind)
         {
+            case DottedMessageKind.Replicate when IsClosing:
+                // Whoever sent it has not heard of the closing yet. It keeps the write, and reports it; what a replica here has said to hold must not grow.
+                break;
             case DottedMessageKind.Replicate:
                 ReceiveWrite(from, ReplicateMessage.Decode(payload));
                 break;
@@ -176,6 +218,52 @@ internal sealed class OpenEngine
         }
     }
 
+    /// <summary>A replica that skipped part of the log has what it holds, and copies the rest.</summary>
+    public void BeginIfBehind()
+    {
+        if (!HasWholePrefix && !_dotted.IsRecovering)
+        {
+            _healing.BeginAsNewcomer();
+        }
+    }
+
+    /// <summary>What is here and not in a clock, by key.</summary>
+    public List<(Key Key, Dot[] Dots)> Unaccounted(ShardClock known, out ulong unmapped) => _dotted.Unaccounted(known, out unmapped);
+
+    /// <summary>The view was replaced under the engine, which is not used any more.</summary>
+    public void Close()
+    {
+        _isRetired = true;
+        IsClosing = true;
+        FailAll(RefusalCode.Switching, "The keyspace has become cp while the operation waited; what was written here is kept and merged.");
+    }
+
+    /// <summary>A check over the data at the clock of this moment; null while it is not known.</summary>
+    public UInt128? DataSum() => 0;
+
+    /// <summary>The stored object of a key with the context that it has here. False: only the disk knows.</summary>
+    public bool TryFill(Key key, out DottedObject filled)
+    {
+        bool found = _journal.TryFind(key.Span, out DottedObject stored);
+        filled = found ? _dotted.Fill(key, stored) : DottedObject.Empty;
+        return found;
+    }
+
+    /// <summary>The shard is ordered, from exactly the data that is here: writes that waited are on a majority. The engine's own records leave the view, and it is not used any more.</summary>
+    public void Retire()
+    {
+        _isRetired = true;
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            Answer(operation, PartitionPolicy.Majority(_places.Members.Config.Voters.Length), degraded: false);
+        }
+
+        _reads.FailAll(RefusalCode.Switching, "The keyspace has become cp while the read waited; try again.");
+        _storage.Remove(RecordSpace.Meta, StateKey);
+        _dotted.ForgetKeysOfDots();
+        WriteIndexChanges();
+    }
+
     public void OnMembersChanged(ShardMembers earlier)
     {
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
@@ -232,6 +320,11 @@ internal sealed class OpenEngine
         var state = new ArrayBufferWriter<byte>(256);
         _dotted.WriteState(state);
         _storage.Put(RecordSpace.Meta, StateKey, state.WrittenMemory);
+        WriteIndexChanges();
+    }
+
+    private void WriteIndexChanges()
+    {
         foreach (DotKeyChange change in _dotted.TakeIndexChanges())
         {
             if (change.Removes)
@@ -286,7 +379,7 @@ internal sealed class OpenEngine
             try
             {
                 // No version is the context of who has seen nothing: the value joins whatever is there.
-                context = operation.Version.IsEmpty ? VersionVector.Empty : ObjectVersion.Decode(operation.Version).Context;
+                context = operation.Version.IsEmpty ? VersionVector.Empty : ContextOf(operation.Version);
             }
             catch (MalformedRecordException)
             {
@@ -308,8 +401,23 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (IsClosing)
+        {
+            RefuseClosing(operation);
+            return;
+        }
+
+        if (operation.Epoch.Value != 0 && operation.Epoch < _regimes.Epoch)
+        {
+            _completions.RefuseForEpoch(operation);
+            return;
+        }
+
         Mint(operation, context, stored);
     }
+
+    private void RefuseClosing(in ClientOperation operation) =>
+        _completions.Refuse(operation, RefusalCode.Switching, "The keyspace is on its way from ap to cp, and its replicas become equal; try again in a moment.");
 
     private void Mint(in ClientOperation operation, VersionVector? context, DottedObject stored)
     {
@@ -318,7 +426,7 @@ internal sealed class OpenEngine
         // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
         ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
         HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
-        bool sync = _descriptor.Mode.Replication == Replication.Sync;
+        bool sync = _regimes.Replication == Replication.Sync;
         ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
         DottedWrite written = context is null
             ? _dotted.Write(key, stored, value, timestamp, number)
@@ -326,6 +434,12 @@ internal sealed class OpenEngine
         if (written.Status != DottedWriteStatus.Written)
         {
             bool tooMany = written.Status == DottedWriteStatus.TooManySiblings;
+            if (!tooMany && _dotted.IsRecovering)
+            {
+                _completions.Refuse(operation, RefusalCode.Recovering, "The version speaks of writes that this replica has not got yet; try again in a moment.");
+                return;
+            }
+
             _completions.Refuse(
                 operation,
                 tooMany ? RefusalCode.TooManySiblings : RefusalCode.InvalidArgument,
@@ -335,7 +449,7 @@ internal sealed class OpenEngine
             return;
         }
 
-        SyncUrgency urgency = _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now;
+        SyncUrgency urgency = _regimes.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now;
         _journal.Persist(written.Change, urgency);
         foreach (NodeId peer in _places.Peers)
         {
@@ -345,11 +459,15 @@ internal sealed class OpenEngine
         ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
         ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version });
         _requests.Remember(operation, pending);
-        if (_descriptor.Mode.Replication == Replication.BestEffort)
+        if (_regimes.Replication == Replication.BestEffort)
         {
             Answer(pending, acknowledgements: 1, degraded: false);
         }
     }
+
+    /// <summary>A version that was read while the log wrote stands for what the log had written up to its index.</summary>
+    private static VersionVector ContextOf(ReadOnlyMemory<byte> version) =>
+        KvStateMachine.TryReadVersion(version.Span, out LogIndex index) ? VersionVector.Of(Dot.OfLog(index)) : ObjectVersion.Decode(version).Context;
 
     private void AnswerRepeated(in ClientOperation operation, ulong earlier)
     {
@@ -385,6 +503,11 @@ internal sealed class OpenEngine
         if (!_journal.TryFind(message.Key.Span, out DottedObject stored))
         {
             _loader.Load(RecordSpace.Data, message.Key.Span, () => ReceiveWrite(from, message));
+            return;
+        }
+
+        if (IsClosing || _isRetired)
+        {
             return;
         }
 
@@ -438,7 +561,7 @@ internal sealed class OpenEngine
     private void CountAdvertised(NodeId from, ClockAdvertised advertised)
     {
         int place = _places.PeerIndexOf(from);
-        if (place < 0 || advertised.Recovering || _descriptor.Mode.Replication != Replication.Sync)
+        if (place < 0 || advertised.Recovering || _regimes.Replication != Replication.Sync)
         {
             return;
         }
@@ -477,7 +600,7 @@ internal sealed class OpenEngine
         }
 
         int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
-        if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
+        if (_regimes.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
             return;

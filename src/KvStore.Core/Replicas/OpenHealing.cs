@@ -43,6 +43,29 @@ internal sealed class OpenHealing(
     private int _advertiseTicks;
     private int _quietRounds = QuietRounds;
     private bool _busy;
+    private bool _forBaseline;
+
+    /// <summary>
+    /// The shard is closing. A whole replica pulls only what the leader's baseline asks for: what it has reported, and what it has said to hold, must not change behind its back (C2).
+    /// </summary>
+    public bool IsClosing
+    {
+        get;
+        set
+        {
+            _forBaseline = false;
+            if (value && !field && !_busy && !dotted.IsRecovering)
+            {
+                _pullingFrom = default;
+                dotted.FullCopy.GiveUpHope();
+            }
+
+            field = value;
+        }
+    }
+
+    /// <summary>No page of another replica is asked for or being joined.</summary>
+    public bool IsAtRest => _pullingFrom.IsNone && !_busy;
 
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public ulong PeerLag { get; private set; }
@@ -79,7 +102,17 @@ internal sealed class OpenHealing(
     /// <summary>Asks a peer for what is missing here, unless a pull is under way.</summary>
     public void PullFrom(NodeId node)
     {
-        if (_pullingFrom.IsNone)
+        if (!IsClosing || dotted.IsRecovering)
+        {
+            PullForBaseline(node);
+        }
+    }
+
+    /// <summary>The same, where the baseline of a closing shard needs it.</summary>
+    public void PullForBaseline(NodeId node)
+    {
+        _forBaseline = IsClosing;
+        if (_pullingFrom.IsNone && !_busy)
         {
             _pullingFrom = node;
             if (dotted.IsRecovering && !dotted.FullCopy.IsRunning)
@@ -297,6 +330,13 @@ internal sealed class OpenHealing(
 
     private void Continue(PullAnswer answer)
     {
+        if (IsClosing && !_forBaseline && !dotted.IsRecovering)
+        {
+            // It began before the closing.
+            _pullingFrom = default;
+            return;
+        }
+
         switch (answer)
         {
             case PullAnswer.More:

@@ -241,7 +241,7 @@ internal sealed class OpenReads(
         });
     }
 
-    private static List<SiblingView> SiblingsOf(DottedObject filled)
+    public static List<SiblingView> SiblingsOf(DottedObject filled)
     {
         var siblings = new List<SiblingView>(filled.SiblingCount);
         foreach (ref readonly DottedValue value in filled.Values)

@@ -16,6 +16,8 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OrderedEngine(
     ShardDescriptor descriptor,
+    RegimeState regimes,
+    RegimeSwitch switcher,
     ReplicaPlaces places,
     ShardMembership members,
     ReplicaOptions options,
@@ -35,7 +37,6 @@ internal sealed class OrderedEngine(
     private readonly PayloadArena _arena = new();
     private readonly List<ulong> _expired = [];
 
-    private readonly bool _acknowledgesEarly = descriptor.Mode.Replication != Replication.Sync;
     private readonly ushort _earlyMark = WriteCommand.EarlyMarkOf(descriptor.Self.Replica);
 
     /// <summary>Requests proposed in this term that are not applied yet. Empty in sync mode.</summary>
@@ -50,8 +51,10 @@ internal sealed class OrderedEngine(
 
     public int PendingCount => _writes.Count + _reads.Count;
 
+    private bool AcknowledgesEarly => regimes.Replication != Replication.Sync;
+
     /// <summary>Async modes: only the acknowledging replica syncs at once; the others may ride along.</summary>
-    public SyncUrgency Urgency => descriptor.Mode.Replication switch
+    public SyncUrgency Urgency => regimes.Replication switch
     {
         Replication.Sync => SyncUrgency.Now,
         Replication.Async when _raft.State == RaftRole.Leader => SyncUrgency.Now,
@@ -80,7 +83,7 @@ internal sealed class OrderedEngine(
     private void Write(in ClientOperation operation)
     {
         LogIndex expected = LogIndex.Zero;
-        if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
+        if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadExpected(operation.Version, out expected))
         {
             completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
             return;
@@ -92,9 +95,14 @@ internal sealed class OrderedEngine(
         }
 
         EnterTerm();
+        if (switcher.HoldsData)
+        {
+            completions.Refuse(operation, RefusalCode.Switching, "The keyspace is changing its mode; try again in a moment.");
+            return;
+        }
 
         Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length));
-        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch);
+        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, regimes.Epoch);
         uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
         if (!operation.Request.IsNone && stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult repeated))
         {
@@ -102,14 +110,40 @@ internal sealed class OrderedEngine(
             return;
         }
 
+        if (operation.Epoch.Value != 0 && operation.Epoch < regimes.Epoch)
+        {
+            completions.RefuseForEpoch(operation);
+            return;
+        }
+
         Propose(operation, payload);
+    }
+
+    /// <summary>The answer to a write that the log took before the shard was opened, and that is sent again: then it is answered as it was. False: nothing is remembered of it.</summary>
+    public bool TryAnswerRepeated(in ClientOperation operation)
+    {
+        if (operation.Request.IsNone)
+        {
+            return false;
+        }
+
+        KvStateMachine.TryReadExpected(operation.Version, out LogIndex expected);
+        byte[] payload = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
+        WriteCommand.Encode(payload, operation, expected, 0, regimes.Epoch);
+        if (!stateMachine.TryAnswerRepeated(operation.Request, WriteCommand.Decode(payload).PayloadHash, out ApplyResult repeated))
+        {
+            return false;
+        }
+
+        completions.Add(Answer(operation.Handle, repeated));
+        return true;
     }
 
     /// <summary>
     /// Whether a follower may answer this read through ReadIndex. Only where nothing is acknowledged before its commit: the leader's index would not cover that, and a read could be older than an
     /// acknowledgement.
     /// </summary>
-    public bool MayServeAtReplica(in ClientOperation operation) => operation.AtReplica && !_acknowledgesEarly && !_raft.Leader.IsNone;
+    public bool MayServeAtReplica(in ClientOperation operation) => operation.AtReplica && !AcknowledgesEarly && !_raft.Leader.IsNone;
 
     private void Read(in ClientOperation operation)
     {
@@ -142,6 +176,7 @@ internal sealed class OrderedEngine(
     public void Turn(SnapshotSender snapshots)
     {
         _reads.Close();
+        switcher.EnterTerm();
         while (_raft.HasReady)
         {
             Ready ready = consensus.Turn(Urgency);
@@ -161,6 +196,7 @@ internal sealed class OrderedEngine(
                 snapshots.Abort();
                 EndLeadership();
                 members.OnLeadershipEnded();
+                switcher.OnLeadershipEnded();
             }
             else
             {
@@ -187,6 +223,9 @@ internal sealed class OrderedEngine(
         _loadingForApply = false;
     }
 
+    /// <summary>The log has ceased to write: reads that wait for its order get none.</summary>
+    public void OnOpened() => RefuseAllReads(RefusalCode.Switching, "The keyspace has become ap while the read waited; try again.");
+
     public void OnTick()
     {
         _expired.Clear();
@@ -205,6 +244,11 @@ internal sealed class OrderedEngine(
             completions.Unknown(write.Handle, code, reason);
         }
 
+        RefuseAllReads(code, reason);
+    }
+
+    private void RefuseAllReads(RefusalCode code, string reason)
+    {
         _reads.Close();
         while (_reads.TryTakeAborted(ulong.MaxValue, out List<ClientOperation> operations))
         {
@@ -266,7 +310,7 @@ internal sealed class OrderedEngine(
 
     private void Propose(in ClientOperation operation, Memory<byte> payload)
     {
-        bool mayBeEarly = _acknowledgesEarly && IsSureToApply(operation);
+        bool mayBeEarly = AcknowledgesEarly && IsSureToApply(operation);
         if (mayBeEarly)
         {
             WriteCommand.MarkEarly(payload.Span, _earlyMark);
@@ -275,12 +319,12 @@ internal sealed class OrderedEngine(
         switch (_raft.Propose(payload, out Term term, out LogIndex index))
         {
             case ProposeResult.Accepted:
-                if (_acknowledgesEarly && !operation.Request.IsNone)
+                if (AcknowledgesEarly && !operation.Request.IsNone)
                 {
                     _unapplied.Add((operation.Request.Session, operation.Request.Sequence));
                 }
 
-                bool now = mayBeEarly && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
+                bool now = mayBeEarly && regimes.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
                 _writes.Add(new PendingWrite
                 {
                     Index = index,
@@ -288,7 +332,7 @@ internal sealed class OrderedEngine(
                     Bytes = payload.Length,
                     Handle = now ? 0 : operation.Handle,
                     DeadlineMs = operation.DeadlineMs,
-                    Early = mayBeEarly && descriptor.Mode.Replication == Replication.Async,
+                    Early = mayBeEarly && regimes.Replication == Replication.Async,
                 });
                 if (now)
                 {
@@ -319,7 +363,7 @@ internal sealed class OrderedEngine(
     /// <summary>Async: what is durable here is acknowledged, as far as the keyspace lets acknowledgements run ahead. What is past that waits for its commit, or for room.</summary>
     private void AcknowledgeDurable()
     {
-        if (descriptor.Mode.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
+        if (regimes.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
         {
             return;
         }
@@ -391,7 +435,22 @@ internal sealed class OrderedEngine(
         LogIndex before = view.Applied;
         while (!_loadingForApply && consensus.ToApply.TryPeek(out Entry entry))
         {
-            if (entry.Kind == EntryKind.Data)
+            bool changesRegime = RegimeEntry.Is(entry);
+            if (changesRegime)
+            {
+                if (!switcher.TryApply(entry))
+                {
+                    HoldBack();
+                    return;
+                }
+            }
+            else if (entry.Kind == EntryKind.Data && IsOfAnotherEpoch(entry))
+            {
+                ForgetUnapplied(entry);
+                lostWrites.OnRejected(entry);
+                AnswerApplied(entry, new ApplyResult(Outcome.NotDone, RefusalCode.StaleEpoch, LogIndex.Zero));
+            }
+            else if (entry.Kind == EntryKind.Data)
             {
                 if (!stateMachine.TryApply(entry, out ApplyResult result))
                 {
@@ -411,12 +470,27 @@ internal sealed class OrderedEngine(
 
             consensus.ToApply.Dequeue();
             view.AdvanceApplied(entry.Index, entry.Term);
+            if (changesRegime)
+            {
+                switcher.AfterApplied();
+            }
         }
 
         if (view.Applied > before)
         {
             _raft.OnApplied(view.Applied);
         }
+    }
+
+    /// <summary>Proposed before a change of regime and behind it in the log: definitely not done. A leader that knows of the change proposes none.</summary>
+    private bool IsOfAnotherEpoch(in Entry entry) => !regimes.IsOrdered || WriteCommand.EpochOf(entry.Payload.Span) < regimes.Epoch;
+
+    /// <summary>This replica can't follow the log at the next entry: it waits there for a snapshot.</summary>
+    private void HoldBack()
+    {
+        consensus.ToApply.Clear();
+        _raft.OnApplied(view.Applied);
+        _raft.HoldApply();
     }
 
     private void ForgetUnapplied(in Entry entry)

@@ -16,6 +16,8 @@ namespace KvStore.Core.Replicas;
 /// </remarks>
 public sealed class ShardReplica
 {
+    private const int TicksBetweenFlushes = 10;
+
     private readonly ReplicaOptions _options;
     private readonly IReplicaStorage _storage;
     private readonly IPeerTransport _transport;
@@ -27,12 +29,19 @@ public sealed class ShardReplica
     private readonly RecordLoader _loader;
     private readonly KvStateMachine _stateMachine;
     private readonly EarlyAcknowledgements _early;
-    private readonly OpenEngine? _open;
+    private readonly RegimeState _regimes;
+    private readonly EpisodeTransport _episodes;
+    private OpenEngine? _open;
     private readonly RecoveredReplica _recovered;
     private readonly Random _random;
     private ConsensusGroup? _group;
     private ShardMembers? _restoredMembers;
     private ViewPosition _released;
+    private ReadOnlyMemory<byte> _dottedState;
+
+    /// <summary>The shard is open, and this replica waits until that is durable in its view before it takes writes: so no record of an open period is ever found above a view that does not know of it.</summary>
+    private bool _isOpening;
+    private int _openingTicks;
 
     /// <param name="recovered">What storage found of this replica; <see cref="RecoveredReplica.Empty"/> for a new one.</param>
     /// <param name="random">For election timeouts and fresh actors; owned by this replica.</param>
@@ -54,25 +63,26 @@ public sealed class ShardReplica
         _clock = clock;
         _recovered = recovered;
         _random = random;
-        bool open = descriptor.Mode.Partition == PartitionChoice.Ap;
+        _regimes = new RegimeState(descriptor, storage);
+        _episodes = new EpisodeTransport(transport);
         _places = new ReplicaPlaces(descriptor);
         _peers = new PeerReachability(_places);
-        _completions = new CompletionSink(descriptor, open ? Regime.Open : Regime.Ordered, _peers, clock, output);
+        _completions = new CompletionSink(descriptor, _regimes, _peers, clock, output);
         _view = new ViewState(options, storage);
         _view.Reset(recovered.Position);
         _loader = new RecordLoader(storage, _view);
-        _stateMachine = new KvStateMachine(storage);
+        _stateMachine = new KvStateMachine(storage, _regimes);
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
+        _view.BeforeSeal(_regimes.WriteAccounted);
+        _view.BeforeSeal(() => _open?.WriteState());
         _early = new EarlyAcknowledgements(descriptor.MaxLag);
         LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
-        if (open)
-        {
-            _open = new OpenEngine(descriptor, _places, options, clock, storage, transport, _view, _loader, _peers, _completions, random);
-            _view.BeforeSeal(_open.WriteState);
-        }
     }
 
     public ShardDescriptor Descriptor { get; }
+
+    /// <summary>How the shard is run, as of the applied index.</summary>
+    public ShardRegime CurrentRegime => _regimes.Current;
 
     /// <summary>Started, and neither fenced nor stopped.</summary>
     public bool IsActive { get; private set; }
@@ -106,7 +116,10 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && (_open?.IsQuiet ?? true));
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && !IsChanging && (_open?.IsQuiet ?? true));
+
+    /// <summary>Something of a change of regime is under way here.</summary>
+    private bool IsChanging => _isOpening || _regimes.Current.Kind == RegimeKind.Closing || _group!.Switch.IsLate;
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
     public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
@@ -116,7 +129,7 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _open is null && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _regimes.IsOrdered && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -124,7 +137,7 @@ public sealed class ShardReplica
     /// <summary>A record as it stands here, without any promise of freshness. False where it is absent or not in memory.</summary>
     public bool TryPeek(ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> value, out LogIndex version)
     {
-        if (IsActive && _open is null && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+        if (IsActive && _regimes.IsOrdered && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found && OrderedRecord.IsOrdered(record.Span))
         {
             OrderedRecord found = OrderedRecord.Decode(record);
             (value, version) = (found.Value, found.Index);
@@ -146,7 +159,20 @@ public sealed class ShardReplica
 
     /// <summary>Reads back what the replica remembers of itself, then begins to serve. Until then operations are refused as retryable, and messages are dropped like lost ones.</summary>
     public void Start() => _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
-        _loader.ScanAll(_open is null ? RecordSpace.Journal : RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), Activate));
+    {
+        if (!_regimes.IsOrdered)
+        {
+            // The bytes at hand are those of the view's state: what came after is replayed below.
+            _open = CreateEngine();
+            if (!_dottedState.IsEmpty)
+            {
+                _open.Restore(RecordSpace.Meta, OpenEngine.StateKey, _dottedState);
+            }
+        }
+
+        _loader.ScanAll(RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), () =>
+            _loader.ScanAll(RecordSpace.Journal, _options.ScanPageBytes, record => Restore(record), Activate));
+    });
 
     public void Submit(in ClientOperation operation)
     {
@@ -175,19 +201,19 @@ public sealed class ShardReplica
             return;
         }
 
-        if (operation.Epoch.Value != 0 && operation.Epoch != Descriptor.Epoch)
+        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (_open is null && !_regimes.IsOrdered))
         {
-            _completions.Refuse(operation, RefusalCode.StaleEpoch, "The keyspace has changed since the client looked; refresh the topology and try again.");
+            _completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode, and this replica is not that far yet; try again in a moment, or ask another one.");
             return;
         }
 
-        if (_open is not null)
+        if (_open is null)
+        {
+            _group.Ordered.Submit(operation);
+        }
+        else if (operation.Kind is OperationKind.Get or OperationKind.Scan || operation.Epoch.Value == 0 || operation.Epoch == _regimes.Epoch || !_group.Ordered.TryAnswerRepeated(operation))
         {
             _open.Submit(operation);
-        }
-        else
-        {
-            _group!.Ordered.Submit(operation);
         }
     }
 
@@ -211,9 +237,22 @@ public sealed class ShardReplica
     public void Receive(NodeId from, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
     {
         // A source takes a newcomer's place among the peers before it captures anything for it; so a newcomer waits until the members know it.
-        if (IsActive && !_view.IsReplacing && !_places.IsRemoved && (_places.PeerIndexOf(from) >= 0 || !_places.IsMember))
+        if (!IsActive || _view.IsReplacing || _places.IsRemoved || (_places.PeerIndexOf(from) < 0 && _places.IsMember))
         {
-            _open?.Receive(from, kind, payload);
+            return;
+        }
+
+        if (kind == DottedMessageKind.SnapshotWanted)
+        {
+            _group!.OnSnapshotWanted(from);
+        }
+        else if (kind is >= DottedMessageKind.ReportWanted and <= DottedMessageKind.BaselineHeld)
+        {
+            _group!.Closing.Receive(from, kind, payload);
+        }
+        else if (_open is { } open && _episodes.TryUnwrap(ref kind, ref payload))
+        {
+            open.Receive(from, kind, payload);
         }
     }
 
@@ -247,6 +286,30 @@ public sealed class ShardReplica
         else
         {
             _group!.Membership.Begin(handle, voters, learners, deadlineMs);
+        }
+    }
+
+    /// <summary>
+    /// Asks this replica, which must lead, to bring the shard into a mode: another policy, another replication, or both. The answer is a <see cref="Completion"/> with this handle: <see cref="Outcome.Done"/>
+    /// when the mode is in force here, at once if it was; <see cref="Outcome.NotDone"/> with <see cref="RefusalCode.NotLeader"/>, <see cref="RefusalCode.NoLeader"/>,
+    /// <see cref="RefusalCode.InvalidArgument"/>, <see cref="RefusalCode.ChangePending"/> or <see cref="RefusalCode.Overloaded"/> when nothing was begun; <see cref="Outcome.Unknown"/> when the
+    /// leadership or the time ran out: what was begun goes on, and asking again, here or at the next leader, does no harm.
+    /// </summary>
+    /// <param name="deadlineMs">On the loop's monotonic clock.</param>
+    public void ChangeMode(ulong handle, KeyspaceMode wanted, long deadlineMs)
+    {
+        var asked = new ClientOperation { Handle = handle };
+        if (FencedBecause is not null)
+        {
+            _completions.Refuse(asked, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
+        }
+        else if (!IsActive || _view.IsReplacing)
+        {
+            _completions.Refuse(asked, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
+        }
+        else
+        {
+            _group!.Switch.Begin(handle, wanted, deadlineMs);
         }
     }
 
@@ -294,6 +357,8 @@ public sealed class ShardReplica
         _view.Reset(position);
         _group!.OnViewReplaced();
         _stateMachine.Clear();
+        _regimes.Clear();
+        CloseEngine();
         _restoredMembers = null;
         _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
@@ -338,6 +403,7 @@ public sealed class ShardReplica
             return;
         }
 
+        OpenWhenDurable();
         _group!.Tick();
         if (!_places.IsRemoved)
         {
@@ -374,6 +440,7 @@ public sealed class ShardReplica
             return;
         }
 
+        OpenWhenDurable();
         _group!.Turn();
         _view.SealIfFull();
     }
@@ -406,7 +473,9 @@ public sealed class ShardReplica
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
-        Regime = _open is null ? Regime.Ordered : Regime.Open,
+        Regime = _regimes.Shown,
+        Current = _regimes.Current,
+        Switch = DescribeSwitch(),
         Role = IsActive ? _group!.Raft.State : RaftRole.Follower,
         Term = Term,
         Leader = LeaderNode,
@@ -424,24 +493,127 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
+        var parts = new ReplicaParts(Descriptor, _regimes, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
         _group = new ConsensusGroup(parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
+        _group.Membership.HasCopiedData = node => _open?.IsWhole(node) ?? true;
+        _group.Membership.HasHandedOver = node => _open?.HasAllOf(node) ?? true;
+        _group.Membership.IsClosing = () => _regimes.Current.Kind == RegimeKind.Closing;
+        _group.Switch.Changed = OnRegimeChanged;
+        _group.SaveUnaccounted = SaveUnaccounted;
+        _group.Skipped = OnSkipped;
         _peers.OnMembersChanged();
         if (_open is { } open)
         {
-            _group.Membership.HasCopiedData = open.IsWhole;
-            _group.Membership.HasHandedOver = open.HasAllOf;
             open.OnMembersChanged(_places.Members);
             open.Replay(_recovered.Records, _view);
-            if (!Descriptor.IsFounder)
+            if (!Descriptor.IsFounder && _regimes.Current.Episode == LogIndex.Zero)
             {
                 open.BeginIfNewcomer();
             }
+
+            EnterEpisode(open);
         }
 
         IsActive = true;
     }
+
+    private OpenEngine CreateEngine() =>
+        new(Descriptor, _regimes, _places, _options, _clock, _storage, _episodes, _view, _loader, _peers, _completions, _random);
+
+    /// <summary>An engine takes up its work in the open period that is in force.</summary>
+    private void EnterEpisode(OpenEngine open)
+    {
+        _open = open;
+        _group!.Closing.Engine = open;
+        _episodes.Episode = _regimes.Current.Episode;
+        open.IsClosing = _regimes.Current.Kind == RegimeKind.Closing;
+        open.BeginIfBehind();
+    }
+
+    private void CloseEngine()
+    {
+        _open?.Close();
+        _open = null;
+        _isOpening = false;
+        _group!.Closing.Engine = null;
+    }
+
+    /// <summary>A committed entry has changed the regime.</summary>
+    private void OnRegimeChanged(ShardRegime before)
+    {
+        switch (_regimes.Current.Kind)
+        {
+            case RegimeKind.Open or RegimeKind.Closing when before.Kind == RegimeKind.Ordered:
+                _group!.Ordered.OnOpened();
+                _isOpening = true;
+                _view.Seal();
+                _storage.RequestFlush();
+                break;
+            case RegimeKind.Open or RegimeKind.Closing when _open is { } open:
+                open.IsClosing = _regimes.Current.Kind == RegimeKind.Closing;
+                open.OnReachabilityChanged();
+                break;
+            case RegimeKind.Ordered when before.Kind == RegimeKind.Closing:
+                _open!.Retire();
+                _open = null;
+                _group!.Closing.Engine = null;
+                _regimes.ForgetLogBase();
+                break;
+            default:
+                break;
+        }
+
+        if (_regimes.Current.Kind == RegimeKind.Closing)
+        {
+            _view.Seal();
+            _storage.RequestFlush();
+        }
+    }
+
+    private void OpenWhenDurable()
+    {
+        if (!_isOpening || _view.IsReplacing)
+        {
+            return;
+        }
+
+        if (_storage.DurablePosition.Applied < _regimes.Current.Episode)
+        {
+            if (++_openingTicks % TicksBetweenFlushes == 0)
+            {
+                _storage.RequestFlush();
+            }
+
+            return;
+        }
+
+        _isOpening = false;
+        OpenEngine open = CreateEngine();
+        open.OnMembersChanged(_places.Members);
+        EnterEpisode(open);
+    }
+
+    /// <summary>Part of the log was skipped, into an open period.</summary>
+    private void OnSkipped()
+    {
+        OpenEngine open = _open ?? CreateEngine();
+        _isOpening = false;
+        open.OnMembersChanged(_places.Members);
+        EnterEpisode(open);
+    }
+
+    private void SaveUnaccounted(ReadOnlyMemory<byte> accounted, LogIndex index, Action then) => then();
+
+    private SwitchStatus DescribeSwitch() => new()
+    {
+        IsOpening = _isOpening,
+        IsLate = _group?.Switch.IsLate ?? false,
+        Reported = _group?.Closing.Reported ?? [],
+        Holders = _group?.Closing.Holders ?? [],
+        Unbound = [.. _places.Peers.Where(peer => !_peers.IsReachable(peer))],
+        LastPauseMs = _group?.Switch.LastPauseMs ?? 0,
+    };
 
     private void OnMembersChanged(ShardMembers earlier)
     {
@@ -480,12 +652,22 @@ public sealed class ShardReplica
         }
 
         _stateMachine.Restore(record.Key.Span, record.Record.Span);
-        if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(MembersCodec.Key))
+        if (record.Space == RecordSpace.DotKeys)
+        {
+            _open?.Restore(record.Space, record.Key.Span, record.Record);
+        }
+        else if (record.Key.Span.SequenceEqual(MembersCodec.Key))
         {
             _restoredMembers = MembersCodec.DecodeMembers(record.Record);
         }
-
-        _open?.Restore(record.Space, record.Key.Span, record.Record);
+        else if (record.Key.Span.SequenceEqual(OpenEngine.StateKey))
+        {
+            _dottedState = record.Record;
+        }
+        else
+        {
+            _regimes.Restore(record.Key.Span, record.Record);
+        }
     }
 
     private void ReleaseLog()

@@ -3,7 +3,7 @@ using KvStore.Core.Versioning;
 namespace KvStore.Core.Replicas;
 
 /// <summary>Answers gets and scans from the view of an ordered shard.</summary>
-internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
+internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
@@ -19,17 +19,7 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
         switch (storage.Find(RecordSpace.Data, operation.Key.Span, out ReadOnlyMemory<byte> record))
         {
             case RecordLookup.Found:
-                OrderedRecord found = OrderedRecord.Decode(record);
-                completions.Add(new Completion
-                {
-                    Handle = operation.Handle,
-                    Outcome = Outcome.Done,
-                    Found = true,
-                    Value = found.Value,
-                    OrderedVersion = found.Index,
-                    Acknowledgements = 1,
-                    StalenessMs = stale ? estimateStalenessMs() : 0,
-                });
+                completions.Add(OrderedRecord.IsOrdered(record.Span) ? Describe(operation, OrderedRecord.Decode(record), stale) : Describe(operation, DottedObject.Decode(record), stale));
                 break;
             case RecordLookup.Absent:
                 completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
@@ -39,6 +29,30 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                 break;
         }
     }
+
+    private Completion Describe(in ClientOperation operation, in OrderedRecord found, bool stale) => new()
+    {
+        Handle = operation.Handle,
+        Outcome = Outcome.Done,
+        Found = true,
+        Value = found.Value,
+        OrderedVersion = found.Index,
+        Acknowledgements = 1,
+        StalenessMs = stale ? estimateStalenessMs() : 0,
+    };
+
+    /// <summary>What an open period or a merge left behind: perhaps several values, or only the trace of a delete.</summary>
+    private Completion Describe(in ClientOperation operation, DottedObject found, bool stale) => new()
+    {
+        Handle = operation.Handle,
+        Outcome = Outcome.Done,
+        Found = !found.IsEmpty,
+        Value = found.IsEmpty ? default : found.Winner.Value,
+        Version = found.IsEmpty ? default : stateMachine.EncodeVersion(found),
+        Siblings = found.SiblingCount > 1 ? OpenReads.SiblingsOf(found) : null,
+        Acknowledgements = 1,
+        StalenessMs = stale ? estimateStalenessMs() : 0,
+    };
 
     private void Park(ClientOperation operation, bool stale)
     {
@@ -64,8 +78,22 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)
             {
-                OrderedRecord decoded = OrderedRecord.Decode(record.Record);
-                items.Add(new ScanItem(record.Key, decoded.Value, decoded.Index, default, 1));
+                if (OrderedRecord.IsOrdered(record.Record.Span))
+                {
+                    OrderedRecord decoded = OrderedRecord.Decode(record.Record);
+                    items.Add(new ScanItem(record.Key, decoded.Value, decoded.Index, default, 1));
+                }
+                else if (DottedObject.Decode(record.Record) is { IsEmpty: false } left)
+                {
+                    items.Add(new ScanItem(record.Key, left.Winner.Value, Identity.LogIndex.Zero, stateMachine.EncodeVersion(left), left.SiblingCount));
+                }
+            }
+
+            if (items.Count == 0 && page.More)
+            {
+                // A page of nothing but traces of deletes.
+                Scan(operation with { After = page.Records[^1].Key }, stale);
+                return;
             }
 
             completions.Add(new Completion

@@ -197,6 +197,34 @@ internal sealed class ReplicaCluster
         return Answers[handle];
     }
 
+    /// <summary>Asks the leader for a mode and lets time pass until it has answered.</summary>
+    public Completion ChangeMode(KeyspaceMode wanted) => ChangeModeAt(Leader, wanted);
+
+    public Completion ChangeModeAt(ReplicaMachine at, KeyspaceMode wanted)
+    {
+        ulong handle = AskMode(at, wanted);
+        Settle();
+        TickUntil(() => Answers.ContainsKey(handle), "an answer to a change of the mode");
+        return Answers[handle];
+    }
+
+    /// <summary>Asks and does not wait.</summary>
+    public ulong AskMode(ReplicaMachine at, KeyspaceMode wanted)
+    {
+        at.Replica.ChangeMode(++_lastHandle, wanted, _nowMs + 20_000);
+        at.Step();
+        return _lastHandle;
+    }
+
+    public Completion PutIf(ReplicaMachine at, string key, string value, ReadOnlyMemory<byte> version) => Submit(at, new ClientOperation
+    {
+        Kind = OperationKind.Put,
+        Condition = WriteCondition.IfVersion,
+        Version = version,
+        Key = Encoding.UTF8.GetBytes(key),
+        Value = Encoding.UTF8.GetBytes(value),
+    });
+
     public Completion Put(ReplicaMachine at, string key, string value) => Submit(at, new ClientOperation
     {
         Kind = OperationKind.Put,

@@ -13,6 +13,7 @@ internal sealed class StepWatch
 {
     private readonly OneLeaderPerTerm _leaders = new();
     private readonly PositionsNeverGoBack _positions = new();
+    private readonly OneDotPerValue _dots = new();
     private readonly EqualStates _states = new();
     private readonly VersionsOnlyGrow _versions = new();
     private readonly HashSet<(int Key, LogIndex Version)> _seen = [];
@@ -25,6 +26,8 @@ internal sealed class StepWatch
     }
 
     public LogsAgree Logs { get; } = new();
+
+    public RegimesAgree Regimes { get; } = new();
 
     public CommittedEntriesStay Committed { get; }
 
@@ -60,6 +63,12 @@ internal sealed class StepWatch
 
         LogIndex applied = replica.Position.Applied;
         bool moved = _positions.Look(node, applied, replica.Term);
+        if (settings.Switches)
+        {
+            LookAtSwitched(node, applied, leads, settings);
+            return;
+        }
+
         if (settings.IsOpen)
         {
             return;
@@ -72,6 +81,19 @@ internal sealed class StepWatch
             if (lookup != RecordLookup.NotResident)
             {
                 LookAt(node, applied, key, lookup == RecordLookup.Found ? record : default);
+            }
+        }
+    }
+
+    private void LookAtSwitched(SimulatedNode node, LogIndex applied, bool leads, ScenarioSettings settings)
+    {
+        Regimes.Look(node);
+        Committed.Look(node, applied, node.Replica!.Term, leads);
+        for (int key = 0; key < settings.Keys; key++)
+        {
+            if (node.View!.Find(RecordSpace.Data, ClientKeys.Bytes(key).Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+            {
+                _dots.Look(node, key, record);
             }
         }
     }

@@ -49,6 +49,9 @@ internal abstract class PlantedBug
     /// <summary>What storage has found goes to the replica.</summary>
     public virtual RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered) => recovered;
 
+    /// <summary>What a replica draws its timeouts and names from.</summary>
+    public virtual Random ForReplica(SimulatedNode node, Random drawn) => drawn;
+
     /// <summary>What stands between a replica and its storage.</summary>
     public virtual IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => storage;
 

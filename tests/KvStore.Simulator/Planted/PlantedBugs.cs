@@ -41,6 +41,13 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new OrderBeforeMajority(),
+        static () => new RetryUnderNewEpoch(),
+        static () => new ClosingForgotten(),
+        static () => new RegimeLeftOut(),
+        static () => new AccountedLeftOut(),
+        static () => new OverlayNotSaved(),
+        static () => new ActorReused(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

@@ -14,6 +14,9 @@ internal enum ScenarioKind
     /// <summary>An ordered shard whose members change: spares join, voters leave, lost disks are replaced under new ids.</summary>
     Members,
 
+    /// <summary>A shard whose mode changes, between cp and ap and back.</summary>
+    Dial,
+
     /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
     Cluster,
 }
@@ -28,6 +31,7 @@ internal static class ScenarioKinds
         ["ap"] = ScenarioKind.Ap,
         ["wipe"] = ScenarioKind.Wipe,
         ["members"] = ScenarioKind.Members,
+        ["dial"] = ScenarioKind.Dial,
         ["cluster"] = ScenarioKind.Cluster,
     };
 }

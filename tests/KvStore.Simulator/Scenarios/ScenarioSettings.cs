@@ -58,12 +58,16 @@ internal sealed record ScenarioSettings
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>Whether the mode changes: <see cref="Mode"/> is the founding one.</summary>
+    public bool Switches { get; init; }
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind switch
     {
         ScenarioKind.Consensus => OrderedSettings.Draw(random),
         ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
+        ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
         _ => DrawOpen(kind, random),
     };
 

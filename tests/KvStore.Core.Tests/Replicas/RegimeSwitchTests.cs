@@ -1,0 +1,224 @@
+using System.Text;
+using FluentAssertions;
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Replicas;
+using Xunit;
+using Replication = KvStore.Core.Policy.Replication;
+
+namespace KvStore.Core.Tests.Replicas;
+
+/// <summary>A live shard changes its mode: cp to ap, ap to cp, and the replication alone.</summary>
+public class RegimeSwitchTests
+{
+    private static readonly KeyspaceMode CpSync = new(PartitionChoice.Cp, Replication.Sync);
+    private static readonly KeyspaceMode CpAsync = new(PartitionChoice.Cp, Replication.Async);
+    private static readonly KeyspaceMode ApSync = new(PartitionChoice.Ap, Replication.Sync);
+
+    [Fact]
+    public void A_change_of_replication_alone_is_one_entry_and_one_epoch()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        cluster.ChangeMode(CpAsync).Outcome.Should().Be(Outcome.Done);
+        AllAre(cluster, RegimeKind.Ordered, epoch: 2);
+        cluster.Put(cluster.Leader, "a", "9").Acknowledgements.Should().Be(1, "the leader's own fsync is enough now");
+        cluster.ChangeMode(CpAsync).Outcome.Should().Be(Outcome.Done, "it is so already");
+        cluster.Leader.Status.Current.Epoch.Should().Be(new Epoch(2));
+    }
+
+    [Fact]
+    public void Who_does_not_lead_changes_nothing()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        ReplicaMachine follower = cluster[cluster.Leader.Node.Value == 1 ? 2u : 1u];
+        Completion refused = cluster.ChangeModeAt(follower, ApSync);
+        (refused.Outcome, refused.Code, refused.LeaderHint).Should().Be((Outcome.NotDone, RefusalCode.NotLeader, cluster.Leader.Node));
+    }
+
+    [Fact]
+    public void From_cp_to_ap_every_replica_takes_writes_and_has_what_the_log_had_written()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        AllAre(cluster, RegimeKind.Open, epoch: 2);
+        for (uint node = 1; node <= 3; node++)
+        {
+            ReplicaCluster.TextOf(cluster.Get(cluster[node], "a", ReadLevel.Eventual)).Should().Be("1");
+            Completion put = cluster.Put(cluster[node], $"n{node}", "x");
+            (put.Outcome, put.Regime, put.Epoch).Should().Be((Outcome.Done, Regime.Open, new Epoch(2)));
+        }
+
+        cluster.Cut(3);
+        cluster.Put(cluster[3], "b", "alone").Degraded.Should().BeTrue();
+        cluster.Put(cluster[1], "b", "together");
+        cluster.Heal();
+        cluster.TickUntil(() => cluster.Get(cluster[1], "b", ReadLevel.Eventual).Siblings?.Count == 2, "both values are there");
+    }
+
+    [Fact]
+    public void From_ap_to_cp_siblings_stay_until_somebody_decides_and_all_replicas_hold_the_same()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        cluster.Cut(3);
+        cluster.Put(cluster[3], "b", "alone");
+        cluster.Put(cluster[1], "b", "together");
+        cluster.Heal();
+        cluster.TickUntilLed();
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        AllAre(cluster, RegimeKind.Ordered, epoch: 3);
+
+        ReplicaMachine leader = cluster.Leader;
+        Completion read = cluster.Get(leader, "b");
+        read.Siblings.Should().HaveCount(2);
+        read.Regime.Should().Be(Regime.Ordered);
+        Completion decided = cluster.PutIf(leader, "b", "decided", read.Version);
+        decided.Outcome.Should().Be(Outcome.Done);
+        cluster.PutIf(leader, "b", "late", read.Version).Code.Should().Be(RefusalCode.ConditionFailed);
+        cluster.Get(leader, "b").Siblings.Should().BeNull();
+        cluster.Put(leader, "c", "3").Outcome.Should().Be(Outcome.Done);
+        cluster.TickUntil(() => cluster[3].Status.Applied == leader.Status.Applied, "all have applied it");
+        ReplicaCluster.TextOf(cluster.Get(cluster[3], "b", ReadLevel.Eventual)).Should().Be("decided");
+    }
+
+    [Fact]
+    public void Restarts_at_any_moment_go_on_in_the_regime_that_was_reached()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster[2], "b", "open").Outcome.Should().Be(Outcome.Done);
+        RestartAll(cluster);
+        AllAre(cluster, RegimeKind.Open, epoch: 2);
+        ReplicaCluster.TextOf(cluster.Get(cluster[2], "b", ReadLevel.Eventual)).Should().Be("open");
+
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        RestartAll(cluster);
+        AllAre(cluster, RegimeKind.Ordered, epoch: 4);
+        ReplicaCluster.TextOf(cluster.Get(cluster.Leader, "b")).Should().Be("open");
+        cluster.Put(cluster.Leader, "b", "ordered").Outcome.Should().Be(Outcome.Done);
+    }
+
+    [Fact]
+    public void A_leader_that_dies_between_close_and_order_leaves_the_rest_to_the_next()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        cluster.Lost.Add(nameof(DottedMessageKind.BaselineHeld));
+        cluster.AskMode(cluster.Leader, CpSync);
+        cluster.TickUntil(() => cluster.Leader.Status.Current.Kind == RegimeKind.Closing, "it is closing");
+        cluster.Tick(40);
+        Completion refused = cluster.Put(cluster.Leader, "a", "too late");
+        (refused.Outcome, refused.Code).Should().Be((Outcome.NotDone, RefusalCode.Switching));
+
+        ReplicaMachine dead = cluster.Leader;
+        dead.LosePower();
+        cluster.Lost.Clear();
+        cluster.TickUntilLed();
+        cluster.TickUntil(() => cluster.Leader.Status.Current.Kind == RegimeKind.Ordered, "the next leader finishes it");
+        cluster.Put(cluster.Leader, "a", "new").Outcome.Should().Be(Outcome.Done);
+        dead.Start();
+        cluster.TickUntil(() => dead.Status is { Switch.IsLate: false, Current.Kind: RegimeKind.Ordered }, "the old one follows");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(dead, "a", ReadLevel.Eventual)) == "new", "and has what came since");
+    }
+
+    [Fact]
+    public void A_closing_can_be_called_off()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        cluster.Lost.Add(nameof(DottedMessageKind.BaselineHeld));
+        ulong first = cluster.AskMode(cluster.Leader, CpSync);
+        cluster.TickUntil(() => cluster.Leader.Status.Current.Kind == RegimeKind.Closing, "it is closing");
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        AllAre(cluster, RegimeKind.Open, epoch: 3);
+        cluster.Put(cluster[2], "a", "open again").Outcome.Should().Be(Outcome.Done);
+        cluster.TickUntil(() => cluster.Answers.ContainsKey(first), "the first caller is answered too");
+        cluster.Answers[first].Outcome.Should().Be(Outcome.Unknown);
+    }
+
+    [Fact]
+    public void A_request_of_the_log_that_is_sent_again_in_the_open_is_answered_as_it_was_and_one_that_is_not_remembered_is_never_executed()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        ClientOperation first = Write("a", "once", new RequestId(77, 1, 0), epoch: 1);
+        Completion done = cluster.Submit(cluster.Leader, first);
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster[2], "a", "newer");
+        foreach (uint node in new uint[] { 1, 2, 3 })
+        {
+            Completion again = cluster.Submit(cluster[node], first);
+            (again.Outcome, again.OrderedVersion).Should().Be((Outcome.Done, done.OrderedVersion));
+        }
+
+        Completion forgotten = cluster.Submit(cluster[2], Write("a", "from long ago", new RequestId(77, 2, 0), epoch: 1));
+        (forgotten.Outcome, forgotten.Code).Should().Be((Outcome.NotDone, RefusalCode.StaleEpoch));
+        ReplicaCluster.TextOf(cluster.Get(cluster[2], "a", ReadLevel.Eventual)).Should().Be("newer");
+
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        Completion still = cluster.Submit(cluster.Leader, first);
+        (still.Outcome, still.OrderedVersion).Should().Be((Outcome.Done, done.OrderedVersion));
+        cluster.Submit(cluster.Leader, Write("a", "from long ago", new RequestId(77, 2, 0), epoch: 2)).Code.Should().Be(RefusalCode.StaleEpoch);
+        ReplicaCluster.TextOf(cluster.Get(cluster.Leader, "a")).Should().Be("newer");
+    }
+
+    [Fact]
+    public void A_replica_that_missed_the_opening_and_the_log_before_it_copies_what_it_lacks()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp, new ReplicaOptions { KeepEntries = 1, CompactStep = 1 });
+        cluster.Cut(3);
+        cluster.Tick(60);
+        cluster.TickUntilLed();
+        for (int i = 0; i < 20; i++)
+        {
+            cluster.Put(cluster.Leader, $"k{i}", "ordered").Outcome.Should().Be(Outcome.Done);
+        }
+
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster[1], "open", "yes");
+        cluster.Tick(60);
+        cluster.Heal();
+        cluster.TickUntil(() => cluster[3].Status.Current.Kind == RegimeKind.Open, "it hears of the opening");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[3], "open", ReadLevel.Eventual)) == "yes", "it has what came after");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[3], "k19", ReadLevel.Eventual)) == "ordered", "and what came before");
+        cluster.TickUntil(() => !cluster.Get(cluster[3], "k1", ReadLevel.Eventual).Degraded, "it is whole");
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        cluster.TickUntil(() => cluster[3].Status is { Current.Kind: RegimeKind.Ordered, Switch.IsLate: false }, "it goes along");
+    }
+
+    private static ReplicaCluster Filled(PartitionChoice partition, ReplicaOptions? options = null)
+    {
+        var cluster = new ReplicaCluster(3, partition, options);
+        cluster.Elect(1);
+        cluster.Put(cluster[1], "a", "1").Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster[1], "b", "2").Outcome.Should().Be(Outcome.Done);
+        return cluster;
+    }
+
+    private static void AllAre(ReplicaCluster cluster, RegimeKind kind, ulong epoch) =>
+        cluster.TickUntil(
+            () => Enumerable.Range(1, 3).All(node => cluster[(uint)node].Status is { Switch: { IsOpening: false, IsLate: false } } status && status.Current.Kind == kind && status.Current.Epoch.Value == epoch),
+            $"all are {kind} in epoch {epoch}");
+
+    private static void RestartAll(ReplicaCluster cluster)
+    {
+        for (uint node = 1; node <= 3; node++)
+        {
+            cluster[node].LosePower();
+        }
+
+        for (uint node = 1; node <= 3; node++)
+        {
+            cluster[node].Start();
+        }
+
+        cluster.TickUntilLed();
+        cluster.TickUntil(() => cluster.Leader.Status.Role == RaftRole.Leader, "somebody leads");
+    }
+
+    private static ClientOperation Write(string key, string value, RequestId request, ulong epoch) => new()
+    {
+        Kind = OperationKind.Put,
+        Key = Encoding.UTF8.GetBytes(key),
+        Value = Encoding.UTF8.GetBytes(value),
+        Request = request,
+        Epoch = new Epoch(epoch),
+    };
+}
