@@ -1,5 +1,10 @@
 namespace KvStore.Client;
 
+/// <summary>A node whose replica could not be reached when an operation was refused.</summary>
+/// <param name="Node">Its id.</param>
+/// <param name="For">How long it had not been reached.</param>
+public readonly record struct KvMissingReplica(uint Node, TimeSpan For);
+
 /// <summary>An operation failed. The message says why and what to do next; the properties say it to programs.</summary>
 public sealed class KvException : Exception
 {
@@ -25,6 +30,9 @@ public sealed class KvException : Exception
 
     /// <summary>How far the last attempt came.</summary>
     public KvPhase Phase { get; }
+
+    /// <summary>With <see cref="KvCode.NoQuorum"/>: the nodes with replicas that the one which refused can't reach. Otherwise empty.</summary>
+    public IReadOnlyList<KvMissingReplica> Missing { get; init; } = [];
 
     /// <summary>True for a write that may have happened or may yet happen. False: it had no effect and never will.</summary>
     public bool OutcomeUnknown { get; }

@@ -8,8 +8,12 @@ namespace KvStore.Cli.LocalCluster;
 /// <param name="Nodes">How many nodes, 1 to 9.</param>
 /// <param name="Port">The port of node 1; node n listens on this plus n - 1.</param>
 /// <param name="Engine">rocksdb or memory.</param>
-internal sealed record ClusterPlan(string Cluster, int Nodes, int Port, string Engine)
+/// <param name="HttpPort">The port of node 1 for HTTP/1.1 (REST, health, metrics), as <paramref name="Port"/>; null: none.</param>
+internal sealed record ClusterPlan(string Cluster, int Nodes, int Port, string Engine, int? HttpPort = null)
 {
+    /// <summary>From the first port to the first HTTP port, where nothing else is asked for: 7001 and 8001.</summary>
+    public const int HttpOffset = 1_000;
+
     public const int DefaultNodes = 3;
 
     public const int MaxNodes = 9;
@@ -23,6 +27,8 @@ internal sealed record ClusterPlan(string Cluster, int Nodes, int Port, string E
     public int PortOf(int node) => Port + node - 1;
 
     public string AddressOf(int node) => $"127.0.0.1:{PortOf(node)}";
+
+    public string? HttpAddressOf(int node) => HttpPort is { } first ? $"127.0.0.1:{first + node - 1}" : null;
 
     public Uri EndpointOf(int node) => new("http://" + AddressOf(node));
 

@@ -15,6 +15,10 @@ internal sealed class LocalClusterProcesses : IDisposable
 
     private readonly List<NodeProcess> _nodes = [];
 
+    private LocalClusterProcesses(ClusterPlan plan) => Plan = plan;
+
+    public ClusterPlan Plan { get; }
+
     public IReadOnlyList<NodeProcess> Nodes => _nodes;
 
     /// <summary>Starts all nodes and waits until they are healthy. If one fails, all are stopped again.</summary>
@@ -24,10 +28,14 @@ internal sealed class LocalClusterProcesses : IDisposable
     {
         for (var node = 1; node <= plan.Nodes; node++)
         {
-            RequireFreePort(plan, node);
+            RequireFreePort(plan.PortOf(node), node, "--port and --data");
+            if (plan.HttpPort is { } http)
+            {
+                RequireFreePort(http + node - 1, node, "--http-port (0: no HTTP)");
+            }
         }
 
-        var cluster = new LocalClusterProcesses();
+        var cluster = new LocalClusterProcesses(plan);
         try
         {
             for (var node = 1; node <= plan.Nodes; node++)
@@ -92,19 +100,19 @@ internal sealed class LocalClusterProcesses : IDisposable
 
     public void Dispose() => _nodes.ForEach(node => node.Dispose());
 
-    private static void RequireFreePort(ClusterPlan plan, int node)
+    private static void RequireFreePort(int port, int node, string option)
     {
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            socket.Bind(new IPEndPoint(IPAddress.Loopback, plan.PortOf(node)));
+            socket.Bind(new IPEndPoint(IPAddress.Loopback, port));
             socket.Listen();
         }
         catch (SocketException)
         {
             throw new CliFailure(
                 ExitCode.Unavailable,
-                $"Port {plan.PortOf(node)}, which node {node} needs, is in use by another process; stop that one, or start a cluster elsewhere with --port and --data.");
+                $"Port {port}, which node {node} needs, is in use by another process; stop that one, or start a cluster elsewhere with {option}.");
         }
     }
 }

@@ -15,6 +15,12 @@ internal static class NodeArguments
         yield return directory.NodeData(node);
         yield return "--listen";
         yield return plan.AddressOf(node);
+        if (plan.HttpAddressOf(node) is { } http)
+        {
+            yield return "--http";
+            yield return http;
+        }
+
         yield return "--engine";
         yield return plan.Engine;
         for (var member = 1; member <= plan.Nodes; member++)

@@ -29,16 +29,23 @@ internal static class UpCommand
             HelpName = "PORT",
             CustomParser = result => Quantities.ParseCount(result, 1, 65_535 - ClusterPlan.MaxNodes),
         };
+        var httpPort = new Option<int?>("--http-port")
+        {
+            Description = $"The first node's port for HTTP/1.1 (REST, health, metrics); the others follow. 0: none. Default: the first port plus {ClusterPlan.HttpOffset}.",
+            HelpName = "PORT",
+            CustomParser = result => Quantities.ParseCount(result, 0, 65_535 - ClusterPlan.MaxNodes),
+        };
         var engine = new Option<string?>("--engine") { Description = "rocksdb (default) or memory; with memory nothing survives a stop." };
         engine.AcceptOnlyFromAmong("rocksdb", "memory");
         var background = new Option<bool>("--background") { Description = "Return once the cluster is healthy; 'kv down' stops it." };
         var faults = new Option<bool>("--enable-fault-injection") { Description = "Let 'kv fault' cut the links between the nodes." };
-        var command = new Command("up", "Start a local cluster of real nodes; starting it again finds its data.") { nodes, data, port, background, faults, engine };
+        var command = new Command("up", "Start a local cluster of real nodes; starting it again finds its data.") { nodes, data, port, httpPort, background, faults, engine };
         return host.Add(command, Examples, context => RunAsync(
             context,
             new ClusterDirectory(context.Value(data)!),
             context.Value(nodes),
             context.Value(port),
+            context.Value(httpPort),
             context.Value(engine),
             context.Value(faults),
             context.Value(background)));
@@ -52,7 +59,7 @@ internal static class UpCommand
     };
 
     private static async Task<ExitCode> RunAsync(
-        CommandContext context, ClusterDirectory directory, int? nodes, int? port, string? engine, bool faults, bool background)
+        CommandContext context, ClusterDirectory directory, int? nodes, int? port, int? httpPort, string? engine, bool faults, bool background)
     {
         if (OperatingSystem.IsWindows())
         {
@@ -67,6 +74,8 @@ internal static class UpCommand
         }
 
         var plan = ClusterPlan.Settle(directory, nodes, port, engine);
+        int http = httpPort ?? plan.Port + ClusterPlan.HttpOffset;
+        plan = plan with { HttpPort = http is > 0 and <= 65_535 - ClusterPlan.MaxNodes ? http : null };
         context.Note($"Starting {plan.Nodes} node{(plan.Nodes == 1 ? "" : "s")} with data in {directory.Root} ...");
         plan.Save(directory);
         using var cluster = await LocalClusterProcesses.StartAsync(directory, plan, faults, background, context.Stop);
@@ -111,6 +120,11 @@ internal static class UpCommand
         context.Line("The cluster is up. Try:");
         context.Line("  kv keyspace create orders --policy cp --replication sync");
         context.Line("  kv put hello world -k orders && kv get hello -k orders");
+        if (cluster.Plan.HttpAddressOf(1) is { } rest)
+        {
+            context.Line($"  curl -X PUT --data-binary world http://{rest}/v1/keyspaces/orders/keys/hello && curl -i http://{rest}/v1/keyspaces/orders/keys/hello");
+        }
+
         context.Line(background ? $"Stop it with: {Down(directory)}" : "Ctrl-C stops it.");
         context.Terminal.Out.Flush();
     }

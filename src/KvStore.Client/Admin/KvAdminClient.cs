@@ -190,7 +190,10 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
         string advice = unknown ? " It may have happened: repeat it, which is harmless." : unreached ? " Check the endpoints and that the nodes run."
             : code == KvCode.Unsupported ? " Check the endpoints and the nodes' version." : "";
-        return new KvException($"{what}: {reason.TrimEnd('.')} ({code}).{advice}", code, unreached ? KvPhase.Connecting : KvPhase.Server, unknown, node, attempts, failure);
+        return new KvException($"{what}: {reason.TrimEnd('.')} ({code}).{advice}", code, unreached ? KvPhase.Connecting : KvPhase.Server, unknown, node, attempts, failure)
+        {
+            Missing = [.. (refusal?.Missing ?? []).Select(missing => new KvMissingReplica(missing.Node, TimeSpan.FromMilliseconds(missing.ForMs)))],
+        };
     }
 
     private static Refusal? RefusalOf(RpcException failure)

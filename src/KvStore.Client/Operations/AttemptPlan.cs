@@ -129,6 +129,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         operation.LastCode = (KvCode)answer.Code;
         operation.LastReason = answer.Reason;
+        operation.LastMissing = answer.Missing;
         operation.Unresolved |= operation.IsWrite && answer.Outcome != Outcome.NotDone;
         if (answer.LeaderHint != 0)
         {

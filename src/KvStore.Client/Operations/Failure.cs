@@ -13,7 +13,10 @@ internal static class Failure
             _ => $"{operation.Attempts} attempts, last node {operation.LastNode}",
         };
         string message = $"{operation.Name} in keyspace \"{operation.Keyspace}\": {what.TrimEnd('.')} ({code}, {Phase(operation.Phase)}, {tried}). {Advice(code, operation.IsWrite, unknown)}";
-        return new KvException(message, code, operation.Phase, unknown, operation.LastNode, operation.Attempts);
+        return new KvException(message, code, operation.Phase, unknown, operation.LastNode, operation.Attempts)
+        {
+            Missing = code == KvCode.NoQuorum && operation.LastMissing is { } missing ? [.. missing.Select(m => new KvMissingReplica(m.Node, TimeSpan.FromMilliseconds(m.ForMs)))] : [],
+        };
     }
 
     public static string Describe(KvCode code) => code switch

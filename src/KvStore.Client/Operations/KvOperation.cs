@@ -60,6 +60,8 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public string? LastReason { get; set; }
 
+    public IReadOnlyList<WireMissingReplica>? LastMissing { get; set; }
+
     public Activity? Activity { get; set; }
 
     public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete;
@@ -146,6 +148,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         LastNode = 0;
         LastCode = KvCode.None;
         LastReason = null;
+        LastMissing = null;
         Activity = null;
         _core.Reset();
         dispatcher.Pool.Return(this);

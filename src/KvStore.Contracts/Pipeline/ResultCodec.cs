@@ -24,6 +24,7 @@ internal static class ResultCodec
     private const uint ItemsTag = 130;
     private const uint MoreTag = 136;
     private const uint NodeTag = 144;
+    private const uint MissingTag = 194;
 
     public static int Size(in WireResult result)
     {
@@ -51,6 +52,11 @@ internal static class ResultCodec
         for (int i = 0; i < (result.Items?.Count ?? 0); i++)
         {
             size += WireWriter.ElementSize(2, ResultPartCodec.Size(result.Items![i]));
+        }
+
+        for (int i = 0; i < (result.Missing?.Count ?? 0); i++)
+        {
+            size += WireWriter.ElementSize(2, ResultPartCodec.Size(result.Missing![i]));
         }
 
         return size;
@@ -88,6 +94,11 @@ internal static class ResultCodec
 
         writer.Bool(MoreTag, result.More);
         writer.Varint(NodeTag, result.Node);
+        for (int i = 0; i < (result.Missing?.Count ?? 0); i++)
+        {
+            writer.ElementHead(MissingTag, ResultPartCodec.Size(result.Missing![i]));
+            ResultPartCodec.Write(ref writer, result.Missing[i]);
+        }
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireResult result)
@@ -95,6 +106,7 @@ internal static class ResultCodec
         result = default;
         List<WireSibling>? siblings = null;
         List<WireScanItem>? items = null;
+        List<WireMissingReplica>? missing = null;
         WireReader reader = new(body);
         while (reader.NextTag(out uint tag))
         {
@@ -118,12 +130,14 @@ internal static class ResultCodec
                 case ItemsTag: (items ??= []).Add(ResultPartCodec.ReadItem(ref reader)); break;
                 case MoreTag: result.More = reader.Bool(); break;
                 case NodeTag: result.Node = reader.UInt32(); break;
+                case MissingTag: (missing ??= []).Add(ResultPartCodec.ReadMissing(ref reader)); break;
                 default: reader.Skip(tag); break;
             }
         }
 
         result.Siblings = siblings;
         result.Items = items;
+        result.Missing = missing;
         return !reader.Malformed;
     }
 

@@ -1,6 +1,6 @@
 namespace KvStore.Contracts.Pipeline;
 
-/// <summary>The bodies of kvstore.v1.Sibling and kvstore.v1.ScanItem.</summary>
+/// <summary>The bodies of kvstore.v1.Sibling, kvstore.v1.ScanItem and kvstore.v1.MissingReplica.</summary>
 internal static class ResultPartCodec
 {
     private const uint SiblingValueTag = 10;
@@ -11,6 +11,9 @@ internal static class ResultPartCodec
     private const uint ItemVersionTag = 26;
     private const uint ItemSiblingCountTag = 32;
 
+    private const uint MissingNodeTag = 8;
+    private const uint MissingForTag = 16;
+
     public static int Size(in WireSibling sibling) =>
         WireWriter.BytesFieldSize(1, sibling.Value.Length) + WireWriter.VarintFieldSize(1, sibling.TimestampMs);
 
@@ -19,6 +22,14 @@ internal static class ResultPartCodec
         + WireWriter.BytesFieldSize(1, item.Value.Length)
         + WireWriter.BytesFieldSize(1, item.Version.Length)
         + WireWriter.VarintFieldSize(1, item.SiblingCount);
+
+    public static int Size(in WireMissingReplica missing) => WireWriter.VarintFieldSize(1, missing.Node) + WireWriter.VarintFieldSize(1, missing.ForMs);
+
+    public static void Write(ref WireWriter writer, in WireMissingReplica missing)
+    {
+        writer.Varint(MissingNodeTag, missing.Node);
+        writer.Varint(MissingForTag, missing.ForMs);
+    }
 
     public static void Write(ref WireWriter writer, in WireSibling sibling)
     {
@@ -55,6 +66,29 @@ internal static class ResultPartCodec
         }
 
         return new WireSibling(value, timestampMs);
+    }
+
+    public static WireMissingReplica ReadMissing(ref WireReader outer)
+    {
+        uint node = 0;
+        ulong forMs = 0;
+        WireReader reader = new(outer.Bytes());
+        while (reader.NextTag(out uint tag))
+        {
+            switch (tag)
+            {
+                case MissingNodeTag: node = reader.UInt32(); break;
+                case MissingForTag: forMs = reader.Varint(); break;
+                default: reader.Skip(tag); break;
+            }
+        }
+
+        if (reader.Malformed)
+        {
+            outer.Fail();
+        }
+
+        return new WireMissingReplica(node, forMs);
     }
 
     public static WireScanItem ReadItem(ref WireReader outer)

@@ -23,7 +23,10 @@ public struct WireResult
     public IReadOnlyList<WireScanItem>? Items;
     public bool More;
     public uint Node;
+    public IReadOnlyList<WireMissingReplica>? Missing;
 }
+
+public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
 public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs);
 

@@ -1,65 +1,114 @@
 namespace KvStore.Core.Policy;
 
+/// <summary>How a replica's shard works at the moment, as far as the policy cares.</summary>
+public enum ServingRegime : byte
+{
+    /// <summary>The log orders all writes.</summary>
+    Ordered,
+
+    /// <summary>Every replica takes writes by itself.</summary>
+    Open,
+
+    /// <summary>Between two regimes: what the one has taken is being settled before the other begins.</summary>
+    Closing,
+
+    /// <summary>An adaptive shard's replica that has been without a majority for longer than its keyspace wants to wait.</summary>
+    Provisional,
+}
+
 /// <summary>What a request asks of a shard, as far as the policy cares.</summary>
 public enum RequestClass : byte
 {
+    /// <summary>A read without a stated level: the best that the keyspace gives where it is asked. Linearizable in cp, as it stands in ap.</summary>
+    DefaultRead,
     LinearizableRead,
 
-    /// <summary>A read that says it will take what the replica has.</summary>
+    /// <summary>A read that says it will take what the replica has. What else it asks for (a session, a bound on the age) the replica checks on top.</summary>
     StaleRead,
 
     /// <summary>A read that wants a majority of an open shard's replicas.</summary>
     QuorumRead,
     Write,
 
+    /// <summary>A write that must not be taken provisionally.</summary>
+    StrongWrite,
+
     /// <summary>A write with a condition on the key's version, which needs one order of all writes.</summary>
     ConditionalWrite,
+
+    /// <summary>A write that supersedes what a version saw, and nothing else, which needs keys that may have siblings.</summary>
+    ContextWrite,
 }
 
 public enum PolicyDecision : byte
 {
     Serve,
 
-    /// <summary>Without a majority, where the shard is ordered.</summary>
+    /// <summary>Acknowledged by fewer replicas than the keyspace's replication wants, and the answer says so.</summary>
+    ServeDegraded,
+
+    /// <summary>Answered by a side without a majority, marked as such, and merged through the log when the network heals.</summary>
+    ServeProvisionally,
+
+    /// <summary>For want of a majority.</summary>
     RefuseNoQuorum,
 
     /// <summary>The keyspace never offers this, whatever the network does.</summary>
     RefuseNotOffered,
+
+    /// <summary>The shard changes its regime. The same request may be sent again in a moment.</summary>
+    RefuseSwitching,
+
+    /// <summary>Asks for more than a provisional answer is worth.</summary>
+    RefuseProvisional,
 }
 
 /// <summary>
-/// The dial itself, as a pure table: what a replica does with a request, given how its keyspace is set and how many of the shard's replicas it can reach.
-/// The regime "open" is what an ap keyspace runs in, "ordered" is what cp runs in.
+/// The dial itself, as a pure table: what a replica does with a request, given how its keyspace is set, in which regime its shard is, and whether it reaches a majority of the shard's replicas.
+/// Both engines ask it for every request, and so does whoever words a refusal. docs/consistency.md shows it; a test holds that page to it.
 /// </summary>
 /// <remarks>
-/// <code>
-///                      ordered, majority   ordered, minority   open, majority   open, minority
-/// linearizable read    serve               refuse              not offered      not offered
-/// stale read           serve               serve               serve            serve
-/// quorum read          not offered         not offered         serve            refuse
-/// write                serve               refuse              serve            serve (degraded when sync)
-/// conditional write    serve               refuse              not offered      not offered
-/// </code>
+/// The failure detector, which says who is reached, only decides how soon a refusal comes. What makes it necessary is consensus: an isolated leader can't commit and can't confirm a read,
+/// whatever is believed here.
 /// </remarks>
 public static class PartitionPolicy
 {
-    /// <param name="open">Whether the shard is in the open regime.</param>
-    /// <param name="reachable">How many of the shard's replicas are reachable, this one included.</param>
-    /// <param name="configured">How many replicas the shard has.</param>
-    public static PolicyDecision Decide(bool open, int reachable, int configured, RequestClass request)
+    /// <param name="mode">How the keyspace is set.</param>
+    /// <param name="regime">The shard's, as this replica has applied it.</param>
+    /// <param name="majority">Whether a majority of the shard's voters is reached, this one included.</param>
+    /// <param name="request">What is asked.</param>
+    public static PolicyDecision Decide(KeyspaceMode mode, ServingRegime regime, bool majority, RequestClass request) => regime switch
     {
-        Invariant.Assert(reachable >= 0 && reachable <= configured);
-        bool majority = reachable >= Majority(configured);
-        return (open, request) switch
-        {
-            (_, RequestClass.StaleRead) => PolicyDecision.Serve,
-            (false, RequestClass.QuorumRead) => PolicyDecision.RefuseNotOffered,
-            (false, _) => majority ? PolicyDecision.Serve : PolicyDecision.RefuseNoQuorum,
-            (true, RequestClass.LinearizableRead or RequestClass.ConditionalWrite) => PolicyDecision.RefuseNotOffered,
-            (true, RequestClass.QuorumRead) => majority ? PolicyDecision.Serve : PolicyDecision.RefuseNoQuorum,
-            (true, _) => PolicyDecision.Serve,
-        };
-    }
+        _ when request == RequestClass.StaleRead => regime == ServingRegime.Provisional ? PolicyDecision.ServeProvisionally : PolicyDecision.Serve,
+        ServingRegime.Ordered => InOrdered(majority, request),
+        ServingRegime.Open => InOpen(mode.Replication, majority, request),
+        ServingRegime.Closing => PolicyDecision.RefuseSwitching,
+        _ => InProvisional(mode.Partition, request),
+    };
 
     public static int Majority(int configured) => (configured / 2) + 1;
+
+    private static PolicyDecision InOrdered(bool majority, RequestClass request) => request switch
+    {
+        RequestClass.QuorumRead or RequestClass.ContextWrite => PolicyDecision.RefuseNotOffered,
+        _ => majority ? PolicyDecision.Serve : PolicyDecision.RefuseNoQuorum,
+    };
+
+    private static PolicyDecision InOpen(Replication replication, bool majority, RequestClass request) => request switch
+    {
+        RequestClass.LinearizableRead or RequestClass.ConditionalWrite or RequestClass.StrongWrite => PolicyDecision.RefuseNotOffered,
+        RequestClass.QuorumRead => majority ? PolicyDecision.Serve : PolicyDecision.RefuseNoQuorum,
+        RequestClass.Write or RequestClass.ContextWrite when replication == Replication.Sync && !majority => PolicyDecision.ServeDegraded,
+        _ => PolicyDecision.Serve,
+    };
+
+    private static PolicyDecision InProvisional(PartitionChoice partition, RequestClass request) => request switch
+    {
+        RequestClass.QuorumRead or RequestClass.ContextWrite => PolicyDecision.RefuseNotOffered,
+
+        // Only an adaptive keyspace has consented to provisional service.
+        _ when partition != PartitionChoice.Adaptive => PolicyDecision.RefuseNoQuorum,
+        RequestClass.DefaultRead or RequestClass.Write => PolicyDecision.ServeProvisionally,
+        _ => PolicyDecision.RefuseProvisional,
+    };
 }

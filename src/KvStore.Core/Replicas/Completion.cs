@@ -80,6 +80,9 @@ public enum Regime : byte
     Provisional = 3,
 }
 
+/// <summary>A node whose replica can't be reached, and for how long it has been so, in milliseconds.</summary>
+public readonly record struct MissingReplica(NodeId Node, long ForMs);
+
 /// <summary>One live value of a key that has several.</summary>
 public readonly record struct SiblingView(ReadOnlyMemory<byte> Value, ulong TimestampMs);
 
@@ -122,6 +125,9 @@ public struct Completion
     /// <summary>Scan results in key order.</summary>
     public IReadOnlyList<ScanItem>? Items;
     public bool More;
+
+    /// <summary>Which nodes with replicas of the shard can't be reached, with <see cref="RefusalCode.NoQuorum"/>.</summary>
+    public IReadOnlyList<MissingReplica>? Missing;
 
     /// <summary>What a person should know, for refusals. Static or rarely made: never on a hot path.</summary>
     public string? Reason;

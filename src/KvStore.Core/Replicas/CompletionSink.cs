@@ -7,7 +7,10 @@ namespace KvStore.Core.Replicas;
 internal sealed class CompletionSink(ShardDescriptor descriptor, RegimeState regimes, PeerReachability peers, ReplicaClock clock, List<Completion> output)
 {
     /// <summary>What the policy says to a request, as things stand.</summary>
-    public PolicyDecision Decide(RequestClass request) => PartitionPolicy.Decide(!regimes.IsOrdered, peers.Reachable, peers.Configured, request);
+    public PolicyDecision Decide(RequestClass request) => PartitionPolicy.Decide(regimes.Current.Mode, regimes.Serving, peers.HasMajority, request);
+
+    /// <summary>Whether a write that an open shard has taken may be acknowledged by fewer replicas than it wants.</summary>
+    public bool MayDegrade => PartitionPolicy.Decide(regimes.Current.Mode, ServingRegime.Open, peers.HasMajority, RequestClass.Write) == PolicyDecision.ServeDegraded;
 
     public bool IsReachable(NodeId node) => peers.IsReachable(node);
 
@@ -34,15 +37,37 @@ internal sealed class CompletionSink(ShardDescriptor descriptor, RegimeState reg
         }
     }
 
-    /// <summary>Refuses for want of a majority, and says who is missing and what still works.</summary>
-    public void RefuseForQuorum(in ClientOperation operation)
+    /// <summary>Whether the policy lets the operation pass; if it doesn't, the operation is refused here, with what is still possible and, where that is the reason, who is missing and since when.</summary>
+    public bool Admit(in ClientOperation operation, RequestClass request)
     {
-        string still = regimes.IsOrdered
-            ? "Ask a node on the majority's side, or read with level eventual if a stale answer will do."
-            : "Read with level eventual instead of quorum.";
-        Refuse(
-            operation,
-            RefusalCode.NoQuorum,
-            $"Only {peers.Reachable} of the shard's {peers.Configured} replicas can be reached from {descriptor.Self.Node}; missing: {peers.DescribeMissing(clock.NowMs)}. {still}");
+        PolicyDecision decision = Decide(request);
+        switch (decision)
+        {
+            case PolicyDecision.RefuseNotOffered:
+                Refuse(operation, RefusalCode.LevelNotOffered, AdviceFor(request, decision));
+                return false;
+            case PolicyDecision.RefuseNoQuorum:
+                RefuseForQuorum(operation, request, decision);
+                return false;
+            case PolicyDecision.RefuseSwitching:
+                Refuse(operation, RefusalCode.Switching, AdviceFor(request, decision));
+                return false;
+            case PolicyDecision.Serve or PolicyDecision.ServeDegraded:
+                return true;
+            default:
+                Invariant.Assert(false, "decisions of regimes that this replica can't be in");
+                return false;
+        }
     }
+
+    private void RefuseForQuorum(in ClientOperation operation, RequestClass request, PolicyDecision decision) => Add(new Completion
+    {
+        Handle = operation.Handle,
+        Outcome = Outcome.NotDone,
+        Code = RefusalCode.NoQuorum,
+        Missing = peers.Missing(clock.NowMs),
+        Reason = $"Only {peers.Reachable} of the shard's {peers.Configured} replicas can be reached from {descriptor.Self.Node}; missing: {peers.DescribeMissing(clock.NowMs)}. {AdviceFor(request, decision)}",
+    });
+
+    private string AdviceFor(RequestClass request, PolicyDecision decision) => RefusalAdvice.For(regimes.Current.Mode, regimes.Serving, peers.HasMajority, request, decision);
 }

@@ -130,15 +130,10 @@ internal sealed class OpenEngine
 
         switch (operation.Kind)
         {
+            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete when !_completions.Admit(operation, RequestClasses.Of(operation)):
+                break;
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
-                break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion
-                && _completions.Decide(RequestClass.ConditionalWrite) == PolicyDecision.RefuseNotOffered:
-                _completions.Refuse(
-                    operation,
-                    RefusalCode.LevelNotOffered,
-                    "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.");
                 break;
             case OperationKind.Put or OperationKind.Delete:
                 Write(operation);
@@ -603,6 +598,11 @@ internal sealed class OpenEngine
         if (_regimes.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
+            return;
+        }
+
+        if (!_completions.MayDegrade)
+        {
             return;
         }
 

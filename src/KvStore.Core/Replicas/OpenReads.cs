@@ -1,7 +1,6 @@
 using System.Buffers;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
-using KvStore.Core.Policy;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -52,24 +51,6 @@ internal sealed class OpenReads(
 
     public void Submit(in ClientOperation operation)
     {
-        RequestClass request = operation.Level switch
-        {
-            ReadLevel.Linearizable => RequestClass.LinearizableRead,
-            ReadLevel.Quorum => RequestClass.QuorumRead,
-            _ => RequestClass.StaleRead,
-        };
-        switch (completions.Decide(request))
-        {
-            case PolicyDecision.RefuseNotOffered:
-                completions.Refuse(operation, RefusalCode.LevelNotOffered, "An ap keyspace offers the levels eventual and quorum; linearizable needs a cp keyspace.");
-                return;
-            case PolicyDecision.RefuseNoQuorum:
-                completions.RefuseForQuorum(operation);
-                return;
-            default:
-                break;
-        }
-
         if (operation.Kind == OperationKind.Scan)
         {
             Scan(operation);

@@ -68,9 +68,6 @@ internal sealed class OrderedEngine(
             case OperationKind.Get or OperationKind.Scan:
                 Read(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete when operation.Condition == WriteCondition.InContext:
-                completions.Refuse(operation, RefusalCode.LevelNotOffered, "Writes in context are for ap keyspaces; in a cp keyspace use if-version.");
-                break;
             case OperationKind.Put or OperationKind.Delete:
                 Write(operation);
                 break;
@@ -89,7 +86,7 @@ internal sealed class OrderedEngine(
             return;
         }
 
-        if (!MayServe(operation, operation.Condition == WriteCondition.None ? RequestClass.Write : RequestClass.ConditionalWrite))
+        if (!MayServe(operation))
         {
             return;
         }
@@ -147,13 +144,13 @@ internal sealed class OrderedEngine(
 
     private void Read(in ClientOperation operation)
     {
-        if (operation.Level == ReadLevel.Eventual)
+        if (operation.Level == ReadLevel.Eventual && completions.Admit(operation, RequestClass.StaleRead))
         {
             reader.Serve(operation, stale: true);
             return;
         }
 
-        if (!MayServe(operation, operation.Level == ReadLevel.Quorum ? RequestClass.QuorumRead : RequestClass.LinearizableRead))
+        if (!MayServe(operation))
         {
             return;
         }
@@ -262,17 +259,15 @@ internal sealed class OrderedEngine(
     }
 
     /// <summary>Whether the policy allows it here and now, this replica leads, and there is room; otherwise the operation is refused at once.</summary>
-    private bool MayServe(in ClientOperation operation, RequestClass request)
+    private bool MayServe(in ClientOperation operation)
     {
-        PolicyDecision decision = completions.Decide(request);
-        if (decision == PolicyDecision.RefuseNotOffered)
+        if (!completions.Admit(operation, RequestClasses.Of(operation)))
         {
-            completions.Refuse(operation, RefusalCode.LevelNotOffered, "A cp keyspace offers the levels linearizable and eventual; quorum is for ap keyspaces.");
             return false;
         }
 
         bool reads = operation.Kind is OperationKind.Get or OperationKind.Scan;
-        if (decision == PolicyDecision.RefuseNoQuorum || (_raft.State != RaftRole.Leader && !(reads && MayServeAtReplica(operation))))
+        if (_raft.State != RaftRole.Leader && !(reads && MayServeAtReplica(operation)))
         {
             RefuseToLead(operation, RefusalCode.NoLeader);
             return false;
@@ -290,11 +285,12 @@ internal sealed class OrderedEngine(
     private void RefuseToLead(in ClientOperation operation, RefusalCode code)
     {
         NodeId leader = _raft.Leader.IsNone || _raft.State == RaftRole.Leader ? default : places.NodeOf(_raft.Leader);
-        if (completions.Decide(RequestClass.Write) == PolicyDecision.RefuseNoQuorum)
+        if (!completions.Admit(operation, RequestClasses.Of(operation)))
         {
-            completions.RefuseForQuorum(operation);
+            return;
         }
-        else if (code == RefusalCode.Overloaded)
+
+        if (code == RefusalCode.Overloaded)
         {
             completions.Refuse(operation, code, "Too many reads wait for a confirmation of leadership; slow down and try again.");
         }

@@ -24,6 +24,8 @@ internal sealed class PeerReachability
 
     public int Configured { get; private set; }
 
+    public bool HasMajority => Reachable >= PartitionPolicy.Majority(Configured);
+
     /// <summary>Whether <see cref="IsKnownUp"/> holds for all peers, learners included.</summary>
     public bool AllKnownUp
     {
@@ -97,17 +99,29 @@ internal sealed class PeerReachability
         return (uint)Math.Min(longest, uint.MaxValue);
     }
 
-    /// <summary>For people: who is missing and since when.</summary>
-    public string DescribeMissing(long nowMs)
+    /// <summary>Who is missing and since when. For refusals.</summary>
+    public IReadOnlyList<MissingReplica> Missing(long nowMs)
     {
-        var text = new StringBuilder();
+        var missing = new List<MissingReplica>();
         foreach (NodeId peer in _places.Peers)
         {
             if (_downSinceMs.TryGetValue(peer, out long sinceMs))
             {
-                text.Append(text.Length == 0 ? "" : ", ").Append(peer)
-                    .Append(" for ").Append(((nowMs - sinceMs) / 1000.0).ToString("0.0", System.Globalization.CultureInfo.InvariantCulture)).Append(" s");
+                missing.Add(new MissingReplica(peer, nowMs - sinceMs));
             }
+        }
+
+        return missing;
+    }
+
+    /// <summary>The same for people.</summary>
+    public string DescribeMissing(long nowMs)
+    {
+        var text = new StringBuilder();
+        foreach (MissingReplica missing in Missing(nowMs))
+        {
+            text.Append(text.Length == 0 ? "" : ", ").Append(missing.Node)
+                .Append(" for ").Append((missing.ForMs / 1000.0).ToString("0.0", System.Globalization.CultureInfo.InvariantCulture)).Append(" s");
         }
 
         return text.Length == 0 ? "none" : text.ToString();

@@ -30,6 +30,14 @@ internal sealed class RegimeState(ShardDescriptor descriptor, IReplicaStorage st
     /// <summary>What answers say of the regime.</summary>
     public Regime Shown => IsOrdered ? Regime.Ordered : Regime.Open;
 
+    /// <summary>The regime as the policy sees it.</summary>
+    public ServingRegime Serving => Current.Kind switch
+    {
+        RegimeKind.Ordered => ServingRegime.Ordered,
+        RegimeKind.Open => ServingRegime.Open,
+        _ => ServingRegime.Closing,
+    };
+
     /// <summary>All that this replica's data held when the open period began for it.</summary>
     public ShardClock ClockAtOpening()
     {

@@ -1,4 +1,3 @@
-using Google.Protobuf;
 using Grpc.Core;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
@@ -9,7 +8,7 @@ using KvStore.Node.Loops;
 namespace KvStore.Node.Clients;
 
 /// <summary>kvstore.v1.Kv: one unary call per operation, and the topology stream.</summary>
-internal sealed class KvService(OperationExecutor executor, LoopSet loops, TopologyFeed topology) : Kv.KvBase
+internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, LoopSet loops, TopologyFeed topology) : Kv.KvBase
 {
     public override Task<Result> Get(GetRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
@@ -28,33 +27,15 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
         WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory }, request.Request),
         context);
 
-    /// <summary>Asks every shard of the keyspace for its share, and merges.</summary>
-    public override async Task<ScanPage> Scan(ScanRequest request, ServerCallContext context)
-    {
-        CatalogKeyspace keyspace = Find(request.Keyspace);
-        int limit = request.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(request.Limit, KvLimits.MaxScanRecords);
-        IEnumerable<Task<Result>> asked = Enumerable.Range(0, keyspace.Shards.Length).Select(shard => RunAsync(
-            request.Keyspace,
-            new WireOperation
-            {
-                Kind = OperationKind.Scan,
-                Shard = (uint)shard,
-                Key = request.Prefix.Memory,
-                After = request.After.Memory,
-                Limit = (uint)limit,
-                Level = request.Level,
-            },
-            context));
-        Result[] answers = await Task.WhenAll(asked);
-
-        // A shard whose page ended early bounds what can be told in order: nothing beyond its last key.
-        ByteString? bound = answers.Where(answer => answer.More && answer.Items.Count > 0).Select(answer => answer.Items[^1].Key).MinBy(key => key, KeyOrder.Instance);
-        List<ScanItem> merged = [.. answers.SelectMany(answer => answer.Items).OrderBy(item => item.Key, KeyOrder.Instance)];
-        int within = bound is null ? merged.Count : merged.Count(item => KeyOrder.Instance.Compare(item.Key, bound) <= 0);
-        var page = new ScanPage { More = within < merged.Count || within > limit || answers.Any(answer => answer.More) };
-        page.Items.AddRange(merged.Take(Math.Min(within, limit)));
-        return page;
-    }
+    public override Task<ScanPage> Scan(ScanRequest request, ServerCallContext context) => scan.ReadAsync(
+        Find(request.Keyspace),
+        request.Prefix.Memory,
+        request.After.Memory,
+        request.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(request.Limit, KvLimits.MaxScanRecords),
+        request.Level,
+        TimeoutOf(context),
+        ResultMessages.RefusalOf,
+        context.CancellationToken);
 
     public override async Task WatchTopology(WatchTopologyRequest request, IServerStreamWriter<Topology> responseStream, ServerCallContext context)
     {
@@ -87,13 +68,13 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
     private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context)
     {
         operation.KeyspaceId = Find(keyspace).Id;
-        if (context.Deadline != DateTime.MaxValue)
-        {
-            operation.TimeoutMs = (uint)Math.Clamp((context.Deadline - DateTime.UtcNow).TotalMilliseconds, 1, KvLimits.MaxTimeoutMs);
-        }
-
+        operation.TimeoutMs = TimeoutOf(context);
         return ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
     }
+
+    /// <summary>What the call's deadline leaves, in milliseconds; 0 where it has none.</summary>
+    private static uint TimeoutOf(ServerCallContext context) =>
+        context.Deadline == DateTime.MaxValue ? 0 : (uint)Math.Clamp((context.Deadline - DateTime.UtcNow).TotalMilliseconds, 1, KvLimits.MaxTimeoutMs);
 
     private CatalogKeyspace Find(string name)
     {
@@ -101,12 +82,5 @@ internal sealed class KvService(OperationExecutor executor, LoopSet loops, Topol
             ? "The request names no keyspace."
             : $"There is no keyspace '{(name.Length > KvLimits.MaxKeyspaceNameLength ? name[..KvLimits.MaxKeyspaceNameLength] : name)}'; create it with 'kv keyspace create'.";
         return loops.Router.Find(name) is { Id: > 0 } keyspace ? keyspace : throw new RpcException(new Status(StatusCode.NotFound, reason));
-    }
-
-    private sealed class KeyOrder : IComparer<ByteString>
-    {
-        public static readonly KeyOrder Instance = new();
-
-        public int Compare(ByteString? x, ByteString? y) => x!.Span.SequenceCompareTo(y!.Span);
     }
 }

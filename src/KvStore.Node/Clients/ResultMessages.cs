@@ -32,6 +32,7 @@ internal static class ResultMessages
             More = wire.More,
             Node = wire.Node,
         };
+        message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
         foreach (WireSibling sibling in wire.Siblings ?? [])
         {
             message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs });
@@ -55,11 +56,12 @@ internal static class ResultMessages
     /// <exception cref="RpcException">The operation was refused, or its outcome is unknown.</exception>
     public static Result ThrowIfRefused(Result result)
     {
-        if (result.Outcome == Outcome.Done || result.Code == Code.ConditionFailed)
-        {
-            return result;
-        }
+        return result.Outcome == Outcome.Done || result.Code == Code.ConditionFailed ? result : throw RefusalOf(result);
+    }
 
+    /// <summary>The status for an answer that is none.</summary>
+    public static RpcException RefusalOf(Result result)
+    {
         var refusal = new Refusal
         {
             Outcome = result.Outcome,
@@ -70,8 +72,9 @@ internal static class ResultMessages
             Epoch = result.Epoch,
             Regime = result.Regime,
         };
+        refusal.Missing.AddRange(result.Missing);
         string outcome = result.Outcome == Outcome.Unknown ? " The outcome is unknown: it may have happened. Send it again only with the same request id." : "";
-        throw new RpcException(new Status(StatusOf(result.Code), result.Reason + outcome), new Metadata { { RefusalTrailer, refusal.ToByteArray() } });
+        return new RpcException(new Status(StatusOf(result.Code), result.Reason + outcome), new Metadata { { RefusalTrailer, refusal.ToByteArray() } });
     }
 
     /// <summary>The table at the head of kv.proto.</summary>

@@ -4,6 +4,7 @@ using Grpc.HealthCheck;
 using KvStore.Contracts;
 using KvStore.Node.Faults;
 using KvStore.Node.Peers;
+using KvStore.Node.Rest;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -35,6 +36,7 @@ public sealed class KvNode : IAsyncDisposable
         Services = services;
         Lifetime = lifetime;
         Port = port;
+        HttpPort = options.HttpHost.Length == 0 ? 0 : BoundPort(application, endpoint: 1);
         Address = AdvertisedAddress(options, port);
         _application = application;
         _loggers = loggers;
@@ -49,6 +51,9 @@ public sealed class KvNode : IAsyncDisposable
 
     /// <summary>The port it listens on; with <see cref="NodeOptions.Port"/> 0 the one that was free.</summary>
     public int Port { get; }
+
+    /// <summary>The port of the HTTP/1.1 face; with <see cref="NodeOptions.HttpPort"/> 0 the one that was free. 0: it has none.</summary>
+    public int HttpPort { get; }
 
     /// <summary>Where clients and peers reach it, "host:port".</summary>
     public string Address { get; }
@@ -146,11 +151,23 @@ public sealed class KvNode : IAsyncDisposable
         builder.Services.AddSingleton(lifetime);
         builder.Services.AddSingleton(lifetime.Health);
         services.Register(builder.Services);
+        if (options.HttpHost.Length > 0)
+        {
+            RestServices.Add(builder.Services);
+        }
 
         WebApplication application = builder.Build();
         application.MapGrpcService<HealthServiceImpl>();
         application.MapGrpcReflectionService();
         services.Map(application);
+        if (options.HttpHost.Length > 0)
+        {
+            application.UseWhen(RestErrors.Covers, rest => rest.UseMiddleware<RestErrors>());
+            RestRoutes.Map(application);
+            application.MapOpenApi("/openapi/v1.json");
+            application.MapPrometheusScrapingEndpoint("/metrics");
+        }
+
         return application;
     }
 
@@ -168,38 +185,45 @@ public sealed class KvNode : IAsyncDisposable
         kestrel.Limits.MinRequestBodyDataRate = null;
         kestrel.Limits.MinResponseDataRate = null;
         kestrel.Listen(EndPoint(options), listen => listen.Protocols = HttpProtocols.Http2);
+        if (options.HttpHost.Length > 0)
+        {
+            kestrel.Listen(EndPoint(options.HttpHost, options.HttpPort), listen => listen.Protocols = HttpProtocols.Http1);
+        }
     }
 
-    private static IPEndPoint EndPoint(NodeOptions options) => new(
-        options.ListenHost switch
+    private static IPEndPoint EndPoint(NodeOptions options) => EndPoint(options.ListenHost, options.Port);
+
+    private static IPEndPoint EndPoint(string host, int port) => new(
+        host switch
         {
             "*" => IPAddress.IPv6Any,
             "localhost" => IPAddress.Loopback,
-            _ => IPAddress.Parse(options.ListenHost),
+            _ => IPAddress.Parse(host),
         },
-        options.Port);
+        port);
 
     private static async Task ListenAsync(WebApplication application, NodeOptions options, CancellationToken cancellation)
     {
-        string address = $"{options.ListenHost}:{options.Port}";
+        string address = options.HttpHost.Length == 0 ? $"{options.ListenHost}:{options.Port}" : $"{options.ListenHost}:{options.Port} or {options.HttpHost}:{options.HttpPort}";
         try
         {
             await application.StartAsync(cancellation);
         }
         catch (IOException failure) when (failure.InnerException is AddressInUseException)
         {
-            throw new ListenFailedException($"Can't listen on {address}: another process already does. Stop it, or choose another --listen.", failure);
+            throw new ListenFailedException($"Can't listen on {address}: another process already does. Stop it, or choose another --listen or --http.", failure);
         }
         catch (SocketException failure)
         {
-            throw new ListenFailedException($"Can't listen on {address}: {failure.Message}. Choose an address of this machine and a port you may use with --listen.", failure);
+            throw new ListenFailedException($"Can't listen on {address}: {failure.Message}. Choose an address of this machine and a port you may use with --listen and --http.", failure);
         }
     }
 
-    private static int BoundPort(WebApplication application)
+    /// <param name="endpoint">0: gRPC; 1: HTTP/1.1. In the order in which they were configured.</param>
+    private static int BoundPort(WebApplication application, int endpoint = 0)
     {
         ICollection<string> addresses = application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
-        return new Uri(addresses.First()).Port;
+        return new Uri(addresses.ElementAt(endpoint)).Port;
     }
 
     private static string AdvertisedAddress(NodeOptions options, int port)

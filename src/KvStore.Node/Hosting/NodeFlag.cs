@@ -21,6 +21,7 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("generation", "N", "Which successor under its id this node is (0); 'kv cluster replace-node' says which.", (o, v) => o with { Generation = (uint)Number(v, 0, ushort.MaxValue) }),
         new("cluster", "NAME", "The cluster's name, the same on all its nodes.", (o, v) => o with { ClusterId = v }),
         new("listen", "HOST:PORT", "Where to listen (127.0.0.1:7001). HOST may be * for all addresses, PORT 0 for any.", Listen),
+        new("http", "HOST:PORT", "Where to listen for HTTP/1.1: REST, health, metrics (nowhere).", Http),
         new("advertise", "HOST:PORT", "Where clients and peers reach this node (as among the members).", (o, v) => o with { AdvertisedAddress = v }),
         new("member", "ID=HOST:PORT", "One node of the cluster; repeat for each, this one included.", Member, Repeats: true),
         new("data", "DIRECTORY", "The data directory of this node.", (o, v) => o with { DataDirectory = v }),
@@ -43,6 +44,11 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         NodeOptionsValidation.TrySplit(value, out string host, out int port)
             ? options with { ListenHost = host, Port = port }
             : throw new FormatException("it must be HOST:PORT, such as 127.0.0.1:7001");
+
+    private static NodeOptions Http(NodeOptions options, string value) =>
+        NodeOptionsValidation.TrySplit(value, out string host, out int port)
+            ? options with { HttpHost = host, HttpPort = port }
+            : throw new FormatException("it must be HOST:PORT, such as 127.0.0.1:8001");
 
     private static NodeOptions Member(NodeOptions options, string value)
     {

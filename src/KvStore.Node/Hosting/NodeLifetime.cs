@@ -19,11 +19,15 @@ public sealed class NodeLifetime
     /// <summary>Completes with the reason when a part of the node can't go on (a failed fsync, a broken log). The process then ends.</summary>
     public Task<Exception> Failed => _failed.Task;
 
+    /// <summary>As last set by <see cref="SetReady"/>.</summary>
+    public bool IsReady { get; private set; }
+
     internal HealthServiceImpl Health => _health;
 
     /// <summary>Whether load balancers may send clients here: grpc.health.v1 says SERVING.</summary>
     public void SetReady(bool ready)
     {
+        IsReady = ready;
         _health.SetStatus("", ready ? HealthCheckResponse.Types.ServingStatus.Serving : HealthCheckResponse.Types.ServingStatus.NotServing);
         HostLog.Readiness(_log, ready);
     }

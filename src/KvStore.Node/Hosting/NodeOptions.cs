@@ -37,6 +37,12 @@ public sealed record NodeOptions
     /// <summary>0: any free one.</summary>
     public int Port { get; init; } = 7_001;
 
+    /// <summary>The address of the HTTP/1.1 face (REST, health, metrics), as <see cref="ListenHost"/>. Empty: none.</summary>
+    public string HttpHost { get; init; } = "";
+
+    /// <summary>The port of the HTTP/1.1 face; 0: any free one.</summary>
+    public int HttpPort { get; init; }
+
     /// <summary>Where clients and peers reach this node, "host:port". Empty: as in the members, else the address to listen on.</summary>
     public string AdvertisedAddress { get; init; } = "";
 

@@ -73,6 +73,16 @@ public static class NodeOptionsValidation
             yield return $"Can't listen on '{options.ListenHost}': use an IP address of this machine, 'localhost', or '*' for all.";
         }
 
+        if (options.HttpHost is not ("" or "*" or "localhost") && !IPAddress.TryParse(options.HttpHost, out _))
+        {
+            yield return $"Can't listen for HTTP on '{options.HttpHost}': use an IP address of this machine, 'localhost', or '*' for all.";
+        }
+
+        if (options.HttpPort is < 0 or > IPEndPoint.MaxPort || (options.HttpHost.Length > 0 && options.HttpPort != 0 && options.HttpPort == options.Port))
+        {
+            yield return $"The HTTP port {options.HttpPort} won't do: use 1 to {IPEndPoint.MaxPort}, or 0 for any free one, and another one than --listen has.";
+        }
+
         if (options.AdvertisedAddress.Length > 0 && !IsAddress(options.AdvertisedAddress))
         {
             yield return $"The advertised address '{options.AdvertisedAddress}' won't do: use HOST:PORT as clients and peers can reach it.";

@@ -105,6 +105,7 @@ public sealed class NodeServices
         services.AddSingleton(_loops);
         services.AddSingleton(_topology);
         services.AddSingleton(_executor);
+        services.AddSingleton<KeyspaceScan>();
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";

@@ -28,6 +28,7 @@ internal sealed class ResultMapper(NodeId self)
             StalenessMs = completion.StalenessMs,
             LeaderHint = completion.LeaderHint.Value,
             Reason = completion.Reason,
+            Missing = completion.Missing is { } missing ? [.. missing.Select(replica => new WireMissingReplica(replica.Node.Value, (ulong)replica.ForMs))] : null,
             Retryable = IsRetryable(completion.Code),
             Items = completion.Items is { } items ? [.. items.Select(MapItem)] : null,
             More = completion.More,

@@ -20,6 +20,9 @@ public sealed record KvNodeAnswer
     /// <summary>What the node says about a refusal.</summary>
     public string Reason { get; init; } = "";
 
+    /// <summary>The nodes with replicas that this one can't reach, where it refuses for want of a quorum.</summary>
+    public IReadOnlyList<MissingReplica> Missing { get; init; } = [];
+
     /// <summary>All live values of the key as text, in order; none when it is absent.</summary>
     public IReadOnlyList<string> Values { get; init; } = [];
 
@@ -167,7 +170,7 @@ public sealed class KvNodeClient : IDisposable
             if (refused.Trailers.GetValueBytes("kvstore-refusal-bin") is { } trailer)
             {
                 Refusal refusal = Refusal.Parser.ParseFrom(trailer);
-                return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Took = took };
+                return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Missing = refusal.Missing, Took = took };
             }
 
             if (refused.Status.DebugException is SocketException or HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })

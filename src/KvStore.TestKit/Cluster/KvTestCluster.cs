@@ -285,6 +285,7 @@ public sealed class KvTestCluster : IAsyncDisposable
         NodeId = member.Node.Value,
         ListenHost = "127.0.0.1",
         Port = int.Parse(member.Address[(member.Address.LastIndexOf(':') + 1)..], System.Globalization.CultureInfo.InvariantCulture),
+        HttpHost = options.Http ? "127.0.0.1" : "",
         DataDirectory = root is null ? "" : Path.Combine(root, $"node-{member.Node.Value}"),
         Engine = options.InMemory ? StorageEngine.Memory : StorageEngine.RocksDb,
         Members = members,

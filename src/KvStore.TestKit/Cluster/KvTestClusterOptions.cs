@@ -9,6 +9,9 @@ public sealed record KvTestClusterOptions
     /// <summary>Keep everything in memory: faster to start, but a killed node comes back empty. Default: write-ahead log and RocksDB in a temporary directory.</summary>
     public bool InMemory { get; init; }
 
+    /// <summary>Give each node an HTTP/1.1 face too (REST, health, metrics); <see cref="KvTestNode.HttpAddress"/> says where.</summary>
+    public bool Http { get; init; }
+
     /// <summary>Between heartbeats of nodes and of Raft leaders.</summary>
     public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromMilliseconds(100);
 

@@ -23,6 +23,9 @@ public sealed class KvTestNode : IAsyncDisposable
     /// <summary>"host:port".</summary>
     public string Address { get; }
 
+    /// <summary>Its HTTP/1.1 face, "http://host:port": another one after each start. Only with <see cref="KvTestClusterOptions.Http"/>, and while it runs.</summary>
+    public Uri HttpAddress => Running.HttpPort > 0 ? new Uri($"http://127.0.0.1:{Running.HttpPort}") : throw new InvalidOperationException("The cluster was started without Http.");
+
     /// <summary>Where its data is; empty for in-memory clusters.</summary>
     public string DataDirectory => _options.DataDirectory;
 

@@ -82,6 +82,7 @@ public sealed class OrderedKeyspaceTests(ThreeNodes nodes, ITestOutputHelper out
         refused.Outcome.Should().Be(Outcome.NotDone);
         refused.Took.Should().BeLessThan(TimeSpan.FromSeconds(2));
         refused.Reason.Should().Contain("n2").And.Contain("n3");
+        refused.Missing.Select(missing => missing.Node).Should().BeEquivalentTo([2U, 3U]);
         (await _cluster.ClientOf(1).GetAsync(name, "k")).Code.Should().Be(Code.NoQuorum);
         (await _cluster.ClientOf(1).GetAsync(name, "k", ReadLevel.Eventual)).Value.Should().Be("before", "who asks for a stale answer gets one");
 

@@ -22,6 +22,8 @@ internal static class WireSamples
     private static readonly Gen<WireScanItem> Item =
         Gen.Select(Bytes, Bytes, Bytes, Small, (key, value, version, siblings) => new WireScanItem(key, value, version, siblings));
 
+    private static readonly Gen<WireMissingReplica> Missing = Gen.Select(Small, Number, (node, forMs) => new WireMissingReplica(node, forMs));
+
     public static Gen<WireOperation> Operation { get; } =
         from numbers in Number.Array[5]
         from kind in Gen.Int[0, 4]
@@ -59,6 +61,7 @@ internal static class WireSamples
         from bytes in Bytes.Array[2]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
+        from missing in Missing.Array[0, 3]
         from reason in Text
         select new WireResult
         {
@@ -80,6 +83,7 @@ internal static class WireSamples
             Items = items.Length == 0 ? null : items,
             More = flags[3],
             Node = small[3],
+            Missing = missing.Length == 0 ? null : missing,
         };
 
     public static Operation Generated(WireOperation from) => new()
@@ -130,6 +134,7 @@ internal static class WireSamples
             Version = ByteString.CopyFrom(i.Version.Span),
             SiblingCount = i.SiblingCount,
         }));
+        result.Missing.AddRange((from.Missing ?? []).Select(m => new MissingReplica { Node = m.Node, ForMs = m.ForMs }));
         return result;
     }
 }

@@ -1,0 +1,24 @@
+using KvStore.Core.Policy;
+
+namespace KvStore.Core.Replicas;
+
+/// <summary>What an operation is to the policy.</summary>
+internal static class RequestClasses
+{
+    public static RequestClass Of(in ClientOperation operation) => operation.Kind is OperationKind.Get or OperationKind.Scan ? OfRead(operation.Level) : OfWrite(operation.Condition);
+
+    private static RequestClass OfRead(ReadLevel level) => level switch
+    {
+        ReadLevel.Linearizable => RequestClass.LinearizableRead,
+        ReadLevel.Eventual => RequestClass.StaleRead,
+        ReadLevel.Quorum => RequestClass.QuorumRead,
+        _ => RequestClass.DefaultRead,
+    };
+
+    private static RequestClass OfWrite(WriteCondition condition) => condition switch
+    {
+        WriteCondition.IfAbsent or WriteCondition.IfVersion => RequestClass.ConditionalWrite,
+        WriteCondition.InContext => RequestClass.ContextWrite,
+        _ => RequestClass.Write,
+    };
+}
