@@ -62,6 +62,9 @@ public struct ClientOperation
     /// <summary>Linearizable reads of sync keyspaces: a follower asks its leader for an index to wait for and answers itself, instead of passing the read on.</summary>
     public bool AtReplica;
 
+    /// <summary>Only an answer of the ordered regime will do: a replica that serves provisionally refuses.</summary>
+    public bool RequireStrong;
+
     /// <summary>Scan: continue behind this key.</summary>
     public ReadOnlyMemory<byte> After;
 

@@ -69,6 +69,12 @@ public enum RefusalCode : byte
     /// The request was first tried in an earlier epoch and is not remembered: it was not executed now, and whether an earlier attempt was can't be told here.
     /// </summary>
     EpochPassed = 32,
+
+    /// <summary>The replica serves without a leader, and this can't be answered provisionally.</summary>
+    ProvisionalRefused = 28,
+
+    /// <summary>Too much that was written without a leader waits to be merged.</summary>
+    OverlayFull = 31,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>

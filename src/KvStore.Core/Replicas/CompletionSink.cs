@@ -17,7 +17,7 @@ internal sealed class CompletionSink(ShardDescriptor descriptor, RegimeState reg
     public void Add(Completion completion)
     {
         completion.Epoch = regimes.Epoch;
-        completion.Regime = regimes.Shown;
+        completion.Regime = completion.Regime == Regime.None ? regimes.Shown : completion.Regime;
         output.Add(completion);
     }
 

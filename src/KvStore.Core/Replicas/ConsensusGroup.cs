@@ -73,6 +73,9 @@ internal sealed class ConsensusGroup
     /// <summary>The group has fallen silent and nothing of it is under way here.</summary>
     public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
 
+    /// <summary>When this replica was last in contact with a leader, on the loop's monotonic clock. A quiet group has agreed that it is, and is woken as soon as that may not be so any more.</summary>
+    public long LeaderContactMs => Raft.IsQuiet ? _parts.Clock.NowMs : _leaderHeardMs;
+
     public bool WaitsForDurable => _consensus.WaitsForDurable;
 
     public int PendingCount => Ordered.PendingCount + Membership.PendingCount + Switch.PendingCount;
@@ -216,6 +219,7 @@ internal sealed class ConsensusGroup
         SaveUnaccounted(accounted, index, () =>
         {
             _parts.LostWrites.BeforeSwitch(keepsLog ? [] : Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied);
+            _parts.Overlay.BeforeSwitch();
             then();
         });
     }

@@ -70,6 +70,21 @@ public enum DottedMessageKind : byte
 
     /// <summary>A replica that could not follow when its shard was ordered wants a snapshot.</summary>
     SnapshotWanted = 16,
+
+    /// <summary>Overlay records for another replica without a leader, and whether an acknowledgement is wanted.</summary>
+    OverlayShare = 20,
+
+    /// <summary>The receiver holds them durably, or has no room.</summary>
+    OverlayShared = 21,
+
+    /// <summary>The dots that the sender has in its overlay or that its log accounts for: send what it lacks.</summary>
+    OverlayKnown = 22,
+
+    /// <summary>Overlay records for the leader, to be merged through the log.</summary>
+    HandIn = 23,
+
+    /// <summary>Up to where actors are done with, for the leader, to be accounted for through the log.</summary>
+    HandInDone = 24,
 }
 
 /// <summary>One page of a shard's snapshot. Pages of one snapshot carry the same id and count up from 0.</summary>

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -16,14 +17,20 @@ public sealed class KvStateMachine
 {
     private readonly IReplicaStorage _storage;
     private readonly RegimeState _regimes;
-
     private readonly DedupTable _dedup = new();
 
     internal KvStateMachine(IReplicaStorage storage, RegimeState regimes)
     {
         _storage = storage;
         _regimes = regimes;
+        Merge = new OverlayMerge(storage, _dedup, Accounted);
     }
+
+    /// <summary>The dots of writes made outside the log that the log accounts for.</summary>
+    internal AccountedDots Accounted => _regimes.Accounted;
+
+    /// <summary>Applies what was handed in from overlays.</summary>
+    internal OverlayMerge Merge { get; }
 
     /// <summary>
     /// Applies one entry. False when the record that a condition needs is only on the disk: nothing has changed; load that key and apply the same entry again.
@@ -31,8 +38,14 @@ public sealed class KvStateMachine
     public bool TryApply(in Entry entry, out ApplyResult result)
     {
         WriteCommand command = WriteCommand.Decode(entry.Payload.Span);
+        if (MergeCommand.IsMerge(entry.Payload.Span))
+        {
+            result = new ApplyResult(Outcome.Done, RefusalCode.None, entry.Index);
+            return Merge.TryApply(entry, (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs);
+        }
+
         ReadOnlyMemory<byte> record = default;
-        bool needsRecord = command.Condition != WriteCondition.None || _regimes.Accounted.HasGaps;
+        bool needsRecord = command.Condition != WriteCondition.None || Accounted.HasGaps;
         if (needsRecord && _storage.Find(RecordSpace.Data, command.Key, out record) == RecordLookup.NotResident)
         {
             result = default;
@@ -56,6 +69,10 @@ public sealed class KvStateMachine
 
         return true;
     }
+
+    /// <summary>The key that <see cref="TryApply"/> has just missed.</summary>
+    public ReadOnlyMemory<byte> MissingKeyOf(in Entry entry) =>
+        MergeCommand.IsMerge(entry.Payload.Span) ? Merge.Missing.Bytes : WriteCommand.Decode(entry.Payload.Span).Key.ToArray();
 
     /// <summary>For the leader, before it proposes: the answer to a request that is already applied.</summary>
     public bool TryAnswerRepeated(in RequestId request, uint payloadHash, out ApplyResult result)
@@ -83,9 +100,6 @@ public sealed class KvStateMachine
     /// <summary>Whether a request is remembered to have been applied at an index.</summary>
     public bool HasApplied(in RequestId request, LogIndex index) => _dedup.Remembers(request, index);
 
-    /// <summary>Puts the dedup records that changed into the view. Called before every seal, so that they are durable with the data.</summary>
-    public void WriteChangedSessions() => _dedup.WriteTo(_storage);
-
     /// <summary>A check over all remembered requests, to compare replicas.</summary>
     internal UInt128 SumOfRequests() => _dedup.Sum();
 
@@ -95,14 +109,30 @@ public sealed class KvStateMachine
     /// <summary>Takes the requests that another replica remembers in place of its own.</summary>
     internal void ReplaceRequests(IReadOnlyList<ScannedRecord> records) => _dedup.Replace(records);
 
-    public void Clear() => _dedup.Clear();
+    /// <summary>Puts the dedup records and accounted dots that changed into the view. Called before every seal, so that they are durable with the data.</summary>
+    public void WriteChangedSessions()
+    {
+        _dedup.WriteTo(_storage);
+        Accounted.WriteTo(_storage);
+    }
+
+    public void Clear()
+    {
+        _dedup.Clear();
+        Accounted.Clear();
+        Merge.Clear();
+    }
 
     /// <summary>Takes a Meta record of the view back, if it is this state machine's.</summary>
-    public void Restore(ReadOnlySpan<byte> key, ReadOnlySpan<byte> record)
+    public void Restore(ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)
     {
         if (key.StartsWith(DedupTable.KeyPrefix))
         {
-            _dedup.Restore(key, record);
+            _dedup.Restore(key, record.Span);
+        }
+        else if (key.SequenceEqual(AccountedDots.MetaKey))
+        {
+            Accounted.Restore(record);
         }
     }
 
@@ -133,30 +163,32 @@ public sealed class KvStateMachine
     }
 
     /// <summary>
-    /// The version that a condition names, in either form. That of a record which an open period or a merge left behind says in its context which version it was; one that was read while the shard was open
-    /// names the entry that opened it, which no record has for a version.
+    /// The version that a condition names, in either form: that of an ordered record is an index; that of a record which an open period or a merge left behind says in its context which version it was.
+    /// Zero: the log has no such state of any key, because the version names writes that are not in it yet.
     /// </summary>
-    internal static bool TryReadExpected(ReadOnlyMemory<byte> version, out LogIndex index)
+    /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
+    internal LogIndex ReadExpected(ReadOnlyMemory<byte> version)
     {
-        if (TryReadVersion(version.Span, out index))
+        if (TryReadVersion(version.Span, out LogIndex index))
         {
-            return true;
+            return index;
         }
 
-        try
+        ObjectVersion seen = ObjectVersion.Decode(version);
+        foreach (Dot dot in seen.LiveDots)
         {
-            index = new LogIndex(ObjectVersion.Decode(version).Context[ActorId.Log]);
-            return true;
+            if (!dot.Actor.IsLog && !Accounted.Clock.Covers(dot))
+            {
+                return LogIndex.Zero;
+            }
         }
-        catch (MalformedRecordException)
-        {
-            return false;
-        }
+
+        return new LogIndex(seen.Context[ActorId.Log]);
     }
 
     /// <summary>The version of such a record, as clients carry it: it serves for conditions, and as the context of a write when the shard is open again.</summary>
     internal ReadOnlyMemory<byte> EncodeVersion(DottedObject stored) =>
-        OpenReads.EncodeVersion(stored.Fill(_regimes.Accounted.Clock.BaseVector).Fill(VersionVector.Of(Dot.OfLog(VersionOf(stored)))));
+        OpenReads.EncodeVersion(stored.Fill(Accounted.Clock.BaseVector).Fill(VersionVector.Of(Dot.OfLog(VersionOf(stored)))));
 
     /// <summary>The bytes of <see cref="OrderedRecord"/>, in one array of exactly their size.</summary>
     private static byte[] EncodeRecord(LogIndex index, ulong timestamp, ReadOnlySpan<byte> value)
@@ -209,7 +241,7 @@ public sealed class KvStateMachine
             return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, current);
         }
 
-        if (_regimes.Accounted.HasGaps)
+        if (Accounted.HasGaps)
         {
             WriteInContext(command, index, record);
         }
@@ -230,7 +262,7 @@ public sealed class KvStateMachine
     /// </summary>
     private void WriteInContext(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
     {
-        VersionVector implied = _regimes.Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
+        VersionVector implied = Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
         DottedObject before = record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
         VersionVector kept = before.Context.Without(implied);
         if (kept.IsEmpty && command.Kind == OperationKind.Put)

@@ -236,6 +236,23 @@ internal sealed class OpenEngine
     /// <summary>A check over the data at the clock of this moment; null while it is not known.</summary>
     public UInt128? DataSum() => 0;
 
+    /// <summary>Takes what waited beside the data, with the context that it had. False: the key is only on the disk.</summary>
+    public bool TryAbsorb(Key key, DottedObject frozen, ReadOnlySpan<Dot> dots)
+    {
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            return false;
+        }
+
+        DottedReceipt receipt = _dotted.Absorb(key, stored, frozen, dots);
+        if (receipt.IsNew)
+        {
+            _journal.Persist(receipt.Change, SyncUrgency.Now);
+        }
+
+        return true;
+    }
+
     /// <summary>The stored object of a key with the context that it has here. False: only the disk knows.</summary>
     public bool TryFill(Key key, out DottedObject filled)
     {

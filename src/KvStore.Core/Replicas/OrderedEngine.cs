@@ -1,6 +1,7 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Versioning;
 using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Core.Replicas;
@@ -79,10 +80,15 @@ internal sealed class OrderedEngine(
 
     private void Write(in ClientOperation operation)
     {
-        LogIndex expected = LogIndex.Zero;
-        if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadExpected(operation.Version, out expected))
+        if (!TryReadExpected(operation, out LogIndex expected))
         {
             completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
+            return;
+        }
+
+        if (operation.Condition == WriteCondition.IfVersion && expected == LogIndex.Zero)
+        {
+            completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of an answer which the log has no such state of the key for, a provisional one or one of an open period; read it again.");
             return;
         }
 
@@ -124,7 +130,7 @@ internal sealed class OrderedEngine(
             return false;
         }
 
-        KvStateMachine.TryReadExpected(operation.Version, out LogIndex expected);
+        TryReadExpected(operation, out LogIndex expected);
         byte[] payload = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
         WriteCommand.Encode(payload, operation, expected, 0, regimes.Epoch);
         if (!stateMachine.TryAnswerRepeated(operation.Request, WriteCommand.Decode(payload).PayloadHash, out ApplyResult repeated))
@@ -134,6 +140,25 @@ internal sealed class OrderedEngine(
 
         completions.Add(Answer(operation.Handle, repeated));
         return true;
+    }
+
+    private bool TryReadExpected(in ClientOperation operation, out LogIndex expected)
+    {
+        expected = LogIndex.Zero;
+        if (operation.Condition != WriteCondition.IfVersion)
+        {
+            return true;
+        }
+
+        try
+        {
+            expected = stateMachine.ReadExpected(operation.Version);
+            return true;
+        }
+        catch (Versioning.MalformedRecordException)
+        {
+            return false;
+        }
     }
 
     /// <summary>
@@ -168,6 +193,9 @@ internal sealed class OrderedEngine(
 
         _reads.Add(operation);
     }
+
+    /// <summary>Proposes an entry of which nobody waits for an answer. False where this replica doesn't lead, or there is no room.</summary>
+    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && regimes.IsOrdered && !switcher.HoldsData && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
 
     /// <summary>One turn of the loop is over for this replica: hand everything to Raft, carry out what it wants, apply what is committed, answer.</summary>
     public void Turn(SnapshotSender snapshots)
@@ -451,7 +479,7 @@ internal sealed class OrderedEngine(
                 if (!stateMachine.TryApply(entry, out ApplyResult result))
                 {
                     _loadingForApply = true;
-                    loader.Load(RecordSpace.Data, WriteCommand.Decode(entry.Payload.Span).Key, OnLoadedForApply);
+                    loader.Load(RecordSpace.Data, stateMachine.MissingKeyOf(entry).Span, OnLoadedForApply);
                     break;
                 }
 

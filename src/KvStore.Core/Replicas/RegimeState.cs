@@ -81,13 +81,10 @@ internal sealed class RegimeState(ShardDescriptor descriptor, IReplicaStorage st
         Enter(regime);
     }
 
-    public void WriteAccounted() => Accounted.WriteTo(storage);
-
     /// <summary>Before the Meta space of another view is read.</summary>
     public void Clear()
     {
         Current = ShardRegime.Founding(descriptor);
-        Accounted.Clear();
         LogBase = LogIndex.Zero;
     }
 
@@ -97,10 +94,6 @@ internal sealed class RegimeState(ShardDescriptor descriptor, IReplicaStorage st
         if (key.SequenceEqual(ShardRegime.MetaKey))
         {
             Current = ShardRegime.Decode(record);
-        }
-        else if (key.SequenceEqual(AccountedDots.MetaKey))
-        {
-            Accounted.Restore(record);
         }
         else if (key.SequenceEqual(LogBaseKey))
         {

@@ -25,6 +25,15 @@ public sealed record ReplicaOptions
     /// <summary>Operations that one replica holds unanswered; more are refused.</summary>
     public int MaxPending { get; init; } = 16_384;
 
+    /// <summary>Bytes of writes outside the log that one replica keeps until they are merged; more are refused. All of it is in memory.</summary>
+    public int OverlayBytes { get; init; } = 64 * 1_048_576;
+
+    /// <summary>When the oldest write outside the log has waited this long to be merged, no more are taken. One day.</summary>
+    public long OverlayAgeMs { get; init; } = 24 * 3_600_000L;
+
+    /// <summary>A batch of the overlay that was handed in and is not merged in this many ticks is sent again.</summary>
+    public int HandInTicks { get; init; } = 40;
+
     /// <summary>Bytes of one snapshot page.</summary>
     public int SnapshotPageBytes { get; init; } = 512 * 1024;
 

@@ -1,3 +1,5 @@
+using KvStore.Core.Replicas.Overlays;
+
 namespace KvStore.Core.Replicas;
 
 /// <summary>What the parts of one replica share, from its construction to its end.</summary>
@@ -15,4 +17,5 @@ internal readonly record struct ReplicaParts(
     RecordLoader Loader,
     CompletionSink Completions,
     EarlyAcknowledgements Early,
-    LostWriteJournal LostWrites);
+    LostWriteJournal LostWrites,
+    Overlay Overlay);

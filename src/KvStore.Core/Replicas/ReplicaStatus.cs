@@ -63,6 +63,16 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
+    /// <summary>Keys with writes made outside the log that wait here to be merged, their bytes, and for how long the oldest has waited.</summary>
+    public int OverlayKeys { get; init; }
+
+    public long OverlayBytes { get; init; }
+
+    public ulong OverlayAgeMs { get; init; }
+
+    /// <summary>How often this replica began to serve provisionally since its start.</summary>
+    public long ProvisionalEpisodes { get; init; }
+
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }
 

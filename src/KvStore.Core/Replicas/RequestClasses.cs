@@ -5,7 +5,9 @@ namespace KvStore.Core.Replicas;
 /// <summary>What an operation is to the policy.</summary>
 internal static class RequestClasses
 {
-    public static RequestClass Of(in ClientOperation operation) => operation.Kind is OperationKind.Get or OperationKind.Scan ? OfRead(operation.Level) : OfWrite(operation.Condition);
+    public static RequestClass Of(in ClientOperation operation) => operation.Kind is OperationKind.Get or OperationKind.Scan
+        ? OfRead(operation.RequireStrong ? ReadLevel.Linearizable : operation.Level)
+        : OfWrite(operation.Condition, operation.RequireStrong);
 
     private static RequestClass OfRead(ReadLevel level) => level switch
     {
@@ -15,10 +17,10 @@ internal static class RequestClasses
         _ => RequestClass.DefaultRead,
     };
 
-    private static RequestClass OfWrite(WriteCondition condition) => condition switch
+    private static RequestClass OfWrite(WriteCondition condition, bool strong) => condition switch
     {
         WriteCondition.IfAbsent or WriteCondition.IfVersion => RequestClass.ConditionalWrite,
         WriteCondition.InContext => RequestClass.ContextWrite,
-        _ => RequestClass.Write,
+        _ => strong ? RequestClass.StrongWrite : RequestClass.Write,
     };
 }

@@ -47,6 +47,9 @@ public sealed class ShardDescriptor
     /// <summary>How far async and best-effort acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>Adaptive keyspaces: after how long without a leader a replica serves provisionally.</summary>
+    public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
+
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
     public ReplicaPlace Self { get; }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -16,8 +17,6 @@ namespace KvStore.Core.Replicas;
 /// </remarks>
 public sealed class ShardReplica
 {
-    private const int TicksBetweenFlushes = 10;
-
     private readonly ReplicaOptions _options;
     private readonly IReplicaStorage _storage;
     private readonly IPeerTransport _transport;
@@ -30,19 +29,17 @@ public sealed class ShardReplica
     private readonly KvStateMachine _stateMachine;
     private readonly EarlyAcknowledgements _early;
     private readonly RegimeState _regimes;
-    private readonly EpisodeTransport _episodes;
-    private OpenEngine? _open;
+    private readonly ReplicaParts _parts;
+    private readonly OpenPeriods _periods;
+    private readonly Overlay _overlay;
+    private readonly HandIn _handIn;
     private readonly RecoveredReplica _recovered;
     private readonly Random _random;
     private ConsensusGroup? _group;
+    private ProvisionalEngine? _provisional;
     private ShardMembers? _restoredMembers;
     private ViewPosition _released;
     private ReadOnlyMemory<byte> _dottedState;
-
-    /// <summary>The shard is open, and this replica waits until that is durable in its view before it takes writes: so no record of an open period is ever found above a view that does not know of it.</summary>
-    private bool _isOpening;
-    private int _openingTicks;
-
     /// <param name="recovered">What storage found of this replica; <see cref="RecoveredReplica.Empty"/> for a new one.</param>
     /// <param name="random">For election timeouts and fresh actors; owned by this replica.</param>
     /// <param name="output">Where answers go; the loop takes them after each turn.</param>
@@ -64,7 +61,6 @@ public sealed class ShardReplica
         _recovered = recovered;
         _random = random;
         _regimes = new RegimeState(descriptor, storage);
-        _episodes = new EpisodeTransport(transport);
         _places = new ReplicaPlaces(descriptor);
         _peers = new PeerReachability(_places);
         _completions = new CompletionSink(descriptor, _regimes, _peers, clock, output);
@@ -73,10 +69,15 @@ public sealed class ShardReplica
         _loader = new RecordLoader(storage, _view);
         _stateMachine = new KvStateMachine(storage, _regimes);
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
-        _view.BeforeSeal(_regimes.WriteAccounted);
-        _view.BeforeSeal(() => _open?.WriteState());
+        _view.BeforeSeal(() => Open?.WriteState());
         _early = new EarlyAcknowledgements(descriptor.MaxLag);
         LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
+        _overlay = new Overlay(options, clock, storage, _view, _stateMachine.Accounted);
+        _stateMachine.Merge.Merged = _overlay.OnAccounted;
+        _stateMachine.Merge.Finished = _overlay.OnAccounted;
+        _handIn = new HandIn(descriptor, _regimes, options, clock, _overlay, _stateMachine.Accounted, transport);
+        _parts = new ReplicaParts(descriptor, _regimes, _places, _peers, options, clock, storage, transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _overlay);
+        _periods = new OpenPeriods(_parts, random);
     }
 
     public ShardDescriptor Descriptor { get; }
@@ -106,8 +107,10 @@ public sealed class ShardReplica
     /// <summary>What this replica acknowledged early and lost. To be read on its loop.</summary>
     public LostWriteJournal LostWrites { get; }
 
+    private OpenEngine? Open => _periods.Engine;
+
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (_open?.PendingCount ?? 0);
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (Open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0);
 
     public ViewPosition Position => _view.Position;
 
@@ -116,20 +119,22 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && !IsChanging && (_open?.IsQuiet ?? true));
+        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && !IsChanging && (Open?.IsQuiet ?? true)
+            && !_handIn.HasWork && (_provisional?.IsQuiet ?? true));
 
     /// <summary>Something of a change of regime is under way here.</summary>
-    private bool IsChanging => _isOpening || _regimes.Current.Kind == RegimeKind.Closing || _group!.Switch.IsLate;
+    private bool IsChanging => _periods.IsOpening || _regimes.Current.Kind == RegimeKind.Closing || _group!.Switch.IsLate;
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
-    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (_open?.WaitsForDurable ?? false);
+    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (Open?.WaitsForDurable ?? false) || _overlay.WaitsForDurable;
 
     /// <summary>
     /// The node that this operation should be forwarded to: where the shard is ordered and another replica leads. None: submit it here.
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _regimes.IsOrdered && IsActive && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _regimes.IsOrdered && IsActive && !(_provisional?.Takes(operation) ?? false)
+            && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -162,16 +167,12 @@ public sealed class ShardReplica
     {
         if (!_regimes.IsOrdered)
         {
-            // The bytes at hand are those of the view's state: what came after is replayed below.
-            _open = CreateEngine();
-            if (!_dottedState.IsEmpty)
-            {
-                _open.Restore(RecordSpace.Meta, OpenEngine.StateKey, _dottedState);
-            }
+            _periods.Restore(_dottedState);
         }
 
         _loader.ScanAll(RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), () =>
-            _loader.ScanAll(RecordSpace.Journal, _options.ScanPageBytes, record => Restore(record), Activate));
+            _loader.ScanAll(RecordSpace.Journal, _options.ScanPageBytes, record => Restore(record), () =>
+                _loader.ScanAll(RecordSpace.Overlay, _options.ScanPageBytes, record => Restore(record), Activate)));
     });
 
     public void Submit(in ClientOperation operation)
@@ -201,19 +202,19 @@ public sealed class ShardReplica
             return;
         }
 
-        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (_open is null && !_regimes.IsOrdered))
+        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (Open is null && !_regimes.IsOrdered))
         {
             _completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode, and this replica is not that far yet; try again in a moment, or ask another one.");
             return;
         }
 
-        if (_open is null)
+        if (Open is null)
         {
-            _group.Ordered.Submit(operation);
+            SubmitOrdered(operation);
         }
         else if (operation.Kind is OperationKind.Get or OperationKind.Scan || operation.Epoch.Value == 0 || operation.Epoch == _regimes.Epoch || !_group.Ordered.TryAnswerRepeated(operation))
         {
-            _open.Submit(operation);
+            Open.Submit(operation);
         }
     }
 
@@ -250,9 +251,20 @@ public sealed class ShardReplica
         {
             _group!.Closing.Receive(from, kind, payload);
         }
-        else if (_open is { } open && _episodes.TryUnwrap(ref kind, ref payload))
+        else if (kind is DottedMessageKind.HandIn or DottedMessageKind.HandInDone)
         {
-            open.Receive(from, kind, payload);
+            if (_regimes.IsOrdered)
+            {
+                _handIn.OnHandedIn(kind, payload, _group!.Ordered.TryPropose);
+            }
+        }
+        else if (kind is DottedMessageKind.OverlayShare or DottedMessageKind.OverlayShared or DottedMessageKind.OverlayKnown)
+        {
+            _provisional?.Receive(from, kind, payload);
+        }
+        else
+        {
+            _periods.Receive(from, kind, payload);
         }
     }
 
@@ -331,7 +343,11 @@ public sealed class ShardReplica
         if (IsActive)
         {
             _group!.Ordered.OnDurable(position);
-            _open?.OnDurable(position);
+            Open?.OnDurable(position);
+            if (_overlay.OnDurable(position))
+            {
+                _provisional?.OnDurable();
+            }
         }
     }
 
@@ -358,12 +374,14 @@ public sealed class ShardReplica
         _group!.OnViewReplaced();
         _stateMachine.Clear();
         _regimes.Clear();
-        CloseEngine();
+        _periods.OnViewReplaced();
         _restoredMembers = null;
         _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
             _view.IsReplacing = false;
+            _overlay.OnAccounted();
             _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
+            SetProvisional();
         });
     }
 
@@ -377,7 +395,8 @@ public sealed class ShardReplica
         bool changed = _peers.Set(node, reachable, _clock.NowMs);
         if (changed)
         {
-            _open?.OnReachabilityChanged();
+            Open?.OnReachabilityChanged();
+            _provisional?.OnReachabilityChanged();
         }
 
         if (changed || restarted)
@@ -403,11 +422,12 @@ public sealed class ShardReplica
             return;
         }
 
-        OpenWhenDurable();
+        _periods.OnTick();
         _group!.Tick();
         if (!_places.IsRemoved)
         {
-            _open?.OnTick();
+            Open?.OnTick();
+            _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);
         }
 
         _view.OnTick();
@@ -426,7 +446,8 @@ public sealed class ShardReplica
         _group!.TickQuiet(ticks);
         if (!_places.IsRemoved)
         {
-            _open?.Healing.OnQuietTicks(ticks);
+            Open?.Healing.OnQuietTicks(ticks);
+            _provisional?.OnTick(_group.LeaderContactMs, leads: false);
         }
 
         ReleaseLog();
@@ -440,7 +461,12 @@ public sealed class ShardReplica
             return;
         }
 
-        OpenWhenDurable();
+        _periods.Step();
+        if (_regimes.IsOrdered && _handIn.HasWork && !_places.IsRemoved && !_group!.Switch.IsLate)
+        {
+            _handIn.Drive(LeaderNode, _group.Ordered.TryPropose);
+        }
+
         _group!.Turn();
         _view.SealIfFull();
     }
@@ -473,7 +499,7 @@ public sealed class ShardReplica
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
-        Regime = _regimes.Shown,
+        Regime = _provisional is { IsServing: true } ? Regime.Provisional : _regimes.Shown,
         Current = _regimes.Current,
         Switch = DescribeSwitch(),
         Role = IsActive ? _group!.Raft.State : RaftRole.Follower,
@@ -484,130 +510,77 @@ public sealed class ShardReplica
         LastIndex = _group?.Raft.LastIndex ?? LogIndex.Zero,
         Members = ConsensusGroup.Describe(_places.Members, _group?.Raft),
         Removed = _places.IsRemoved,
-        Clock = _open?.DescribeClock() ?? "",
-        PeerLag = _open?.Healing.PeerLag ?? 0,
+        Clock = Open?.DescribeClock() ?? "",
+        PeerLag = Open?.Healing.PeerLag ?? 0,
+        OverlayKeys = _overlay.Count,
+        OverlayBytes = _overlay.Bytes,
+        OverlayAgeMs = _overlay.AgeMs,
+        ProvisionalEpisodes = _provisional?.Episodes ?? 0,
         Quiet = IsQuiet,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
 
+    private void SubmitOrdered(in ClientOperation operation)
+    {
+        if (_provisional is { } provisional && provisional.Takes(operation))
+        {
+            provisional.Submit(operation);
+        }
+        else
+        {
+            _group!.Ordered.Submit(operation);
+        }
+    }
+
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        var parts = new ReplicaParts(Descriptor, _regimes, _places, _peers, _options, _clock, _storage, _transport, _stateMachine, _view, _loader, _completions, _early, LostWrites);
-        _group = new ConsensusGroup(parts, _recovered, _random);
+        _group = new ConsensusGroup(_parts, _recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
-        _group.Membership.HasCopiedData = node => _open?.IsWhole(node) ?? true;
-        _group.Membership.HasHandedOver = node => _open?.HasAllOf(node) ?? true;
+        _group.Membership.HasCopiedData = node => Open?.IsWhole(node) ?? true;
+        _group.Membership.HasHandedOver = node => Open?.HasAllOf(node) ?? true;
         _group.Membership.IsClosing = () => _regimes.Current.Kind == RegimeKind.Closing;
         _group.Switch.Changed = OnRegimeChanged;
-        _group.SaveUnaccounted = SaveUnaccounted;
+        _group.SaveUnaccounted = _periods.SaveUnaccounted;
         _group.Skipped = OnSkipped;
+        _periods.Group = _group;
         _peers.OnMembersChanged();
-        if (_open is { } open)
-        {
-            open.OnMembersChanged(_places.Members);
-            open.Replay(_recovered.Records, _view);
-            if (!Descriptor.IsFounder && _regimes.Current.Episode == LogIndex.Zero)
-            {
-                open.BeginIfNewcomer();
-            }
-
-            EnterEpisode(open);
-        }
-
+        ReplayOverlay();
+        _periods.Resume(_recovered);
+        SetProvisional();
         IsActive = true;
     }
 
-    private OpenEngine CreateEngine() =>
-        new(Descriptor, _regimes, _places, _options, _clock, _storage, _episodes, _view, _loader, _peers, _completions, _random);
-
-    /// <summary>An engine takes up its work in the open period that is in force.</summary>
-    private void EnterEpisode(OpenEngine open)
-    {
-        _open = open;
-        _group!.Closing.Engine = open;
-        _episodes.Episode = _regimes.Current.Episode;
-        open.IsClosing = _regimes.Current.Kind == RegimeKind.Closing;
-        open.BeginIfBehind();
-    }
-
-    private void CloseEngine()
-    {
-        _open?.Close();
-        _open = null;
-        _isOpening = false;
-        _group!.Closing.Engine = null;
-    }
-
-    /// <summary>A committed entry has changed the regime.</summary>
     private void OnRegimeChanged(ShardRegime before)
     {
-        switch (_regimes.Current.Kind)
-        {
-            case RegimeKind.Open or RegimeKind.Closing when before.Kind == RegimeKind.Ordered:
-                _group!.Ordered.OnOpened();
-                _isOpening = true;
-                _view.Seal();
-                _storage.RequestFlush();
-                break;
-            case RegimeKind.Open or RegimeKind.Closing when _open is { } open:
-                open.IsClosing = _regimes.Current.Kind == RegimeKind.Closing;
-                open.OnReachabilityChanged();
-                break;
-            case RegimeKind.Ordered when before.Kind == RegimeKind.Closing:
-                _open!.Retire();
-                _open = null;
-                _group!.Closing.Engine = null;
-                _regimes.ForgetLogBase();
-                break;
-            default:
-                break;
-        }
-
-        if (_regimes.Current.Kind == RegimeKind.Closing)
-        {
-            _view.Seal();
-            _storage.RequestFlush();
-        }
+        _periods.OnRegimeChanged(before);
+        SetProvisional();
     }
 
-    private void OpenWhenDurable()
-    {
-        if (!_isOpening || _view.IsReplacing)
-        {
-            return;
-        }
-
-        if (_storage.DurablePosition.Applied < _regimes.Current.Episode)
-        {
-            if (++_openingTicks % TicksBetweenFlushes == 0)
-            {
-                _storage.RequestFlush();
-            }
-
-            return;
-        }
-
-        _isOpening = false;
-        OpenEngine open = CreateEngine();
-        open.OnMembersChanged(_places.Members);
-        EnterEpisode(open);
-    }
-
-    /// <summary>Part of the log was skipped, into an open period.</summary>
     private void OnSkipped()
     {
-        OpenEngine open = _open ?? CreateEngine();
-        _isOpening = false;
-        open.OnMembersChanged(_places.Members);
-        EnterEpisode(open);
+        _periods.OnSkipped();
+        SetProvisional();
     }
 
-    private void SaveUnaccounted(ReadOnlyMemory<byte> accounted, LogIndex index, Action then) => then();
+    /// <summary>Only an adaptive keyspace is served provisionally. What was written so before its mode changed is handed in all the same.</summary>
+    private void SetProvisional()
+    {
+        bool wanted = _regimes.IsOrdered && _regimes.Current.Mode.Partition == PartitionChoice.Adaptive;
+        if (!wanted)
+        {
+            _provisional?.FailAll(RefusalCode.Switching, "The keyspace has changed its mode; what was written provisionally is kept and merged.");
+            _provisional = null;
+        }
+        else
+        {
+            _provisional ??= new ProvisionalEngine(_parts, _random);
+        }
+    }
 
     private SwitchStatus DescribeSwitch() => new()
     {
-        IsOpening = _isOpening,
+        IsOpening = _periods.IsOpening,
         IsLate = _group?.Switch.IsLate ?? false,
         Reported = _group?.Closing.Reported ?? [],
         Holders = _group?.Closing.Holders ?? [],
@@ -615,11 +588,27 @@ public sealed class ShardReplica
         LastPauseMs = _group?.Switch.LastPauseMs ?? 0,
     };
 
+
+    /// <summary>Repeats what the log says of the overlay behind the view. What the view's log has accounted for goes again.</summary>
+    private void ReplayOverlay()
+    {
+        foreach (RecoveredRecord record in _recovered.Records)
+        {
+            if (record.Kind == LogRecordKind.Overlay && record.Index.Value > _view.Dotted)
+            {
+                _overlay.Replay(record);
+            }
+        }
+
+        _overlay.OnAccounted();
+    }
+
     private void OnMembersChanged(ShardMembers earlier)
     {
         _peers.OnMembersChanged();
         _group!.OnMembersChanged();
-        _open?.OnMembersChanged(earlier);
+        Open?.OnMembersChanged(earlier);
+        _provisional?.OnMembersChanged();
         if (_places.IsRemoved)
         {
             StopServing();
@@ -640,7 +629,8 @@ public sealed class ShardReplica
     private void FailAll(RefusalCode code, string reason)
     {
         _group?.FailAll(code, reason);
-        _open?.FailAll(code, reason);
+        Open?.FailAll(code, reason);
+        _provisional?.FailAll(code, reason);
     }
 
     private void Restore(in ScannedRecord record)
@@ -651,10 +641,16 @@ public sealed class ShardReplica
             return;
         }
 
-        _stateMachine.Restore(record.Key.Span, record.Record.Span);
+        if (record.Space == RecordSpace.Overlay)
+        {
+            _overlay.Restore(record.Key.Span, record.Record);
+            return;
+        }
+
+        _stateMachine.Restore(record.Key.Span, record.Record);
         if (record.Space == RecordSpace.DotKeys)
         {
-            _open?.Restore(record.Space, record.Key.Span, record.Record);
+            Open?.Restore(record.Space, record.Key.Span, record.Record);
         }
         else if (record.Key.Span.SequenceEqual(MembersCodec.Key))
         {

@@ -41,6 +41,9 @@ public enum LogRecordKind : byte
 
     /// <summary>The lost writes up to a number were read and may be forgotten. Only the last one counts; storage carries it into every new segment.</summary>
     LostWritesCleared = 7,
+
+    /// <summary>A record of the overlay, whole, or what else it holds. Its index comes from the same running number as that of a dotted record, and it is kept like one.</summary>
+    Overlay = 9,
 }
 
 public enum SyncUrgency : byte
@@ -71,7 +74,7 @@ public enum RecordSpace : byte
     /// <summary>Dot to key, for dots that some peer may lack, spilled from memory while a peer lags.</summary>
     DotKeys = 3,
 
-    /// <summary>Writes accepted outside the log, waiting to be merged (design section 6).</summary>
+    /// <summary>Writes accepted outside the log, waiting to be merged. The replica's own: no snapshot and no scan of all spaces shows them.</summary>
     Overlay = 4,
 
     /// <summary>Writes that this replica acknowledged and lost. Its own: no snapshot and no scan of all spaces shows them.</summary>
@@ -79,7 +82,7 @@ public enum RecordSpace : byte
 }
 
 /// <summary>
-/// Where a view stands: the last applied Raft entry, and the number of the last dotted record. Both count up only.
+/// Where a view stands: the last applied Raft entry, and the number of the last dotted or overlay record, which is the replica's own. Both count up only.
 /// </summary>
 public readonly record struct ViewPosition(LogIndex Applied, Term AppliedTerm, ulong Dotted)
 {

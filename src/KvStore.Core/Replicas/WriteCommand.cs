@@ -1,12 +1,13 @@
 using System.Buffers.Binary;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas.Overlays;
 
 namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// A write as it stands in a log entry. Encoded once by the leader; the state machine of every replica reads it in place. Fixed offsets, little-endian:
 /// <code>
-///  0 kind        (1 put, 2 delete; never 0x80 or above, which mark configuration entries)
+///  0 kind        (1 put, 2 delete; 6 and 7 are a MergeCommand's; never 0x80 or above, which mark configuration entries)
 ///  1 condition   (WriteCondition)
 ///  2 early mark  of the leader, where it may acknowledge the write before its commit; else zero
 ///  4 timestamp   hybrid timestamp of the leader: the only time the state machine knows
@@ -87,7 +88,7 @@ public readonly ref struct WriteCommand
     public static WriteCommand Decode(ReadOnlySpan<byte> payload)
     {
         Invariant.Assert(payload.Length >= HeaderLength, "a write command has its whole header");
-        Invariant.Assert(payload[0] is 1 or 2, "a write command is a put or a delete");
+        Invariant.Assert(payload[0] is 1 or 2 || MergeCommand.IsMerge(payload), "a write command is a put or a delete, or a merge, which shares its header");
         var command = new WriteCommand(payload);
         Invariant.Assert(payload.Length >= HeaderLength + command.KeyLength, "a write command holds its whole key");
         return command;

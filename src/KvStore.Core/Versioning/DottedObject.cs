@@ -137,6 +137,13 @@ public sealed class DottedObject : IEquatable<DottedObject>
         return new DottedObject(rest, joined);
     }
 
+    /// <summary>Only the values that the predicate lets through; the context stays. For a copy that is about to be joined: on a stored object that would be an undotted drop.</summary>
+    public DottedObject Keep(Func<DottedValue, bool> predicate)
+    {
+        DottedValue[] kept = Array.FindAll(_values, value => predicate(value));
+        return kept.Length == _values.Length ? this : kept.Length == 0 ? Gone(Context) : new DottedObject(kept, Context);
+    }
+
     /// <summary>Adds a new value, or with null the trace of a deletion, under a freshly minted dot. What it supersedes was discarded before.</summary>
     public DottedObject Write(Dot dot, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp)
     {

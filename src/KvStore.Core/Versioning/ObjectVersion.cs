@@ -66,6 +66,9 @@ public sealed class ObjectVersion
         Context.Encode(output);
     }
 
+    /// <summary>Whether the bytes look like a version of this kind.</summary>
+    public static bool IsOne(ReadOnlySpan<byte> bytes) => bytes.Length > 0 && bytes[0] == Format;
+
     /// <exception cref="MalformedRecordException">The bytes are no version. They came from a client: answer that the argument is invalid.</exception>
     public static ObjectVersion Decode(ReadOnlyMemory<byte> bytes)
     {

@@ -18,14 +18,14 @@ internal sealed class LogSegment(SegmentHeader header)
     public void Note(ReadOnlySpan<byte> record)
     {
         var kind = LogFormat.Kind(record);
-        if (kind is not (LogRecordKind.Entry or LogRecordKind.Dotted or LogRecordKind.LostWrite))
+        if (kind is not (LogRecordKind.Entry or LogRecordKind.Dotted or LogRecordKind.LostWrite or LogRecordKind.Overlay))
         {
             return;
         }
 
         var extent = ExtentOf(LogFormat.Shard(record));
         var index = LogFormat.Index(record).Value;
-        if (kind != LogRecordKind.Dotted)
+        if (kind is not (LogRecordKind.Dotted or LogRecordKind.Overlay))
         {
             extent.Entries = Math.Max(extent.Entries, index);
         }

@@ -215,7 +215,7 @@ internal sealed class LogWriter : ScheduledWork
         record.CopyTo(target);
         LogFormat.Sign(target, _segments.Seed);
         _segments.Current.Note(record);
-        if (LogFormat.Kind(record) is not (LogRecordKind.Entry or LogRecordKind.Dotted))
+        if (LogFormat.Kind(record) is not (LogRecordKind.Entry or LogRecordKind.Dotted or LogRecordKind.Overlay))
         {
             _carried.Note(record);
             if (LogFormat.Kind(record) == LogFormat.ShardRemoved)

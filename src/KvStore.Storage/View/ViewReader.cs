@@ -79,7 +79,7 @@ internal sealed class LoadRead(ReplicaStorage replica, ReplicaView view, byte[] 
 /// <summary>Reads one page of a scan from a frozen view.</summary>
 internal sealed class ScanRead(ReplicaView view, ScanRequest request, PinnedView source) : ViewRead
 {
-    private static readonly RecordSpace[] AllSpaces = [RecordSpace.Meta, RecordSpace.Data, RecordSpace.DotKeys, RecordSpace.Overlay];
+    private static readonly RecordSpace[] AllSpaces = [RecordSpace.Meta, RecordSpace.Data, RecordSpace.DotKeys];
 
     private readonly List<ScannedRecord> _records = [];
     private long _bytes;

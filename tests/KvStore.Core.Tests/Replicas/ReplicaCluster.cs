@@ -17,6 +17,7 @@ internal sealed class ReplicaCluster
     private readonly SortedDictionary<NodeId, ReplicaMachine> _machines = [];
     private readonly Queue<(NodeId From, NodeId To, Action<ShardReplica> Deliver)> _network = new();
     private readonly HashSet<NodeId> _isolated = [];
+    private readonly HashSet<NodeId> _minority = [];
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
@@ -92,9 +93,21 @@ internal sealed class ReplicaCluster
         TellReachability();
     }
 
+    /// <summary>These on one side, all others on the other.</summary>
+    public void Split(params ReadOnlySpan<uint> minority)
+    {
+        foreach (uint node in minority)
+        {
+            _minority.Add(new NodeId(node));
+        }
+
+        TellReachability();
+    }
+
     public void Heal()
     {
         _isolated.Clear();
+        _minority.Clear();
         TellReachability();
     }
 
@@ -225,11 +238,12 @@ internal sealed class ReplicaCluster
         Value = Encoding.UTF8.GetBytes(value),
     });
 
-    public Completion Put(ReplicaMachine at, string key, string value) => Submit(at, new ClientOperation
+    public Completion Put(ReplicaMachine at, string key, string value, RequestId request = default) => Submit(at, new ClientOperation
     {
         Kind = OperationKind.Put,
         Key = Encoding.UTF8.GetBytes(key),
         Value = Encoding.UTF8.GetBytes(value),
+        Request = request,
     });
 
     public Completion Get(ReplicaMachine at, string key, ReadLevel level = ReadLevel.Default) => Submit(at, new ClientOperation { Kind = OperationKind.Get, Level = level, Key = Encoding.UTF8.GetBytes(key) });
@@ -253,7 +267,7 @@ internal sealed class ReplicaCluster
 
     public static string TextOf(in Completion completion) => completion.Found ? Encoding.UTF8.GetString(completion.Value.Span) : "(none)";
 
-    private bool IsCut(NodeId from, NodeId to) => _isolated.Contains(from) || _isolated.Contains(to);
+    private bool IsCut(NodeId from, NodeId to) => _isolated.Contains(from) || _isolated.Contains(to) || _minority.Contains(from) != _minority.Contains(to);
 
     private void TellReachability()
     {
