@@ -13,8 +13,11 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OpenEngine
 {
-    /// <summary>How many deleted keys one tick looks at, to remove what every clock already implies.</summary>
-    private const int FadePerTick = 256;
+    /// <summary>How many records one tick strips of contexts that the clock implies, or removes, because they are deletes; bounds what it loads from disk.</summary>
+    private const int StripPerTick = 256;
+
+    /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
+    private const int StripLooksPerTick = 4_096;
 
     private readonly ShardDescriptor _descriptor;
     private readonly RegimeState _regimes;
@@ -30,6 +33,7 @@ internal sealed class OpenEngine
     private readonly DottedJournal _journal;
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
+    private readonly DigestScan _digestScan;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -84,6 +88,7 @@ internal sealed class OpenEngine
         _journal.Restore(view.Dotted);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _journal.Changed = _healing.OnChanged;
+        _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 
@@ -114,11 +119,23 @@ internal sealed class OpenEngine
     public bool WaitsForDurable => _journal.Waits;
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
-    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _dotted.FadingCount == 0 && _healing.IsQuiet;
+    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0;
 
     public OpenHealing Healing => _healing;
 
     public string DescribeClock() => _dotted.Clock.ToString();
+
+    public OpenStatus Describe() => new()
+    {
+        IsRecovering = _dotted.IsRecovering,
+        IndexedDots = _dotted.IndexedDots,
+        UncoveredContexts = _dotted.UncoveredContexts,
+        MayStrip = _dotted.MayStrip,
+        HasDigests = _dotted.Digests.AreComplete,
+    };
+
+    public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
     public void Submit(in ClientOperation operation)
     {
@@ -234,7 +251,7 @@ internal sealed class OpenEngine
     }
 
     /// <summary>A check over the data at the clock of this moment; null while it is not known.</summary>
-    public UInt128? DataSum() => 0;
+    public UInt128? DataSum() => CaptureDigests()?.Fold();
 
     /// <summary>Takes what waited beside the data, with the context that it had. False: the key is only on the disk.</summary>
     public bool TryAbsorb(Key key, DottedObject frozen, ReadOnlySpan<Dot> dots)
@@ -306,12 +323,15 @@ internal sealed class OpenEngine
 
         _reads.OnTick();
         _healing.OnTick();
-        foreach (Key key in _dotted.TakeFaded(FadePerTick))
+        _digestScan.OnTick();
+        foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
-            if (_journal.TryFind(key.Span, out DottedObject stored) && _dotted.Fade(stored))
-            {
-                _storage.Remove(RecordSpace.Data, key.Span);
-            }
+            _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
+        }
+
+        foreach (Key key in _dotted.TakeStrippable(StripLooksPerTick, StripPerTick))
+        {
+            Strip(key);
         }
     }
 
@@ -381,6 +401,32 @@ internal sealed class OpenEngine
         }
 
         _journal.Restore(_dotted.Number);
+    }
+
+    private void Strip(Key key)
+    {
+        if (_isRetired)
+        {
+            return;
+        }
+
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            _loader.Load(RecordSpace.Data, key.Span, () => Strip(key));
+            return;
+        }
+
+        DottedObject stripped = _dotted.Strip(stored);
+        if (stripped.IsVacant)
+        {
+            _storage.Remove(RecordSpace.Data, key.Span);
+        }
+        else if (!ReferenceEquals(stripped, stored))
+        {
+            var record = new ArrayBufferWriter<byte>(128);
+            stripped.Encode(record);
+            _storage.Put(RecordSpace.Data, key.Span, record.WrittenMemory);
+        }
     }
 
     private void Write(in ClientOperation operation)

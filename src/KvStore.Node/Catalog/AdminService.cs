@@ -91,7 +91,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         var all = new List<ReplicaStatus>();
         foreach (ShardLoop loop in loops.Loops)
         {
-            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe()).ToList())).Select(ToWire));
+            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe() with { Digest = replica.CaptureDigests()?.ToString() ?? "" }).ToList())).Select(ToWire));
         }
 
         return [.. all.OrderBy(replica => replica.KeyspaceId).ThenBy(replica => replica.Shard)];
@@ -118,7 +118,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Keyspace = loops.Router.TryFind(status.Descriptor.Shard.Keyspace, out KeyspaceRoute route) ? route.Name : "",
         Shard = (uint)status.Descriptor.Shard.Number,
         Regime = (Regime)status.Regime,
-        Epoch = status.Descriptor.Epoch.Value,
+        Epoch = status.Current.Epoch.Value,
         ReplicaId = status.Descriptor.Self.Replica.Value,
         Role = status.Role switch
         {
@@ -137,6 +137,10 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Quiet = status.Quiet,
         Fenced = status.Fenced,
         Removed = status.Removed,
+        Recovering = status.Open is { IsRecovering: true },
+        DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
+        UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
+        Digest = status.Digest,
     };
 }
 

@@ -77,6 +77,7 @@ public sealed class NodeServices
         Heartbeats.Changed += OnLiveness;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
         _loops.LeaderChanged += _topology.SetLeader;
+        _loops.RegimeChanged += _topology.SetRegime;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
     }
 

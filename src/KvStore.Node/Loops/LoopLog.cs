@@ -21,4 +21,7 @@ internal static partial class LoopLog
 
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
+
+    [LoggerMessage(EventId = 3007, Level = LogLevel.Information, Message = "Replica {Shard}: {Regime}")]
+    public static partial void RegimeChanged(ILogger logger, ShardId shard, string regime);
 }

@@ -54,6 +54,9 @@ internal sealed class LoopSet : IDisposable
     /// <summary>On a shard's loop: a replica of this node learned who leads.</summary>
     public event Action<ShardId, NodeId>? LeaderChanged;
 
+    /// <summary>The replica of this node is in another regime than before. Raised on the shard's loop.</summary>
+    public event Action<ShardId, ShardRegime>? RegimeChanged;
+
     /// <summary>Storage or a loop has failed for good: the node must stop. Raised once.</summary>
     public event Action<Exception?>? Failed;
 
@@ -188,6 +191,8 @@ internal sealed class LoopSet : IDisposable
             }
         }
     }
+
+    internal void OnRegime(ShardId shard, ShardRegime regime) => RegimeChanged?.Invoke(shard, regime);
 
     internal void OnLeader(ShardId shard, NodeId leader) => LeaderChanged?.Invoke(shard, leader);
 
