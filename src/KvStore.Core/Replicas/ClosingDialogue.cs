@@ -65,12 +65,16 @@ internal sealed class ClosingDialogue(
     /// <summary>That this replica is closing would survive a power loss, so it can be relied upon.</summary>
     private bool IsBound => storage.DurablePosition.Applied >= regimes.Current.Since;
 
-    /// <summary>Whether this replica's data is what a baseline says.</summary>
-    public bool Stands(Baseline baseline) =>
-        Engine is { IsRecovering: false } engine
-        && engine.Clock.Equals(baseline.Clock)
-        && engine.DataSum() is { } data
-        && baseline.HasEqualSums(data, stateMachine.SumOfRequests());
+    /// <summary>Whether this replica's data is what a baseline says; null while not all of it was read since the start.</summary>
+    public bool? Stands(Baseline baseline)
+    {
+        if (Engine is not { IsRecovering: false } engine || !engine.Healing.IsAtRest || !engine.Clock.Equals(baseline.Clock))
+        {
+            return false;
+        }
+
+        return engine.DataSum() is { } data ? baseline.HasEqualSums(data, stateMachine.SumOfRequests()) : null;
+    }
 
     public void Receive(NodeId from, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
     {
@@ -321,7 +325,7 @@ internal sealed class ClosingDialogue(
         else if (engine.IsAtRest && engine.DataSum() is not null)
         {
             _offer = null;
-            if (Stands(offer.Baseline))
+            if (Stands(offer.Baseline) == true)
             {
                 Begin();
                 VarInt.Write(_message, offer.Round);

@@ -155,7 +155,7 @@ internal sealed class OrderedEngine(
             expected = stateMachine.ReadExpected(operation.Version);
             return true;
         }
-        catch (Versioning.MalformedRecordException)
+        catch (MalformedRecordException)
         {
             return false;
         }
@@ -253,6 +253,11 @@ internal sealed class OrderedEngine(
 
     public void OnTick()
     {
+        if (switcher.WaitsForSums)
+        {
+            Apply();
+        }
+
         _expired.Clear();
         _writes.TakeExpired(clock.NowMs, _expired);
         _reads.TakeExpired(clock.NowMs, _expired);
@@ -465,7 +470,7 @@ internal sealed class OrderedEngine(
                 if (!switcher.TryApply(entry))
                 {
                     HoldBack();
-                    return;
+                    break;
                 }
             }
             else if (entry.Kind == EntryKind.Data && IsOfAnotherEpoch(entry))
@@ -512,9 +517,12 @@ internal sealed class OrderedEngine(
     /// <summary>This replica can't follow the log at the next entry: it waits there for a snapshot.</summary>
     private void HoldBack()
     {
-        consensus.ToApply.Clear();
-        _raft.OnApplied(view.Applied);
-        _raft.HoldApply();
+        if (switcher.IsLate)
+        {
+            consensus.ToApply.Clear();
+            _raft.OnApplied(view.Applied);
+            _raft.HoldApply();
+        }
     }
 
     private void ForgetUnapplied(in Entry entry)

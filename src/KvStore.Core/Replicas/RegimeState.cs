@@ -81,12 +81,8 @@ internal sealed class RegimeState(ShardDescriptor descriptor, IReplicaStorage st
         Enter(regime);
     }
 
-    /// <summary>Before the Meta space of another view is read.</summary>
-    public void Clear()
-    {
-        Current = ShardRegime.Founding(descriptor);
-        LogBase = LogIndex.Zero;
-    }
+    /// <summary>Before the Meta space of another view is read. One that names no regime is still in the founding one, and then so was this replica.</summary>
+    public void Clear() => LogBase = LogIndex.Zero;
 
     /// <summary>Takes a Meta record of the view back, if it is one of these.</summary>
     public void Restore(ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)

@@ -27,8 +27,11 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     /// <summary>The regime has changed, from what it was; the entry counts as applied.</summary>
     public Action<ShardRegime> Changed { get; set; } = _ => { };
 
-    /// <summary>Whether this replica stands at the baseline and may go on with its data.</summary>
-    public Func<Baseline, bool> CanAdopt { get; set; } = _ => true;
+    /// <summary>Whether this replica stands at the baseline and may go on with its data; null while it can't tell, because after a start not all of the data was read yet.</summary>
+    public Func<Baseline, bool?> CanAdopt { get; set; } = _ => true;
+
+    /// <summary>The next entry can't be applied before this replica knows what its data comes to. To be tried again.</summary>
+    public bool WaitsForSums { get; private set; }
 
     public int PendingCount => _waiters.Count;
 
@@ -77,8 +80,22 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
         }
         else
         {
+            Supersede(wanted);
             _waiters.Add(new Waiter(handle, wanted, deadlineMs));
             Advance();
+        }
+    }
+
+    /// <summary>The newest wish counts: who waits for another one would wait in vain, or undo it.</summary>
+    private void Supersede(KeyspaceMode wanted)
+    {
+        for (int i = _waiters.Count - 1; i >= 0; i--)
+        {
+            if (_waiters[i].Wanted != wanted)
+            {
+                completions.Unknown(_waiters[i].Handle, RefusalCode.ChangePending, $"Somebody has asked for {wanted} since; the shard may have been {_waiters[i].Wanted} in between.");
+                _waiters.RemoveAt(i);
+            }
         }
     }
 
@@ -118,9 +135,12 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     public bool TryApply(in Entry entry)
     {
         RegimeEntry change = RegimeEntry.Decode(entry.Payload);
-        if (change.Step == RegimeStep.Order && regimes.Current.After(change, entry.Index) is not null && !CanAdopt(change.Baseline!))
+        bool ordersThis = change.Step == RegimeStep.Order && regimes.Current.After(change, entry.Index) is not null;
+        bool? adopts = ordersThis ? CanAdopt(change.Baseline!) : true;
+        WaitsForSums = adopts is null;
+        IsLate = adopts == false;
+        if (adopts != true)
         {
-            IsLate = true;
             return false;
         }
 

@@ -145,7 +145,7 @@ internal sealed class SnapshotReceiver(
         view.SkipTo(_position.Applied, _position.AppliedTerm);
         stateMachine.ReplaceRequests(_requests);
         _requests.Clear();
-        if (SkippedMembers is { } members)
+        if (SkippedMembers is { } members && !MembersCodec.EncodeMembers(members).AsSpan().SequenceEqual(MembersCodec.EncodeMembers(places.Members)))
         {
             storage.Put(RecordSpace.Meta, MembersCodec.Key, MembersCodec.EncodeMembers(members));
         }

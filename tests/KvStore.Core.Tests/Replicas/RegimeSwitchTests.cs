@@ -183,6 +183,70 @@ public class RegimeSwitchTests
         cluster.TickUntil(() => cluster[3].Status is { Current.Kind: RegimeKind.Ordered, Switch.IsLate: false }, "it goes along");
     }
 
+    [Fact]
+    public void What_a_cut_off_replica_had_acknowledged_is_merged_when_it_comes_back_into_the_ordered_shard()
+    {
+        ReplicaCluster cluster = CutOffThroughASwitch();
+        cluster.Put(cluster.Leader, "b", "ordered").Outcome.Should().Be(Outcome.Done);
+        cluster.Heal();
+        cluster.TickUntil(() => cluster[3].Status is { Current.Kind: RegimeKind.Ordered, Switch.IsLate: false, OverlayKeys: 0 }, "its writes are handed in");
+        cluster.TickUntilLed();
+        ReplicaCluster.TextOf(cluster.Get(cluster.Leader, "mine")).Should().Be("x");
+        cluster.Get(cluster.Leader, "b").Siblings.Should().HaveCount(2, "neither had seen the other");
+        ReplicaCluster.TextOf(cluster.Get(cluster.Leader, "a")).Should().Be("1");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[3], "mine", ReadLevel.Eventual)) == "x", "it has it back from the log");
+    }
+
+    [Fact]
+    public void A_replica_that_was_away_through_two_switches_comes_back_into_the_open_shard_with_its_own_writes()
+    {
+        ReplicaCluster cluster = CutOffThroughASwitch();
+        cluster.Put(cluster.Leader, "b", "ordered").Outcome.Should().Be(Outcome.Done);
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster[1], "c", "open again");
+        cluster.Heal();
+        cluster.TickUntil(() => cluster[3].Status is { Current: { Kind: RegimeKind.Open, Epoch.Value: 4 }, Switch.IsLate: false, OverlayKeys: 0 }, "it hears of both");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[1], "mine", ReadLevel.Eventual)) == "x", "the others get what it had");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[3], "c", ReadLevel.Eventual)) == "open again", "it gets what they have");
+        cluster.TickUntil(() => cluster.Get(cluster[1], "b", ReadLevel.Eventual).Siblings?.Count == 2, "concurrent values are there");
+        cluster.TickUntil(() => cluster[3].Status.Clock == cluster[1].Status.Clock && cluster[2].Status.Clock == cluster[1].Status.Clock, "all are equal");
+
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        AllAre(cluster, RegimeKind.Ordered, epoch: 6);
+        cluster.Get(cluster.Leader, "b").Siblings.Should().HaveCount(2);
+    }
+
+    [Fact]
+    public void A_late_replica_that_loses_its_power_again_and_again_still_brings_everything()
+    {
+        ReplicaCluster cluster = CutOffThroughASwitch();
+        cluster.Lost.Add("Page");
+        cluster.Heal();
+        cluster.TickUntil(() => cluster[3].Status.Switch.IsLate, "it can't follow");
+        cluster[3].LosePower();
+        cluster[3].Start();
+        cluster.TickUntil(() => cluster[3].Replica.IsActive && cluster[3].Status.Switch.IsLate, "it still can't");
+        cluster.Lost.Clear();
+        cluster.TickUntil(() => cluster[3].Status is { Current.Kind: RegimeKind.Ordered, Switch.IsLate: false }, "a snapshot has come");
+        cluster[3].LosePower();
+        cluster[3].Start();
+        cluster.TickUntil(() => cluster[3].Replica.IsActive && cluster[3].Status is { OverlayKeys: 0 } && ReplicaCluster.TextOf(cluster.Get(cluster[3], "mine", ReadLevel.Eventual)) == "x", "all of it is merged");
+    }
+
+    /// <summary>Three replicas, ap. The third writes "mine" and "b" alone while the other two become cp.</summary>
+    private static ReplicaCluster CutOffThroughASwitch()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        cluster.Cut(3);
+        cluster.Put(cluster[3], "mine", "x").Degraded.Should().BeTrue();
+        cluster.Put(cluster[3], "b", "alone").Outcome.Should().Be(Outcome.Done);
+        cluster.Tick(60);
+        cluster.TickUntil(() => cluster[1].Replica.IsLeader || cluster[2].Replica.IsLeader, "the majority has a leader");
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Leader.Status.Switch.Unbound.Should().Equal([new NodeId(3)]);
+        return cluster;
+    }
+
     private static ReplicaCluster Filled(PartitionChoice partition, ReplicaOptions? options = null)
     {
         var cluster = new ReplicaCluster(3, partition, options);

@@ -1,8 +1,6 @@
 using System.Text;
 using KvStore.Core.Identity;
-using KvStore.Core.Replicas;
 using KvStore.Core.Versioning;
-using KvStore.Simulator.Clients;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Nodes;
 

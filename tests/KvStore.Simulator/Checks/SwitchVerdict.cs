@@ -1,4 +1,3 @@
-using System.Buffers;
 using KvStore.Core.Replicas;
 using KvStore.Core.Versioning;
 using KvStore.Simulator.Clients;

@@ -55,6 +55,7 @@ internal sealed class ModeChanges(SimulatedCluster cluster, Random random)
             IReadOnlyList<SimulatedNode> nodes = cluster.Usable;
             return nodes.All(node => node.Replica?.Describe() is { Fenced: "", Switch: { IsLate: false, IsOpening: false } } status
                 && status.Current.Kind != RegimeKind.Closing
+                && status.OverlayKeys == 0
                 && status.Current.Mode == _final
                 && status.Current.Epoch == nodes[0].Replica!.CurrentRegime.Epoch);
         }
