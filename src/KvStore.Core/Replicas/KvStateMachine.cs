@@ -224,7 +224,12 @@ public sealed class KvStateMachine
         return stored.IsEmpty ? LogIndex.Zero : VersionOf(stored);
     }
 
-    internal LogIndex VersionOf(DottedObject stored) => LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), _regimes.Current.Since);
+    /// <summary>
+    /// A function of the live dots and of what the log has done since the order, never of how a record came to be stored: a replica that copied what the log had written holds it as an object.
+    /// </summary>
+    internal LogIndex VersionOf(DottedObject stored) => stored.SiblingCount == 1 && stored.Values[0].Dot is { Actor.IsLog: true } dot
+        ? new LogIndex(dot.Counter)
+        : LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), _regimes.Current.Since);
 
     private ApplyResult Execute(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
     {

@@ -500,6 +500,9 @@ public sealed class ShardReplica
     /// <summary>What the data of an open shard comes to at this replica's present clock; null if it is not known yet, because not all records were read since the start, or the shard is ordered.</summary>
     public BucketDigests? CaptureDigests() => IsActive ? Open?.CaptureDigests() : null;
 
+    /// <summary>A check over the requests that are remembered, for comparing replicas at the same applied index; null while a snapshot is being taken over. Looks at all of them.</summary>
+    public UInt128? CaptureRequests() => IsActive && !_view.IsReplacing ? _stateMachine.SumOfRequests() : null;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,

@@ -14,6 +14,7 @@ internal sealed class StepWatch
     private readonly OneLeaderPerTerm _leaders = new();
     private readonly PositionsNeverGoBack _positions = new();
     private readonly OneDotPerValue _dots = new();
+    private readonly EqualRequests _requests = new();
     private readonly EqualStates _states = new();
     private readonly VersionsOnlyGrow _versions = new();
     private readonly HashSet<(int Key, LogIndex Version)> _seen = [];
@@ -88,7 +89,19 @@ internal sealed class StepWatch
     private void LookAtSwitched(SimulatedNode node, LogIndex applied, bool leads, ScenarioSettings settings)
     {
         Regimes.Look(node);
-        Committed.Look(node, applied, node.Replica!.Term, leads);
+
+        // Into an open period the position skips before it is durable, and only then the entries that it passed over are void.
+        Term atApplied = Logs.Of(node).TermAt(applied);
+        if (atApplied == Term.Zero || atApplied == node.Replica!.Position.AppliedTerm)
+        {
+            Committed.Look(node, applied, node.Replica!.Term, leads);
+        }
+
+        if (node.Replica!.CurrentRegime.Kind == RegimeKind.Ordered && node.Replica.CaptureRequests() is { } sum)
+        {
+            _requests.Look(node, applied, sum);
+        }
+
         for (int key = 0; key < settings.Keys; key++)
         {
             if (node.View!.Find(RecordSpace.Data, ClientKeys.Bytes(key).Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
