@@ -32,6 +32,7 @@ internal sealed class ConsensusGroup
         Closing = new ClosingDialogue(
             parts.Descriptor, parts.Places, parts.Peers, parts.Clock, Raft, parts.Storage, parts.Transport, parts.View, parts.Regimes, Switch, parts.StateMachine);
         Switch.CanAdopt = Closing.Stands;
+        Switch.IsReadyToClose = () => Closing.Engine is { IsRecovering: false } engine && engine.DataSum() is not null;
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
         var reader = new ViewReader(parts.StateMachine, parts.Options, parts.Storage, parts.Loader, parts.Completions, EstimateStalenessMs);
         Ordered = new OrderedEngine(
@@ -220,6 +221,7 @@ internal sealed class ConsensusGroup
         {
             _parts.LostWrites.BeforeSwitch(keepsLog ? [] : Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied);
             _parts.Overlay.BeforeSwitch();
+            _parts.Loader.Hold();
             then();
         });
     }

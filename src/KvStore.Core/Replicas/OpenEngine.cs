@@ -242,11 +242,18 @@ internal sealed class OpenEngine
     /// <summary>What is here and not in a clock, by key.</summary>
     public List<(Key Key, Dot[] Dots)> Unaccounted(ShardClock known, out ulong unmapped) => _dotted.Unaccounted(known, out unmapped);
 
-    /// <summary>The view was replaced under the engine, which is not used any more.</summary>
-    public void Close()
+    /// <summary>The view is about to be replaced: nothing changes it any more, whatever was on its way. What is in it can still be read.</summary>
+    public void Freeze()
     {
         _isRetired = true;
         IsClosing = true;
+        _healing.Stop();
+    }
+
+    /// <summary>The view was replaced under the engine, which is not used any more.</summary>
+    public void Close()
+    {
+        Freeze();
         FailAll(RefusalCode.Switching, "The keyspace has become cp while the operation waited; what was written here is kept and merged.");
     }
 
@@ -281,7 +288,7 @@ internal sealed class OpenEngine
     /// <summary>The shard is ordered, from exactly the data that is here: writes that waited are on a majority. The engine's own records leave the view, and it is not used any more.</summary>
     public void Retire()
     {
-        _isRetired = true;
+        Freeze();
         foreach (ulong operation in _writes.Unanswered())
         {
             Answer(operation, PartitionPolicy.Majority(_places.Members.Config.Voters.Length), degraded: false);

@@ -44,6 +44,7 @@ internal sealed class OpenHealing(
     private int _quietRounds = QuietRounds;
     private bool _busy;
     private bool _forBaseline;
+    private bool _stopped;
 
     /// <summary>
     /// The shard is closing. A whole replica pulls only what the leader's baseline asks for: what it has reported, and what it has said to hold, must not change behind its back (C2).
@@ -63,6 +64,9 @@ internal sealed class OpenHealing(
             field = value;
         }
     }
+
+    /// <summary>Nothing is joined any more, whatever was on its way.</summary>
+    public void Stop() => _stopped = true;
 
     /// <summary>No page of another replica is asked for or being joined.</summary>
     public bool IsAtRest => _pullingFrom.IsNone && !_busy;
@@ -303,6 +307,11 @@ internal sealed class OpenHealing(
     /// <summary>Joins the page key by key, each with all its dots, so that one record in memory at a time is enough.</summary>
     private void TakeKeys(PullPage page, int next)
     {
+        if (_stopped)
+        {
+            return;
+        }
+
         for (; next < page.Keys.Count; next++)
         {
             PulledKey pulled = page.Keys[next];
@@ -411,6 +420,11 @@ internal sealed class OpenHealing(
     {
         loader.Scan(RecordSpace.Data, default, after, CopyPageRecords, options.ScanPageBytes, scanned =>
         {
+            if (_stopped)
+            {
+                return;
+            }
+
             bool beyond = false;
             foreach (ScannedRecord record in scanned.Records)
             {

@@ -149,7 +149,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
             return;
         }
 
-        engine.IsClosing = true;
+        engine.Freeze();
         ShardClock known = new();
         if (!accounted.IsEmpty)
         {

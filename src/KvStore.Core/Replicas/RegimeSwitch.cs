@@ -30,6 +30,11 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     /// <summary>Whether this replica stands at the baseline and may go on with its data; null while it can't tell, because after a start not all of the data was read yet.</summary>
     public Func<Baseline, bool?> CanAdopt { get; set; } = _ => true;
 
+    /// <summary>
+    /// Whether this replica could settle a baseline: after an opening or a start it reads all of its data once in the background, and if the shard closed before that is done, its writes would wait for it.
+    /// </summary>
+    public Func<bool> IsReadyToClose { get; set; } = () => true;
+
     /// <summary>The next entry can't be applied before this replica knows what its data comes to. To be tried again.</summary>
     public bool WaitsForSums { get; private set; }
 
@@ -91,7 +96,8 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     {
         for (int i = _waiters.Count - 1; i >= 0; i--)
         {
-            if (_waiters[i].Wanted != wanted)
+            // Nobody waits for the answer of handle 0: who asks so asks again and again, and the last time is enough.
+            if (_waiters[i].Wanted != wanted || _waiters[i].Handle == 0)
             {
                 completions.Unknown(_waiters[i].Handle, RefusalCode.ChangePending, $"Somebody has asked for {wanted} since; the shard may have been {_waiters[i].Wanted} in between.");
                 _waiters.RemoveAt(i);
@@ -227,9 +233,9 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
             RegimeKind.Closing when toAp => RegimeStep.Reopen,
             _ => null,
         };
-        if (step is RegimeStep.Close && places.Members.Config.IsJoint)
+        if (step is RegimeStep.Close && (places.Members.Config.IsJoint || !IsReadyToClose()))
         {
-            // The members that must hold the baseline are not settled.
+            // The members that must hold the baseline are not settled, or this replica would keep all waiting.
             return;
         }
 

@@ -372,6 +372,7 @@ public sealed class ShardReplica
     public void OnInstalled(in ViewPosition position)
     {
         _view.Reset(position);
+        _loader.Release();
         _group!.OnViewReplaced();
         _stateMachine.Clear();
         _regimes.Clear();

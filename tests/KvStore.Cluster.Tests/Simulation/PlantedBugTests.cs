@@ -33,6 +33,11 @@ public class PlantedBugTests(ITestOutputHelper output)
         "answers-swapped",
         "retry-under-new-id",
         "lost-writes-unsaved",
+        "retry-under-new-epoch",
+        "closing-forgotten",
+        "regime-left-out",
+        "accounted-left-out",
+        "actor-reused",
     ];
 
     [Theory]

@@ -57,7 +57,32 @@ public class RegimeSwitchTests
     }
 
     [Fact]
-    public void From_ap_to_cp_siblings_stay_until_somebody_decides_and_all_replicas_hold_the_same()
+    public void Scenario_59_a_leader_that_was_cut_off_while_its_shard_became_ap_overwrites_nothing_and_reports_what_it_had_acknowledged()
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        cluster.ChangeMode(CpAsync).Outcome.Should().Be(Outcome.Done);
+        ReplicaMachine old = cluster.Leader;
+        cluster.Lost.Add(nameof(RaftMessageKind.Append));
+        cluster.Put(old, "a", "early").Acknowledgements.Should().Be(1);
+        cluster.Cut(old.Node.Value);
+        cluster.Lost.Clear();
+        cluster.Tick(60);
+        cluster.TickUntil(() => cluster.Leader != old, "the majority has another leader");
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Put(cluster.Leader, "c", "open").Outcome.Should().Be(Outcome.Done);
+
+        cluster.Heal();
+        AllAre(cluster, RegimeKind.Open, epoch: 3);
+        old.Replica.LostWrites.Count.Should().Be(1, "it is not hidden");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(old, "c", ReadLevel.Eventual)) == "open", "it has what came since");
+        for (uint node = 1; node <= 3; node++)
+        {
+            ReplicaCluster.TextOf(cluster.Get(cluster[node], "a", ReadLevel.Eventual)).Should().Be("1");
+        }
+    }
+
+    [Fact]
+    public void Scenario_60_from_ap_to_cp_siblings_stay_until_somebody_decides_and_all_replicas_hold_the_same()
     {
         ReplicaCluster cluster = Filled(PartitionChoice.Ap);
         cluster.Cut(3);
@@ -99,7 +124,7 @@ public class RegimeSwitchTests
     }
 
     [Fact]
-    public void A_leader_that_dies_between_close_and_order_leaves_the_rest_to_the_next()
+    public void Scenario_61_a_leader_that_dies_between_close_and_order_leaves_the_rest_to_the_next()
     {
         ReplicaCluster cluster = Filled(PartitionChoice.Ap);
         cluster.Lost.Add(nameof(DottedMessageKind.BaselineHeld));
@@ -135,7 +160,7 @@ public class RegimeSwitchTests
     }
 
     [Fact]
-    public void A_request_of_the_log_that_is_sent_again_in_the_open_is_answered_as_it_was_and_one_that_is_not_remembered_is_never_executed()
+    public void C6_a_request_of_the_log_that_is_sent_again_in_the_open_is_answered_as_it_was_and_one_that_is_not_remembered_is_never_executed()
     {
         ReplicaCluster cluster = Filled(PartitionChoice.Cp);
         ClientOperation first = Write("a", "once", new RequestId(77, 1, 0), epoch: 1);
@@ -198,7 +223,7 @@ public class RegimeSwitchTests
     }
 
     [Fact]
-    public void A_replica_that_was_away_through_two_switches_comes_back_into_the_open_shard_with_its_own_writes()
+    public void Scenario_63_a_replica_that_was_away_through_two_switches_comes_back_into_the_open_shard_with_its_own_writes()
     {
         ReplicaCluster cluster = CutOffThroughASwitch();
         cluster.Put(cluster.Leader, "b", "ordered").Outcome.Should().Be(Outcome.Done);

@@ -92,7 +92,7 @@ internal sealed class StepWatch
 
         // Into an open period the position skips before it is durable, and only then the entries that it passed over are void.
         Term atApplied = Logs.Of(node).TermAt(applied);
-        if (atApplied == Term.Zero || atApplied == node.Replica!.Position.AppliedTerm)
+        if (applied <= Logs.Of(node).Last && (atApplied == Term.Zero || atApplied == node.Replica!.Position.AppliedTerm))
         {
             Committed.Look(node, applied, node.Replica!.Term, leads);
         }

@@ -93,7 +93,8 @@ internal sealed class ModeChanges(SimulatedCluster cluster, Random random)
 
             Done++;
             cluster.Trace.Count($"changed to {wanted.Partition}");
-            if (by.Replica is { } replica && (replica.CurrentRegime.Mode != wanted || replica.CurrentRegime.Kind == RegimeKind.Closing))
+            // The next change may have been applied in the same step.
+            if (by.Replica is { } replica && replica.CurrentRegime.Epoch == answer.Epoch && (replica.CurrentRegime.Mode != wanted || replica.CurrentRegime.Kind == RegimeKind.Closing))
             {
                 throw new SimulationFailedException(SimulationFailedException.Answers, $"{by.Id} says that the shard is {wanted} now, and it is {replica.CurrentRegime}.");
             }
