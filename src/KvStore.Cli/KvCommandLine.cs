@@ -7,6 +7,7 @@ using KvStore.Cli.Faults;
 using KvStore.Cli.Histories;
 using KvStore.Cli.Keyspaces;
 using KvStore.Cli.LocalCluster;
+using KvStore.Cli.Resolution;
 using KvStore.Cli.Running;
 
 namespace KvStore.Cli;
@@ -28,6 +29,7 @@ internal static class KvCommandLine
             DeleteCommand.Create(host),
             CasCommand.Create(host),
             ScanCommand.Create(host),
+            ConflictCommands.Create(host),
             KeyspaceCommands.Create(host),
             ClusterCommands.Create(host),
             EndpointCommands.Create(host),

@@ -16,6 +16,11 @@ public interface IKvClient : IAsyncDisposable
     /// <param name="name">1 to 64 characters.</param>
     IKvKeyspace Keyspace(string name);
 
+    /// <summary>A keyspace by name, with settings for how this client works with it.</summary>
+    /// <param name="name">1 to 64 characters.</param>
+    /// <param name="options">For example a resolver of conflicts.</param>
+    IKvKeyspace Keyspace(string name, KvKeyspaceOptions options);
+
     /// <summary>The cluster as last heard; waits for the first contact, at most <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     /// <exception cref="KvException">No seed answered in time.</exception>
     ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default);

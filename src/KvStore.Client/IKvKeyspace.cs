@@ -51,6 +51,23 @@ public interface IKvKeyspace
     ValueTask<KvWriteResult> DeleteInContextAsync(KvKey key, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Sets a value in the place of all that a read saw: of the siblings, one of them or a new one. What was written since then stays beside it. The same as <see cref="PutInContextAsync"/> with the entry's version.
+    /// </summary>
+    /// <param name="seen">What a get returned. An entry of a scan does as well.</param>
+    /// <param name="value">The value that remains.</param>
+    /// <param name="options">Deadline and retries.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">Refused, or unknown.</exception>
+    ValueTask<KvWriteResult> ResolveAsync<T>(KvEntry<T> seen, T value, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// The keys of a range that have more than one live value, in key order over all shards, as the replicas that are asked know them. The nodes keep a list of these keys: the cost follows the conflicts, not the data. A cp keyspace has
+    /// none. In an adaptive keyspace they are what merges have left, and finding them reads all keys. In a last-writer-wins keyspace these are the keys whose losers are not dropped yet.
+    /// </summary>
+    /// <exception cref="KvException">A page could not be read.</exception>
+    IAsyncEnumerable<KvConflict> ConflictsAsync(KvRange range, KvScanOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// The records of a range in key order (bytewise), merged across all shards, fetched page by page as the enumeration proceeds. Each page is consistent for its shard; the whole is not a snapshot.
     /// </summary>
     /// <exception cref="KvException">A page could not be read. What was enumerated before is valid; continue with <see cref="KvRange.Behind"/>.</exception>

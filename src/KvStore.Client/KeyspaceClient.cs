@@ -7,7 +7,7 @@ using KvStore.Contracts.V1;
 namespace KvStore.Client;
 
 /// <summary>Turns calls into operations and answers into entries.</summary>
-internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClientOptions options) : IKvKeyspace
+internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClientOptions options, KvKeyspaceOptions keyspaceOptions) : IKvKeyspace
 {
     public string Name { get; } = name;
 
@@ -19,7 +19,9 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         operation.Wire.Level = (ReadLevel)(options?.Level ?? KvReadLevel.Default);
         operation.Wire.ServeAtReplica = options?.ReadFrom == KvReadFrom.Nearest;
         WireResult answer = await Read(operation).ConfigureAwait(false);
-        return answer.Found ? Entry<T>(key, answer) : null;
+        return !answer.Found ? null
+            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, cancellationToken).ConfigureAwait(false)
+            : Entry<T>(key, answer, answer.Value);
     }
 
     public ValueTask<KvWriteResult> PutAsync<T>(KvKey key, T value, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
@@ -42,15 +44,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
 
     public async IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        int pageSize = options?.PageSize ?? KvLimits.DefaultScanRecords;
-        if (pageSize is < 1 or > KvLimits.MaxScanRecords)
-        {
-            throw new ArgumentOutOfRangeException(nameof(options), pageSize, $"A page has 1 to {KvLimits.MaxScanRecords} records.");
-        }
-
-        int shards = await ShardCountAsync(options?.Timeout, cancellationToken).ConfigureAwait(false);
-        ScanMerge merge = new(range, shards, (shard, after) => PageAsync(range, shard, after, pageSize, options, cancellationToken));
-        await foreach (ScanRecord record in merge.ConfigureAwait(false))
+        await foreach (ScanRecord record in Scan(range, options, onlyConflicts: false, cancellationToken).ConfigureAwait(false))
         {
             yield return new KvEntry<T>
             {
@@ -68,13 +62,30 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         }
     }
 
-    private ValueTask<KvWriteResult> Put<T>(
-        KvKey key, T value, WriteCondition condition, KvVersion version, KvWriteOptions? writeOptions, CancellationToken cancellationToken)
+    public ValueTask<KvWriteResult> ResolveAsync<T>(KvEntry<T> seen, T value, KvWriteOptions? options = null, CancellationToken cancellationToken = default)
     {
-        ReadOnlyMemory<byte> bytes = options.Serializer.Serialize(value);
+        ArgumentNullException.ThrowIfNull(seen);
+        return PutInContextAsync(seen.Key, value, seen.Version, options, cancellationToken);
+    }
+
+    public async IAsyncEnumerable<KvConflict> ConflictsAsync(KvRange range, KvScanOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await foreach (ScanRecord record in Scan(range, options, onlyConflicts: true, cancellationToken).ConfigureAwait(false))
+        {
+            yield return new KvConflict(KvKey.Received(record.Item.Key), (int)record.Item.SiblingCount);
+        }
+    }
+
+    private ValueTask<KvWriteResult> Put<T>(
+        KvKey key, T value, WriteCondition condition, KvVersion version, KvWriteOptions? writeOptions, CancellationToken cancellationToken) =>
+        PutBytes(key, options.Serializer.Serialize(value), condition, version, writeOptions, cancellationToken);
+
+    private ValueTask<KvWriteResult> PutBytes(
+        KvKey key, ReadOnlyMemory<byte> bytes, WriteCondition condition, KvVersion version, KvWriteOptions? writeOptions, CancellationToken cancellationToken)
+    {
         if (bytes.Length > KvLimits.MaxValueBytes)
         {
-            throw new ArgumentException($"A value has at most {KvLimits.MaxValueBytes} bytes; this one has {bytes.Length}.", nameof(value));
+            throw new ArgumentException($"A value has at most {KvLimits.MaxValueBytes} bytes; this one has {bytes.Length}.", nameof(bytes));
         }
 
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
@@ -136,8 +147,24 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         return operation;
     }
 
+    private async IAsyncEnumerable<ScanRecord> Scan(KvRange range, KvScanOptions? options, bool onlyConflicts, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        int pageSize = options?.PageSize ?? KvLimits.DefaultScanRecords;
+        if (pageSize is < 1 or > KvLimits.MaxScanRecords)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), pageSize, $"A page has 1 to {KvLimits.MaxScanRecords} records.");
+        }
+
+        int shards = await ShardCountAsync(options?.Timeout, cancellationToken).ConfigureAwait(false);
+        ScanMerge merge = new(range, shards, (shard, after) => PageAsync(range, shard, after, pageSize, options, onlyConflicts, cancellationToken));
+        await foreach (ScanRecord record in merge.ConfigureAwait(false))
+        {
+            yield return record;
+        }
+    }
+
     private ValueTask<WireResult> PageAsync(
-        KvRange range, int shard, ReadOnlyMemory<byte> after, int pageSize, KvScanOptions? scanOptions, CancellationToken cancellationToken)
+        KvRange range, int shard, ReadOnlyMemory<byte> after, int pageSize, KvScanOptions? scanOptions, bool onlyConflicts, CancellationToken cancellationToken)
     {
         KvOperation operation = RentUnkeyed(scanOptions?.Timeout, null, cancellationToken);
         operation.Wire.Kind = OperationKind.Scan;
@@ -146,6 +173,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         operation.Wire.Shard = (uint)shard;
         operation.Wire.Limit = (uint)pageSize;
         operation.Wire.Level = (ReadLevel)(scanOptions?.Level ?? KvReadLevel.Default);
+        operation.Wire.OnlyConflicts = onlyConflicts;
         return Read(operation);
     }
 
@@ -163,19 +191,41 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         return dispatcher.Map!.Find(Name)!.Shards.Length;
     }
 
-    private KvEntry<T> Entry<T>(KvKey key, in WireResult answer)
+    /// <summary>The resolver's value in the place of the winner; written back if asked for. A write-back that fails spoils no read.</summary>
+    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, CancellationToken cancellationToken)
+    {
+        ReadOnlyMemory<byte> resolved = resolver.Resolve(key, answer.Siblings!, options.Serializer);
+        KvEntry<T> entry = Entry<T>(key, answer, resolved) with { Resolved = true };
+        if (!keyspaceOptions.WriteBackResolved)
+        {
+            return entry;
+        }
+
+        try
+        {
+            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, null, cancellationToken).ConfigureAwait(false);
+            return entry with { WrittenBack = written, Version = written.Version };
+        }
+        catch (KvException)
+        {
+            return entry;
+        }
+    }
+
+    private KvEntry<T> Entry<T>(KvKey key, in WireResult answer, ReadOnlyMemory<byte> value)
     {
         List<KvSibling<T>>? siblings = null;
         foreach (WireSibling sibling in answer.Siblings ?? [])
         {
-            (siblings ??= []).Add(new KvSibling<T>(Deserialize<T>(sibling.Value), DateTimeOffset.FromUnixTimeMilliseconds(ClampTimestamp(sibling.TimestampMs))));
+            (siblings ??= []).Add(KvResolver.Read<T>(sibling, options.Serializer));
         }
 
         return new KvEntry<T>
         {
             Key = key,
-            Value = Deserialize<T>(answer.Value),
+            Value = Deserialize<T>(value),
             Version = KvVersion.Received(answer.Version),
+            HiddenLosers = (int)answer.HiddenLosers,
             SiblingCount = Math.Max(1, siblings?.Count ?? 1),
             Siblings = (IReadOnlyList<KvSibling<T>>?)siblings ?? [],
             Regime = (KvRegime)answer.Regime,
@@ -188,6 +238,4 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     }
 
     private T Deserialize<T>(ReadOnlyMemory<byte> bytes) => options.Serializer.Deserialize<T>(bytes);
-
-    private static long ClampTimestamp(ulong timestampMs) => (long)Math.Min(timestampMs, (ulong)DateTimeOffset.MaxValue.ToUnixTimeMilliseconds());
 }

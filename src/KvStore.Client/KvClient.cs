@@ -55,11 +55,15 @@ public sealed class KvClient : IKvClient
     }
 
     /// <inheritdoc/>
-    public IKvKeyspace Keyspace(string name)
+    public IKvKeyspace Keyspace(string name) => Keyspace(name, KvKeyspaceOptions.Default);
+
+    /// <inheritdoc/>
+    public IKvKeyspace Keyspace(string name, KvKeyspaceOptions options)
     {
+        ArgumentNullException.ThrowIfNull(options);
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(name.Length, Contracts.KvLimits.MaxKeyspaceNameLength, nameof(name));
-        return new KeyspaceClient(name, _dispatcher, _options);
+        return new KeyspaceClient(name, _dispatcher, _options, options);
     }
 
     /// <inheritdoc/>

@@ -117,7 +117,7 @@ internal static class ClusterCommands
     /// <summary>Every pair of nodes, as the first of them sees the second.</summary>
     private static TextTable Links(IReadOnlyList<NodeReport> nodes)
     {
-        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "is heard");
+        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "clock", "is heard", "losses", "on hold");
         foreach (var node in nodes)
         {
             foreach (var peer in node.Status?.Peers.OrderBy(peer => peer.Node) ?? Enumerable.Empty<PeerStatus>())
@@ -129,7 +129,10 @@ internal static class ClusterCommands
                     peer.Phi.ToString("0.0", CultureInfo.InvariantCulture),
                     Text(peer.LastHeardMs) + " ms",
                     string.Create(CultureInfo.InvariantCulture, $"{peer.RoundTripMs:0.00} ms"),
-                    peer.HearsUs ? "yes" : "no");
+                    string.Create(CultureInfo.InvariantCulture, $"{peer.ClockOffsetMs:+0;-0;0} ms"),
+                    peer.HearsUs ? "yes" : "no",
+                    Text(peer.Losses),
+                    peer.HeldDownMs == 0 ? "-" : Text(peer.HeldDownMs) + " ms");
             }
         }
 
@@ -142,6 +145,11 @@ internal static class ClusterCommands
         if (status.DiskLow)
         {
             notes.Add("disk low, refuses writes");
+        }
+
+        if (status.MaxClockDriftMs > 0 && Math.Abs(status.ClockOffsetMs) > status.MaxClockDriftMs)
+        {
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"clock {Math.Abs(status.ClockOffsetMs)} ms {(status.ClockOffsetMs > 0 ? "ahead" : "behind")}, refuses last-writer-wins puts"));
         }
 
         if (status.FaultInjection)

@@ -27,7 +27,12 @@ internal static class ReadOutput
         if (entry.SiblingCount > 1)
         {
             context.Note(
-                $"note: the key has {entry.SiblingCount} concurrent values and this is the newest; -o json shows all, 'kv put KEY VALUE --context {entry.Version}' settles it.");
+                $"note: the key has {entry.SiblingCount} concurrent values and this is the newest; -o json shows all, 'kv conflict resolve' settles it.");
+        }
+
+        if (entry.HiddenLosers > 0)
+        {
+            context.Note($"note: {entry.HiddenLosers} concurrent value{(entry.HiddenLosers == 1 ? "" : "s")} lost against this one.");
         }
 
         if (entry.Degraded)
@@ -49,10 +54,12 @@ internal static class ReadOutput
             json.WriteStartObject();
             ByteText.WriteJson(json, "value", sibling.Value.Span);
             json.WriteString("timestamp", sibling.Timestamp);
+            json.WriteString("writer", sibling.Writer);
             json.WriteEndObject();
         }
 
         json.WriteEndArray();
+        json.WriteNumber("hiddenLosers", entry.HiddenLosers);
         json.WriteString("regime", Name(entry.Regime));
         json.WriteNumber("stalenessMs", entry.Staleness.TotalMilliseconds);
         json.WriteNumber("epoch", entry.Epoch);

@@ -61,7 +61,7 @@ internal static class ScanCommand
         });
     }
 
-    private static KvRange Range(string? prefix, string? after)
+    public static KvRange Range(string? prefix, string? after)
     {
         if (Encoding.UTF8.GetByteCount(prefix ?? "") > KvLimits.MaxKeyBytes)
         {

@@ -13,6 +13,7 @@ internal static class KeyspaceCommands
         kv keyspace create orders --policy cp --replication sync
         kv keyspace create carts  --policy ap --replication async
         kv keyspace create clicks --policy cp --replication async --max-lag 256KiB,200ms
+        kv keyspace create profile --policy ap --replication sync --conflicts last-writer-wins
         kv keyspace create hits   --policy ap --replication best-effort --shards 16
         """;
 

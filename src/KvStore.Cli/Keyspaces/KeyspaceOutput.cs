@@ -30,7 +30,7 @@ internal static class KeyspaceOutput
             return;
         }
 
-        var table = new TextTable("name", "policy", "replication", "shards", "replicas", "epoch", "leaders known");
+        var table = new TextTable("name", "policy", "replication", "shards", "replicas", "epoch", "leaders known", "conflicts");
         foreach (var keyspace in keyspaces.OrderBy(keyspace => keyspace.Name, StringComparer.Ordinal))
         {
             table.Add(
@@ -40,7 +40,8 @@ internal static class KeyspaceOutput
                 Text(keyspace.Shards.Count),
                 Text(keyspace.Shards.Count == 0 ? 0 : keyspace.Shards[0].Replicas.Count),
                 Text(keyspace.Epoch),
-                keyspace.Policy == PartitionPolicy.Ap ? "-" : Text(keyspace.Shards.Count(shard => shard.LeaderHint != 0)));
+                keyspace.Policy == PartitionPolicy.Ap ? "-" : Text(keyspace.Shards.Count(shard => shard.LeaderHint != 0)),
+                keyspace.Policy == PartitionPolicy.Ap ? Name(keyspace.Conflicts) : "-");
         }
 
         if (format == OutputFormat.Raw)
@@ -131,6 +132,8 @@ internal static class KeyspaceOutput
 
     public static string Name(Replication replication) => replication == Replication.BestEffort ? "best-effort" : replication.ToString().ToLowerInvariant();
 
+    public static string Name(Conflicts conflicts) => conflicts == Conflicts.LastWriterWins ? "last-writer-wins" : "siblings";
+
     private static void WriteJson(Utf8JsonWriter json, Keyspace keyspace)
     {
         json.WriteStartObject();
@@ -139,6 +142,7 @@ internal static class KeyspaceOutput
         json.WriteString("policy", Name(keyspace.Policy));
         json.WriteString("replication", Name(keyspace.Replication));
         json.WriteNumber("epoch", keyspace.Epoch);
+        json.WriteString("conflicts", Name(keyspace.Conflicts));
         if (keyspace.MaxLag is { } lag)
         {
             json.WriteStartObject("maxLag");

@@ -42,13 +42,19 @@ internal sealed class KeyspaceSettings
         CustomParser = Quantities.ParseLag,
     };
 
+    public Option<string?> Conflicts { get; } = new("--conflicts")
+    {
+        Description = "ap: what is shown of values that were written concurrently. siblings (default): all of them, until a write supersedes them; last-writer-wins: the newest, the others are dropped in the background.",
+        HelpName = "siblings|last-writer-wins",
+    };
+
     private readonly Option<string?> _durability = new("--durability") { Hidden = true };
 
     private readonly Option<string?> _timeToLive = new("--ttl") { Hidden = true };
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, _durability, _timeToLive])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, _durability, _timeToLive])
         {
             command.Add(option);
         }
@@ -56,7 +62,7 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, _durability, _timeToLive]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, _durability, _timeToLive]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
@@ -81,6 +87,7 @@ internal sealed class KeyspaceSettings
             Replication = ReadReplication(context.Value(Replication)),
             Shards = context.Value(Shards),
             Replicas = context.Value(Replicas),
+            Conflicts = ReadConflicts(context.Value(Conflicts), policy),
             MaxLagBytes = context.Value(MaxLag).Bytes,
             MaxLagTime = context.Value(MaxLag).Time,
         };
@@ -102,6 +109,14 @@ internal sealed class KeyspaceSettings
         "async" => Contracts.V1.Replication.Async,
         "best-effort" => Contracts.V1.Replication.BestEffort,
         _ => throw CliFailure.Usage($"'{text}' is not a replication; use --replication sync, async or best-effort."),
+    };
+
+    private static Conflicts ReadConflicts(string? text, PartitionPolicy policy) => text switch
+    {
+        "siblings" or null => Contracts.V1.Conflicts.Siblings,
+        "last-writer-wins" when policy == PartitionPolicy.Ap => Contracts.V1.Conflicts.LastWriterWins,
+        "last-writer-wins" => throw CliFailure.Usage("last-writer-wins decides between concurrent values, and only ap keyspaces have any; leave --conflicts out, or use --policy ap."),
+        _ => throw CliFailure.Usage($"'{text}' is no way to treat conflicts; use --conflicts siblings or last-writer-wins."),
     };
 
     private static void RequireName(string name)

@@ -72,6 +72,9 @@ public sealed record KvKeyspaceSettings
     /// <summary>Replicas per shard, 1 to 9; 0: the smaller of 3 and the number of members.</summary>
     public int Replicas { get; init; }
 
+    /// <summary>What is shown of concurrent values; last-writer-wins in ap keyspaces only.</summary>
+    public Conflicts Conflicts { get; init; } = Conflicts.Siblings;
+
     /// <summary>async and best-effort: bytes that a leader may have acknowledged and not yet committed, 1 to 32 MiB. 0: 1 MiB.</summary>
     public int MaxLagBytes { get; init; }
 

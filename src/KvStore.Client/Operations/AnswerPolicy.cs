@@ -33,7 +33,7 @@ internal static class AnswerPolicy
         Code.NotLeader or Code.WrongNode => Verdict.TryElsewhere,
         Code.NoQuorum => Verdict.SeekQuorum,
         Code.StaleEpoch => Verdict.Relearn,
-        Code.NoLeader or Code.ShuttingDown or Code.Recovering => Verdict.PauseThenElsewhere,
+        Code.NoLeader or Code.ShuttingDown or Code.Recovering or Code.ClockSkew => Verdict.PauseThenElsewhere,
 
         // The keyspace is in this client's topology: the node is behind, after a restart or because the keyspace is new.
         Code.UnknownKeyspace => Verdict.PauseThenElsewhere,

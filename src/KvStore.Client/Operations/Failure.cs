@@ -56,6 +56,7 @@ internal static class Failure
             KvCode.InvalidArgument or KvCode.TooLarge => "correct the request",
             KvCode.DiskLow => "free disk space on the node",
             KvCode.Unavailable => "check the endpoints and that the nodes run",
+            KvCode.ClockSkew => "set the clocks of the nodes right (NTP); 'kv cluster status' shows them",
             KvCode.TooManySiblings => "read the siblings and write the resolved value in their context",
             KvCode.DeadlineExceeded => "retry, or allow a longer timeout",
             _ => "it is safe to retry",

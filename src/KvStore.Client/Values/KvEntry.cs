@@ -19,6 +19,15 @@ public sealed record KvEntry<T>
     /// <summary>All live values, when there is more than one; otherwise empty. Scans give the count only.</summary>
     public IReadOnlyList<KvSibling<T>> Siblings { get; init; } = [];
 
+    /// <summary>last-writer-wins keyspaces: how many concurrent values lost against this one. They are dropped in the background.</summary>
+    public int HiddenLosers { get; init; }
+
+    /// <summary>The value is what the keyspace's resolver made of <see cref="Siblings"/>; see <see cref="KvKeyspaceOptions.Resolver"/>.</summary>
+    public bool Resolved { get; init; }
+
+    /// <summary>What became of writing the resolved value back, where that was asked for; null: it was not tried, or refused. If done, <see cref="Version"/> is the version that it made.</summary>
+    public KvWriteResult? WrittenBack { get; init; }
+
     /// <summary>The regime the shard was in.</summary>
     public KvRegime Regime { get; init; }
 
@@ -41,5 +50,11 @@ public sealed record KvEntry<T>
 /// <summary>One of several live values of a key.</summary>
 /// <param name="Value">The value.</param>
 /// <param name="Timestamp">When it was written, by the writer's hybrid clock.</param>
+/// <param name="Writer">Which write it was, as text: the replica that took it, under the random name that it has since its start, and the number of the write there. No other value ever has the same.</param>
 /// <typeparam name="T">What the value was read as.</typeparam>
-public readonly record struct KvSibling<T>(T Value, DateTimeOffset Timestamp);
+public readonly record struct KvSibling<T>(T Value, DateTimeOffset Timestamp, string Writer = "");
+
+/// <summary>A key with several live values.</summary>
+/// <param name="Key">The key.</param>
+/// <param name="SiblingCount">How many, up to 255.</param>
+public readonly record struct KvConflict(KvKey Key, int SiblingCount);

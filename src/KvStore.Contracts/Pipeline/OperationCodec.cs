@@ -21,6 +21,7 @@ internal static class OperationCodec
     private const uint AfterTag = 114;
     private const uint LimitTag = 120;
     private const uint ServeAtReplicaTag = 128;
+    private const uint OnlyConflictsTag = 184;
 
     private const uint SessionTag = 9;
     private const uint SequenceTag = 16;
@@ -42,7 +43,8 @@ internal static class OperationCodec
         + WireWriter.VarintFieldSize(1, operation.Shard)
         + WireWriter.BytesFieldSize(1, operation.After.Length)
         + WireWriter.VarintFieldSize(1, operation.Limit)
-        + (operation.ServeAtReplica ? 3 : 0);
+        + (operation.ServeAtReplica ? 3 : 0)
+        + (operation.OnlyConflicts ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
     {
@@ -69,6 +71,7 @@ internal static class OperationCodec
         writer.Bytes(AfterTag, operation.After.Span);
         writer.Varint(LimitTag, operation.Limit);
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
+        writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireOperation operation)
@@ -95,6 +98,7 @@ internal static class OperationCodec
                 case AfterTag: operation.After = reader.Bytes(); break;
                 case LimitTag: operation.Limit = reader.UInt32(); break;
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
+                case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }
         }

@@ -24,6 +24,7 @@ internal static class ResultCodec
     private const uint ItemsTag = 130;
     private const uint MoreTag = 136;
     private const uint NodeTag = 144;
+    private const uint HiddenLosersTag = 184;
     private const uint MissingTag = 194;
 
     public static int Size(in WireResult result)
@@ -43,7 +44,8 @@ internal static class ResultCodec
             + WireWriter.BytesFieldSize(1, ReasonBytes(result))
             + (result.Retryable ? 2 : 0)
             + (result.More ? 3 : 0)
-            + WireWriter.VarintFieldSize(2, result.Node);
+            + WireWriter.VarintFieldSize(2, result.Node)
+            + WireWriter.VarintFieldSize(2, result.HiddenLosers);
         for (int i = 0; i < (result.Siblings?.Count ?? 0); i++)
         {
             size += WireWriter.ElementSize(1, ResultPartCodec.Size(result.Siblings![i]));
@@ -94,6 +96,7 @@ internal static class ResultCodec
 
         writer.Bool(MoreTag, result.More);
         writer.Varint(NodeTag, result.Node);
+        writer.Varint(HiddenLosersTag, result.HiddenLosers);
         for (int i = 0; i < (result.Missing?.Count ?? 0); i++)
         {
             writer.ElementHead(MissingTag, ResultPartCodec.Size(result.Missing![i]));
@@ -130,6 +133,7 @@ internal static class ResultCodec
                 case ItemsTag: (items ??= []).Add(ResultPartCodec.ReadItem(ref reader)); break;
                 case MoreTag: result.More = reader.Bool(); break;
                 case NodeTag: result.Node = reader.UInt32(); break;
+                case HiddenLosersTag: result.HiddenLosers = reader.UInt32(); break;
                 case MissingTag: (missing ??= []).Add(ResultPartCodec.ReadMissing(ref reader)); break;
                 default: reader.Skip(tag); break;
             }

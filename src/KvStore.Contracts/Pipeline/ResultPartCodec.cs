@@ -5,6 +5,8 @@ internal static class ResultPartCodec
 {
     private const uint SiblingValueTag = 10;
     private const uint SiblingTimestampTag = 16;
+    private const uint SiblingWriterTag = 25;
+    private const uint SiblingWriteTag = 32;
 
     private const uint ItemKeyTag = 10;
     private const uint ItemValueTag = 18;
@@ -15,7 +17,8 @@ internal static class ResultPartCodec
     private const uint MissingForTag = 16;
 
     public static int Size(in WireSibling sibling) =>
-        WireWriter.BytesFieldSize(1, sibling.Value.Length) + WireWriter.VarintFieldSize(1, sibling.TimestampMs);
+        WireWriter.BytesFieldSize(1, sibling.Value.Length) + WireWriter.VarintFieldSize(1, sibling.TimestampMs)
+        + (sibling.Writer == 0 ? 0 : 1 + sizeof(ulong)) + WireWriter.VarintFieldSize(1, sibling.Write);
 
     public static int Size(in WireScanItem item) =>
         WireWriter.BytesFieldSize(1, item.Key.Length)
@@ -35,6 +38,8 @@ internal static class ResultPartCodec
     {
         writer.Bytes(SiblingValueTag, sibling.Value.Span);
         writer.Varint(SiblingTimestampTag, sibling.TimestampMs);
+        writer.Fixed64(SiblingWriterTag, sibling.Writer);
+        writer.Varint(SiblingWriteTag, sibling.Write);
     }
 
     public static void Write(ref WireWriter writer, in WireScanItem item)
@@ -49,6 +54,8 @@ internal static class ResultPartCodec
     {
         ReadOnlyMemory<byte> value = default;
         ulong timestampMs = 0;
+        ulong writer = 0;
+        ulong write = 0;
         WireReader reader = new(outer.Bytes());
         while (reader.NextTag(out uint tag))
         {
@@ -56,6 +63,8 @@ internal static class ResultPartCodec
             {
                 case SiblingValueTag: value = reader.Bytes(); break;
                 case SiblingTimestampTag: timestampMs = reader.Varint(); break;
+                case SiblingWriterTag: writer = reader.Fixed64(); break;
+                case SiblingWriteTag: write = reader.Varint(); break;
                 default: reader.Skip(tag); break;
             }
         }
@@ -65,7 +74,7 @@ internal static class ResultPartCodec
             outer.Fail();
         }
 
-        return new WireSibling(value, timestampMs);
+        return new WireSibling(value, timestampMs, writer, write);
     }
 
     public static WireMissingReplica ReadMissing(ref WireReader outer)

@@ -25,4 +25,5 @@ public struct WireOperation
     public ReadOnlyMemory<byte> After;
     public uint Limit;
     public bool ServeAtReplica;
+    public bool OnlyConflicts;
 }

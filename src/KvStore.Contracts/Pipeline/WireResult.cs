@@ -23,11 +23,12 @@ public struct WireResult
     public IReadOnlyList<WireScanItem>? Items;
     public bool More;
     public uint Node;
+    public uint HiddenLosers;
     public IReadOnlyList<WireMissingReplica>? Missing;
 }
 
 public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
-public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs);
+public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs, ulong Writer = 0, ulong Write = 0);
 
 public readonly record struct WireScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Version, uint SiblingCount);

@@ -90,10 +90,27 @@ public sealed class DottedReplica
             return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
         }
 
-        DottedObject kept = Fill(key, stored).Discard(context);
-        return kept.SiblingCount + (value is null ? 0 : 1) > _state.Options.MaxSiblings
+        DottedObject filled = Fill(key, stored);
+        DottedObject kept = filled.Discard(context);
+
+        // Receipts may have brought more than the cap. Whoever leaves fewer than he found is part of the cure.
+        int after = kept.SiblingCount + (value is null ? 0 : 1);
+        return after > _state.Options.MaxSiblings && after > filled.SiblingCount
             ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
             : Mint(key, stored, kept, kept, value, timestamp, operation);
+    }
+
+    /// <summary>
+    /// A write that keeps the winner as it is, under its own dot, and supersedes the other values. It mints a dot like a delete: who hears of it drops the same values, and no equal clocks hide that somebody has not (C11).
+    /// The winner is not written anew: a copy under another dot would survive a delete that saw the original. So two replicas that do this at the same time leave the same object.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stored">Its object as stored, with two values or more.</param>
+    public DottedWrite DropLosers(Key key, DottedObject stored)
+    {
+        DottedObject filled = Fill(key, stored);
+        Invariant.Assert(filled.SiblingCount > 1);
+        return Mint(key, stored, filled, filled.KeepWinner(), null, HybridTimestamp.Zero, 0);
     }
 
     /// <summary>Takes a write of another replica, in any order, any number of times.</summary>

@@ -71,6 +71,9 @@ public struct ClientOperation
     /// <summary>Scan: at most this many records.</summary>
     public int Limit;
 
+    /// <summary>Scan: only the keys that have more than one live value, each with their number and without values.</summary>
+    public bool OnlyConflicts;
+
     /// <summary>On the loop's monotonic clock, in milliseconds: when the answer becomes "unknown" or "not done".</summary>
     public long DeadlineMs;
 }

@@ -1,4 +1,5 @@
 using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
@@ -90,7 +91,10 @@ public enum Regime : byte
 public readonly record struct MissingReplica(NodeId Node, long ForMs);
 
 /// <summary>One live value of a key that has several.</summary>
-public readonly record struct SiblingView(ReadOnlyMemory<byte> Value, ulong TimestampMs);
+/// <param name="Value">The value.</param>
+/// <param name="TimestampMs">When it was written, by the writer's hybrid clock.</param>
+/// <param name="Dot">Which write it was, and whose.</param>
+public readonly record struct SiblingView(ReadOnlyMemory<byte> Value, ulong TimestampMs, Dot Dot);
 
 /// <summary>The answer to one <see cref="ClientOperation"/>, and how much it is worth.</summary>
 public struct Completion
@@ -115,6 +119,9 @@ public struct Completion
 
     /// <summary>All live values, when there is more than one.</summary>
     public IReadOnlyList<SiblingView>? Siblings;
+
+    /// <summary>Last-writer-wins: how many concurrent values lost against the one that is shown.</summary>
+    public int HiddenLosers;
 
     /// <summary>How many replicas held the write durably (best-effort: in memory) when it was acknowledged; how many a read asked.</summary>
     public int Acknowledgements;

@@ -30,6 +30,7 @@ internal sealed class DottedJournal(IReplicaStorage storage, ViewState view)
 
     public void PutIntoView(in DottedChange change)
     {
+        ConflictIndex.Update(storage, change);
         if (change.Removes)
         {
             storage.Remove(RecordSpace.Data, change.Key.Span);

@@ -34,6 +34,7 @@ internal sealed class OpenEngine
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
     private readonly DigestScan _digestScan;
+    private readonly ConflictSweeper? _sweeper;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -87,7 +88,12 @@ internal sealed class OpenEngine
         _journal = new DottedJournal(storage, view);
         _journal.Restore(view.Dotted);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
-        _journal.Changed = _healing.OnChanged;
+        if (descriptor.Conflicts == ConflictRule.LastWriterWins)
+        {
+            _sweeper = new ConflictSweeper(descriptor, places, options, clock, _dotted, _journal, _healing, loader, transport, peers);
+        }
+
+        _journal.Changed = OnChanged;
         _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
@@ -120,9 +126,12 @@ internal sealed class OpenEngine
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
-        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0;
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
+
+    /// <summary>Values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped => _sweeper?.LosersDropped ?? 0;
 
     public string DescribeClock() => _dotted.Clock.ToString();
 
@@ -331,6 +340,7 @@ internal sealed class OpenEngine
         _reads.OnTick();
         _healing.OnTick();
         _digestScan.OnTick();
+        _sweeper?.OnTick();
         foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
             _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
@@ -436,6 +446,12 @@ internal sealed class OpenEngine
         }
     }
 
+    private void OnChanged(DottedChange change)
+    {
+        _healing.OnChanged(change);
+        _sweeper?.OnChanged(change);
+    }
+
     private void Write(in ClientOperation operation)
     {
         VersionVector? context = null;
@@ -478,6 +494,16 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (_sweeper is not null && operation.Kind == OperationKind.Put && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
+        {
+            _completions.Refuse(
+                operation,
+                RefusalCode.ClockSkew,
+                $"This node's clock is {Math.Abs(_clock.OffsetMs)} ms {(_clock.OffsetMs > 0 ? "ahead of" : "behind")} its peers', and at most {_options.MaxClockDriftMs} ms are allowed where the newest of concurrent writes wins. "
+                    + "Write through another node, and set the clock right (NTP).");
+            return;
+        }
+
         Mint(operation, context, stored);
     }
 
@@ -490,12 +516,18 @@ internal sealed class OpenEngine
 
         // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
         ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
-        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
+        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs, _options.MaxClockDriftMs);
         bool sync = _regimes.Replication == Replication.Sync;
         ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
         DottedWrite written = context is null
             ? _dotted.Write(key, stored, value, timestamp, number)
             : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
+        if (written.Status == DottedWriteStatus.TooManySiblings && _sweeper is { } sweeper)
+        {
+            // Nobody sees the losers, so nobody is refused because of them.
+            written = _dotted.WriteInContext(key, sweeper.Drop(key, stored), context!, value, timestamp, number);
+        }
+
         if (written.Status != DottedWriteStatus.Written)
         {
             bool tooMany = written.Status == DottedWriteStatus.TooManySiblings;
@@ -581,8 +613,7 @@ internal sealed class OpenEngine
         {
             foreach (ref readonly DottedValue value in message.Object.Values)
             {
-                const long MaxDriftMs = 60_000;
-                _clock.Hybrid.Observe(value.Timestamp, (long)_clock.WallMs, MaxDriftMs);
+                _clock.Hybrid.Observe(value.Timestamp, (long)_clock.WallMs, _options.MaxClockDriftMs);
             }
 
             _journal.Persist(receipt.Change, message.WantsAcknowledgement ? SyncUrgency.Now : SyncUrgency.Lazy);

@@ -1,6 +1,7 @@
 using System.Buffers;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -51,7 +52,11 @@ internal sealed class OpenReads(
 
     public void Submit(in ClientOperation operation)
     {
-        if (operation.Kind == OperationKind.Scan)
+        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        {
+            ListConflicts(operation);
+        }
+        else if (operation.Kind == OperationKind.Scan)
         {
             Scan(operation);
         }
@@ -173,6 +178,7 @@ internal sealed class OpenReads(
     private void Complete(in ClientOperation operation, DottedObject filled, int answers)
     {
         bool found = !filled.IsEmpty;
+        bool hides = descriptor.Conflicts == ConflictRule.LastWriterWins;
         completions.Add(new Completion
         {
             Handle = operation.Handle,
@@ -180,12 +186,26 @@ internal sealed class OpenReads(
             Found = found,
             Value = found ? filled.Winner.Value : default,
             Version = EncodeVersion(filled),
-            Siblings = filled.SiblingCount > 1 ? SiblingsOf(filled) : null,
+            Siblings = filled.SiblingCount > 1 && !hides ? SiblingsOf(filled) : null,
+            HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
             Degraded = dotted.IsRecovering,
             StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
         });
     }
+
+    /// <summary>The keys that have concurrent values, from their index: without values, and without looking at any other key.</summary>
+    private void ListConflicts(ClientOperation operation) =>
+        loader.Scan(RecordSpace.Conflicts, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page => completions.Add(new Completion
+        {
+            Handle = operation.Handle,
+            Outcome = Outcome.Done,
+            Items = [.. page.Records.Select(record => new ScanItem(record.Key, default, LogIndex.Zero, default, ConflictIndex.CountOf(record.Record.Span)))],
+            More = page.More,
+            Acknowledgements = 1,
+            Degraded = dotted.IsRecovering,
+            StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+        }));
 
     private void Scan(ClientOperation operation)
     {
@@ -198,7 +218,7 @@ internal sealed class OpenReads(
                 DottedObject filled = DottedObject.Decode(record.Record).Fill(clockBase);
                 if (!filled.IsEmpty)
                 {
-                    items.Add(new ScanItem(record.Key, filled.Winner.Value, LogIndex.Zero, EncodeVersion(filled), filled.SiblingCount));
+                    items.Add(new ScanItem(record.Key, filled.Winner.Value, LogIndex.Zero, EncodeVersion(filled), descriptor.Conflicts == ConflictRule.LastWriterWins ? 1 : filled.SiblingCount));
                 }
             }
 
@@ -227,7 +247,7 @@ internal sealed class OpenReads(
         var siblings = new List<SiblingView>(filled.SiblingCount);
         foreach (ref readonly DottedValue value in filled.Values)
         {
-            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs));
+            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }
 
         return siblings;

@@ -13,6 +13,9 @@ public sealed class ReplicaClock
     /// <summary>The node's wall clock, Unix milliseconds. May jump; used for timestamps only.</summary>
     public ulong WallMs { get; private set; }
 
+    /// <summary>How far the node's wall clock is ahead of the cluster's, as its heartbeats measure it, in milliseconds; negative: behind. Zero while nobody is heard.</summary>
+    public long OffsetMs { get; set; }
+
     /// <summary>The hybrid clock of this loop.</summary>
     public HybridClock Hybrid { get; } = new();
 

@@ -52,6 +52,14 @@ public sealed record ReplicaOptions
     /// <summary>Bytes of records in one page of a scan, give or take the last record.</summary>
     public int ScanPageBytes { get; init; } = 1_048_576;
 
+    /// <summary>
+    /// How far clocks may disagree, in milliseconds. A node that is further off takes no put of a last-writer-wins keyspace. Timestamps of others that are further ahead are taken with their writes and not learned by the own clock.
+    /// </summary>
+    public int MaxClockDriftMs { get; init; } = 500;
+
+    /// <summary>Last-writer-wins: how long values that lost stay before they are dropped, so that what arrives together is swept together. In milliseconds of the loop's clock.</summary>
+    public int SweepGraceMs { get; init; } = 1_000;
+
     /// <summary>Bytes of lost writes that the journal of one replica keeps; the oldest go first, one always stays.</summary>
     public int LostWriteBytes { get; init; } = 2 * 1_048_576;
 }

@@ -82,6 +82,9 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
+    /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped { get; init; }
+
     /// <summary>Keys with writes made outside the log that wait here to be merged, their bytes, and for how long the oldest has waited.</summary>
     public int OverlayKeys { get; init; }
 

@@ -115,6 +115,9 @@ public sealed class ShardReplica
 
     public ViewPosition Position => _view.Position;
 
+    /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
+    public long LosersDropped => _open?.LosersDropped ?? 0;
+
     /// <summary>
     /// Nothing is under way here or in the group: the loop calls <see cref="TickQuiet"/> now and then instead of <see cref="Tick"/>. Whatever is handed to the replica may end that, so the loop looks
     /// again after each <see cref="Turn"/>.
@@ -526,6 +529,7 @@ public sealed class ShardReplica
         OverlayAgeMs = _overlay.AgeMs,
         ProvisionalEpisodes = _provisional?.Episodes ?? 0,
         Quiet = IsQuiet,
+        LosersDropped = LosersDropped,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
 

@@ -79,6 +79,9 @@ public enum RecordSpace : byte
 
     /// <summary>Writes that this replica acknowledged and lost. Its own: no snapshot and no scan of all spaces shows them.</summary>
     Journal = 5,
+
+    /// <summary>The keys of an open shard that have more than one live value, each with their number. Follows from the data, and is sealed with it.</summary>
+    Conflicts = 8,
 }
 
 /// <summary>

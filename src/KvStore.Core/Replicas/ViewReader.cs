@@ -8,6 +8,9 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
 
+    /// <summary>Records of one page when conflicts are looked for.</summary>
+    private const int LookedAtOnce = 1_000;
+
     public void Serve(in ClientOperation operation, bool stale)
     {
         if (operation.Kind == OperationKind.Scan)
@@ -73,12 +76,22 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
             return;
         }
 
-        loader.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
+        // Merges are rare: whoever looks for what they have left reads all records, many at a time.
+        int limit = operation.OnlyConflicts ? Math.Max(operation.Limit, LookedAtOnce) : operation.Limit;
+        loader.Scan(RecordSpace.Data, operation.Key, operation.After, limit, options.ScanPageBytes, page =>
         {
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)
             {
-                if (OrderedRecord.IsOrdered(record.Record.Span))
+                if (operation.OnlyConflicts)
+                {
+                    int count = DottedObject.PeekSiblings(record.Record);
+                    if (count > 1)
+                    {
+                        items.Add(new ScanItem(record.Key, default, stateMachine.VersionOf(record.Record), default, count));
+                    }
+                }
+                else if (OrderedRecord.IsOrdered(record.Record.Span))
                 {
                     OrderedRecord decoded = OrderedRecord.Decode(record.Record);
                     items.Add(new ScanItem(record.Key, decoded.Value, decoded.Index, default, 1));
@@ -89,9 +102,15 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
                 }
             }
 
-            if (items.Count == 0 && page.More)
+            if (items.Count == 0 && page.More && !operation.OnlyConflicts)
             {
                 // A page of nothing but traces of deletes.
+                Scan(operation with { After = page.Records[^1].Key }, stale);
+                return;
+            }
+
+            if (operation.OnlyConflicts && items.Count == 0 && page.More)
+            {
                 Scan(operation with { After = page.Records[^1].Key }, stale);
                 return;
             }

@@ -167,6 +167,21 @@ public sealed class DottedObject : IEquatable<DottedObject>
         return new DottedObject(values, context);
     }
 
+    /// <summary>Only the winner, in the same context: the others are gone. Final only together with the dotted write that follows, as with <see cref="Discard"/>.</summary>
+    public DottedObject KeepWinner() => _values.Length < 2 ? this : new DottedObject([Winner], Context);
+
+    /// <summary>How many live values a stored record of either regime holds, without reading them.</summary>
+    public static int PeekSiblings(ReadOnlyMemory<byte> record)
+    {
+        if (record.IsEmpty || OrderedRecord.IsOrdered(record.Span))
+        {
+            return record.IsEmpty ? 0 : 1;
+        }
+
+        BinaryCursor input = new(record[1..]);
+        return input.ReadCount(MinValueBytes);
+    }
+
     public bool Holds(Dot dot)
     {
         foreach (ref readonly DottedValue value in _values.AsSpan())

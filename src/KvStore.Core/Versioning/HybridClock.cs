@@ -6,6 +6,9 @@ namespace KvStore.Core.Versioning;
 /// </summary>
 public sealed class HybridClock
 {
+    /// <summary>The last timestamp handed out while <see cref="Last"/> was too far ahead to go on from.</summary>
+    private HybridTimestamp _lastWithin;
+
     public HybridClock(HybridTimestamp last = default) => Last = last;
 
     /// <summary>The highest timestamp handed out or learned.</summary>
@@ -17,6 +20,22 @@ public sealed class HybridClock
         HybridTimestamp physical = HybridTimestamp.FromPhysical(physicalMs);
         Last = physical > Last ? physical : Last.Next;
         return Last;
+    }
+
+    /// <summary>
+    /// As <see cref="Now(long)"/>, but never further ahead of the physical time than the bound: a physical clock that had run ahead and was set right would otherwise be followed for as long as it had been wrong. Such timestamps are
+    /// below earlier ones of this clock; where that matters, use the other method.
+    /// </summary>
+    public HybridTimestamp Now(long physicalMs, long maxAheadMs)
+    {
+        if (Last.PhysicalMs <= physicalMs + maxAheadMs)
+        {
+            return Now(physicalMs);
+        }
+
+        HybridTimestamp physical = HybridTimestamp.FromPhysical(physicalMs);
+        _lastWithin = physical > _lastWithin || _lastWithin.PhysicalMs > physicalMs + maxAheadMs ? physical : _lastWithin.Next;
+        return _lastWithin;
     }
 
     /// <summary>Learns a timestamp that came with a write of someone else.</summary>

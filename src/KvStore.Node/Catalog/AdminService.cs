@@ -51,6 +51,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
             FaultInjection = facts.FaultInjection,
             UptimeMs = (ulong)Stopwatch.GetElapsedTime(facts.StartedAt).TotalMilliseconds,
             DiskLow = storage.IsDiskLow,
+            ClockOffsetMs = loops.ClockOffsetMs,
+            MaxClockDriftMs = (uint)loops.ReplicaOptions.MaxClockDriftMs,
         };
         response.Peers.AddRange(heartbeats.View.Peers.Select(Describe));
         if (request.Replicas)
@@ -84,6 +86,9 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         LastHeardMs = (ulong)Math.Max(0, peer.SinceHeard.TotalMilliseconds),
         HearsUs = peer.HearsUs,
         RoundTripMs = peer.RoundTripMs,
+        ClockOffsetMs = double.IsNaN(peer.ClockSkewMs) ? 0 : peer.ClockSkewMs,
+        Losses = (uint)peer.Link.Losses,
+        HeldDownMs = (ulong)peer.Link.HeldDownMs,
     };
 
     private async Task<List<ReplicaStatus>> DescribeReplicasAsync()
@@ -141,6 +146,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
         UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
         Digest = status.Digest,
+        LosersDropped = (ulong)status.LosersDropped,
     };
 }
 

@@ -65,6 +65,7 @@ internal static class CatalogCodec
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
+            Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
         {
@@ -100,7 +101,10 @@ internal static class CatalogCodec
         [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
     {
         MaxLag = FromWire(wire.MaxLag),
+        Conflicts = FromWire(wire.Conflicts),
     };
+
+    public static ConflictRule FromWire(Conflicts wire) => wire == Conflicts.Unspecified ? ConflictRule.Siblings : (ConflictRule)wire;
 
     /// <summary>What is not set is the default. The bounds are checked by whoever takes the setting in.</summary>
     public static MaxLag FromWire(Contracts.V1.MaxLag? wire) => new(

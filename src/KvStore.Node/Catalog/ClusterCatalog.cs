@@ -21,6 +21,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>What is shown of concurrent values.</summary>
+    public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
     /// <summary>A keyspace as it is created.</summary>
     public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
         : this(id, name, mode, epoch, shards, shards)
@@ -29,7 +32,11 @@ internal sealed record CatalogKeyspace(
 
     /// <summary>The shard as this replica of it must know it.</summary>
     public ShardDescriptor Describe(int shard, CatalogReplica self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace()) { MaxLag = MaxLag };
+        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace())
+        {
+            MaxLag = MaxLag,
+            Conflicts = Conflicts,
+        };
 }
 
 /// <summary>

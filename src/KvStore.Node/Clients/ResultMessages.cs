@@ -31,11 +31,12 @@ internal static class ResultMessages
             Retryable = wire.Retryable,
             More = wire.More,
             Node = wire.Node,
+            HiddenLosers = wire.HiddenLosers,
         };
         message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
         foreach (WireSibling sibling in wire.Siblings ?? [])
         {
-            message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs });
+            message.Siblings.Add(new Sibling { Value = ByteString.CopyFrom(sibling.Value.Span), TimestampMs = sibling.TimestampMs, Writer = sibling.Writer, Write = sibling.Write });
         }
 
         foreach (WireScanItem item in wire.Items ?? [])

@@ -9,7 +9,6 @@ using KvStore.Node.Faults;
 using KvStore.Node.Loops;
 using KvStore.Node.Peers;
 using KvStore.Storage;
-using Reachability = KvStore.Contracts.V1.Reachability;
 
 namespace KvStore.Node.Hosting;
 
@@ -35,6 +34,7 @@ public sealed class NodeServices
     private readonly TopologyFeed _topology;
     private readonly CatalogFollower _catalog;
     private readonly PlacementKeeper _placement;
+    private readonly PeerMetrics _peerMetrics;
     private readonly KeyspaceAdmin _keyspaces;
     private readonly OperationExecutor _executor;
 
@@ -58,14 +58,14 @@ public sealed class NodeServices
             Identity,
             IsAlive,
             Faults,
-            new HeartbeatOptions { Interval = options.HeartbeatInterval },
+            HeartbeatOptionsFor(options),
             connection,
             options.Time,
             loggers.CreateLogger<HeartbeatService>());
 
         var router = new ShardRouter(self);
         _topology = new TopologyFeed(self, router);
-        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPool, loggers.CreateLogger<LoopSet>());
+        _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPoolWith(options.Time), loggers.CreateLogger<LoopSet>());
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
@@ -73,8 +73,10 @@ public sealed class NodeServices
         _placement = new PlacementKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
+        _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
+        Heartbeats.Judged += new ClockWatch(_loops, loggers.CreateLogger<ClockWatch>()).OnJudged;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.RegimeChanged += _topology.SetRegime;
@@ -153,6 +155,7 @@ public sealed class NodeServices
         _placement.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
         await Task.WhenAll(Heartbeats.StopAsync(), Mesh.StopAsync()).WaitAsync(cancellation);
+        _peerMetrics.Dispose();
         _loops.Dispose();
         _storage.Dispose();
     }
@@ -160,6 +163,7 @@ public sealed class NodeServices
     public void Kill()
     {
         _placement.Dispose();
+        _peerMetrics.Dispose();
         Heartbeats.Abort();
         Mesh.Abort();
         _loops.Halt();
@@ -170,6 +174,15 @@ public sealed class NodeServices
         ? options.Members
         : [new PeerAddress(new NodeId(options.NodeId), options.AdvertisedAddress.Length > 0 ? options.AdvertisedAddress : $"{options.ListenHost}:{options.Port}")];
 
+    private static HeartbeatOptions HeartbeatOptionsFor(NodeOptions options) => new()
+    {
+        Interval = options.HeartbeatInterval,
+        AcceptablePause = options.HeartbeatPause,
+        SuspectPhi = options.SuspectPhi,
+        DownPhi = options.DownPhi,
+        MaxHoldDown = options.MaxHoldDown,
+    };
+
     /// <summary>A tick is half a heartbeat of the groups, so that timeouts are drawn finely enough.</summary>
     private static ReplicaOptions ReplicaOptionsFor(NodeOptions options)
     {
@@ -178,6 +191,7 @@ public sealed class NodeServices
         return new ReplicaOptions
         {
             TickMs = tickMs,
+            MaxClockDriftMs = (int)options.MaxClockDrift.TotalMilliseconds,
             SealTicks = Math.Max(1, 500 / tickMs),
             AdvertiseTicks = Math.Max(1, 250 / tickMs),
             PullTicks = Math.Max(1, 2_000 / tickMs),
@@ -215,7 +229,7 @@ public sealed class NodeServices
     {
         foreach (PeerLiveness peer in view.Peers)
         {
-            _loops.OnReachability(peer.Node, peer.Reachability != Reachability.Down && peer.HearsUs, peer.Boot);
+            _loops.OnReachability(peer.Node, peer.Link.Counts, peer.Boot);
         }
     }
 

@@ -24,4 +24,7 @@ internal static partial class LoopLog
 
     [LoggerMessage(EventId = 3007, Level = LogLevel.Information, Message = "Replica {Shard}: {Regime}")]
     public static partial void RegimeChanged(ILogger logger, ShardId shard, string regime);
+
+    [LoggerMessage(EventId = 3040, Level = LogLevel.Information, Message = "{Count} concurrent values of last-writer-wins keyspaces were dropped because others won, the last ones in replica {Shard}")]
+    public static partial void LosersDropped(ILogger logger, long count, ShardId shard);
 }

@@ -18,12 +18,17 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
 {
     private const int CampaignDelayTicks = 3;
 
+    /// <summary>Conflicts may come by the thousand: one line in a while says how many.</summary>
+    private const long LosersSayEveryMs = 60_000;
+
     private readonly Dictionary<ShardId, ReplicaSlot> _slots = [];
     private readonly List<ReplicaSlot> _touched = [];
     private readonly List<ReplicaSlot> _awake = [];
     private readonly HashSet<NodeId> _unreachable = [];
     private readonly Dictionary<NodeId, ulong> _boots = [];
     private int _ticksForQuiet;
+    private long _losersUnsaid;
+    private long _losersSayAfterMs;
 
     public IEnumerable<ShardReplica> All => _slots.Values.Select(slot => slot.Replica);
 
@@ -287,6 +292,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 NoteLostWrites(slot);
             }
 
+            if (slot.Replica.LosersDropped != slot.LosersDropped)
+            {
+                NoteLosers(slot);
+            }
+
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {
                 Rouse(slot);
@@ -406,6 +416,21 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         slot.LostWrites += news;
         LoopLog.WritesLost(log, shard, news);
         NodeMetrics.OnLostWrites(set.Router, shard, news);
+    }
+
+    private void NoteLosers(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        long news = slot.Replica.LosersDropped - slot.LosersDropped;
+        slot.LosersDropped += news;
+        NodeMetrics.OnLosersDropped(set.Router, shard, news);
+        _losersUnsaid += news;
+        if (clock.NowMs >= _losersSayAfterMs)
+        {
+            LoopLog.LosersDropped(log, _losersUnsaid, shard);
+            _losersUnsaid = 0;
+            _losersSayAfterMs = clock.NowMs + LosersSayEveryMs;
+        }
     }
 
     private void Touch(ReplicaSlot slot)

@@ -5,7 +5,10 @@ namespace KvStore.Node.Loops;
 /// </summary>
 internal abstract class LoopScheduler
 {
-    public static LoopScheduler ThreadPool { get; } = new PoolScheduler();
+    public static LoopScheduler ThreadPool { get; } = new PoolScheduler(TimeProvider.System);
+
+    /// <summary>The thread pool, with another wall clock.</summary>
+    public static LoopScheduler ThreadPoolWith(TimeProvider wall) => wall == TimeProvider.System ? ThreadPool : new PoolScheduler(wall);
 
     /// <summary>Monotonic milliseconds, for deadlines and ages.</summary>
     public abstract long NowMs { get; }
@@ -19,11 +22,11 @@ internal abstract class LoopScheduler
     /// <summary>Calls until it is disposed of.</summary>
     public abstract ITimer Every(TimeSpan period, Action tick);
 
-    private sealed class PoolScheduler : LoopScheduler
+    private sealed class PoolScheduler(TimeProvider wall) : LoopScheduler
     {
         public override long NowMs => Environment.TickCount64;
 
-        public override ulong WallMs => (ulong)DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        public override ulong WallMs => (ulong)wall.GetUtcNow().ToUnixTimeMilliseconds();
 
         public override void Queue(IThreadPoolWorkItem work) => System.Threading.ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
 

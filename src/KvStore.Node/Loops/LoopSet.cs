@@ -22,6 +22,7 @@ internal sealed class LoopSet : IDisposable
     private bool _fine;
     private bool _stopped;
     private int _failed;
+    private long _clockOffsetMs;
 
     /// <param name="self">This node.</param>
     /// <param name="count">How many loops.</param>
@@ -69,6 +70,13 @@ internal sealed class LoopSet : IDisposable
     public NodeStorage Storage { get; }
 
     public ReplicaOptions ReplicaOptions { get; }
+
+    /// <summary>How far this node's wall clock is ahead of the cluster's, in milliseconds. From any thread.</summary>
+    public long ClockOffsetMs
+    {
+        get => Interlocked.Read(ref _clockOffsetMs);
+        set => Interlocked.Exchange(ref _clockOffsetMs, value);
+    }
 
     public LoopScheduler Scheduler { get; }
 

@@ -44,6 +44,7 @@ internal static class OperationMapper
                 Request = wire.Session == 0 ? RequestId.None : new RequestId(wire.Session, wire.Sequence, wire.AcknowledgedFloor),
                 Epoch = new Epoch(wire.Epoch),
                 AtReplica = wire.ServeAtReplica,
+                OnlyConflicts = wire.OnlyConflicts,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
                 DeadlineMs = nowMs + timeoutMs,
@@ -77,6 +78,7 @@ internal static class OperationMapper
             DeclineForwarding = isLast,
             Shard = (uint)routed.Shard.Number,
             ServeAtReplica = operation.AtReplica,
+            OnlyConflicts = operation.OnlyConflicts,
             After = operation.After,
             Limit = (uint)operation.Limit,
         };

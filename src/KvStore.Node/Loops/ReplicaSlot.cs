@@ -23,6 +23,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Lost writes that were counted.</summary>
     public long LostWrites { get; set; }
 
+    /// <summary>Losers of conflicts that were counted.</summary>
+    public long LosersDropped { get; set; }
+
     /// <summary>Ticks until this replica, the first choice of a new shard, stands for election without waiting for a timeout. Zero: it does not.</summary>
     public int CampaignIn { get; set; }
 }

@@ -20,7 +20,7 @@ internal sealed class ResultMapper(NodeId self)
             Found = completion.Found,
             Value = completion.Value,
             Version = VersionOf(completion.OrderedVersion, completion.Version),
-            Siblings = completion.Siblings is { } siblings ? [.. siblings.Select(sibling => new WireSibling(sibling.Value, sibling.TimestampMs))] : null,
+            Siblings = completion.Siblings is { } siblings ? [.. siblings.Select(sibling => new WireSibling(sibling.Value, sibling.TimestampMs, sibling.Dot.Actor.Value, sibling.Dot.Counter))] : null,
             Acknowledgements = (uint)completion.Acknowledgements,
             Degraded = completion.Degraded,
             Regime = (Contracts.V1.Regime)completion.Regime,
@@ -33,6 +33,7 @@ internal sealed class ResultMapper(NodeId self)
             Items = completion.Items is { } items ? [.. items.Select(MapItem)] : null,
             More = completion.More,
             Node = self.Value,
+            HiddenLosers = (uint)completion.HiddenLosers,
         };
     }
 
@@ -49,7 +50,7 @@ internal sealed class ResultMapper(NodeId self)
     /// <summary>Whether the same operation (a write: under the same request id) may succeed when it is sent again.</summary>
     public static bool IsRetryable(RefusalCode code) => code is RefusalCode.NoLeader or RefusalCode.NoQuorum or RefusalCode.NotLeader or RefusalCode.StaleEpoch
         or RefusalCode.WrongNode or RefusalCode.Overloaded or RefusalCode.LeadershipLost or RefusalCode.ShuttingDown or RefusalCode.Recovering or RefusalCode.DiskLow
-        or RefusalCode.DeadlineExceeded or RefusalCode.ChangePending or RefusalCode.Switching or RefusalCode.NotCaughtUp or RefusalCode.ReplicaRemoved;
+        or RefusalCode.DeadlineExceeded or RefusalCode.ChangePending or RefusalCode.Switching or RefusalCode.NotCaughtUp or RefusalCode.ReplicaRemoved or RefusalCode.ClockSkew;
 
     private static WireScanItem MapItem(Core.Replicas.ScanItem item) => new(
         item.Key,

@@ -147,6 +147,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     private void Step()
     {
         Clock.Set(_set.Scheduler.NowMs, _set.Scheduler.WallMs);
+        Clock.OffsetMs = _set.ClockOffsetMs;
         for (int i = 0; i < MaxItemsPerStep && _inbox.TryDequeue(out LoopItem item); i++)
         {
             Handle(item);

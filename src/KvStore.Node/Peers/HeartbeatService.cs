@@ -48,6 +48,9 @@ public sealed class HeartbeatService : IAsyncDisposable
     /// <summary>Raised on the heartbeat thread when the reachability of a peer, whether it hears us, or its boot changed: post and go.</summary>
     public event Action<PeerView>? Changed;
 
+    /// <summary>Raised on the heartbeat thread after each round: post and go.</summary>
+    public event Action<PeerView>? Judged;
+
     /// <summary>The first heartbeat of a new stream of a peer arrived: it is there, connect to it now. Raised on a pool thread.</summary>
     public event Action<NodeId>? PeerHeard;
 
@@ -237,13 +240,14 @@ public sealed class HeartbeatService : IAsyncDisposable
         _view = now;
         if (GateOpen())
         {
-            uint[] hears = [.. now.Peers.Where(peer => peer.Reachability == Reachability.Up).Select(peer => peer.Node.Value)];
+            uint[] hears = [.. now.Peers.Where(peer => peer.IsHeard).Select(peer => peer.Node.Value)];
             foreach (HeartbeatPeer peer in peers)
             {
                 peer.Send(hears, _context.Socket);
             }
         }
 
+        Judged?.Invoke(now);
         if (Report(before, now))
         {
             Changed?.Invoke(now);

@@ -48,6 +48,15 @@ internal static partial class PeerLog
     [LoggerMessage(2024, LogLevel.Information, "This node makes progress again: heartbeats resume")]
     public static partial void GateOpened(ILogger log);
 
+    [LoggerMessage(2040, LogLevel.Warning, "This node's clock is {OffsetMs} ms ahead of its peers' (negative: behind), more than the {BoundMs} ms that are allowed: puts of last-writer-wins keyspaces are refused here until it is set right")]
+    public static partial void ClockOff(ILogger log, long offsetMs, int boundMs);
+
+    [LoggerMessage(2041, LogLevel.Information, "This node's clock agrees with its peers' again ({OffsetMs} ms)")]
+    public static partial void ClockRight(ILogger log, long offsetMs);
+
+    [LoggerMessage(2026, LogLevel.Trace, "Heartbeat of {Peer} heard at {AtMs} ms")]
+    public static partial void Heard(ILogger log, NodeId peer, long atMs);
+
     [LoggerMessage(2025, LogLevel.Error, "The heartbeat thread failed in one round and goes on")]
     public static partial void RoundFailed(ILogger log, Exception failure);
 }

@@ -131,6 +131,9 @@ public sealed class KvTestCluster : IAsyncDisposable
         return Task.CompletedTask;
     }
 
+    /// <summary>Sets a node's wall clock wrong (or right again, with zero): ahead of the machine's by so much, negative: behind. Its timers and timeouts stay as they are. A restart keeps it.</summary>
+    public void SetClockOffset(uint id, TimeSpan offset) => Node(id).Clock.Offset = offset;
+
     /// <summary>Removes every fault of every node.</summary>
     public Task HealAsync()
     {

@@ -11,7 +11,7 @@ public sealed class KvTestNode : IAsyncDisposable
 
     internal KvTestNode(PeerAddress address, NodeOptions options)
     {
-        _options = options;
+        _options = options with { Time = Clock };
         Id = address.Node.Value;
         Address = address.Address;
         Client = new KvNodeClient(Id, $"http://{Address}");
@@ -34,6 +34,8 @@ public sealed class KvTestNode : IAsyncDisposable
 
     /// <summary>Talks to this node and no other.</summary>
     public KvNodeClient Client { get; }
+
+    internal ShiftableClock Clock { get; } = new();
 
     internal KvNode Running => _running ?? throw new InvalidOperationException($"Node {Id} does not run.");
 

@@ -17,7 +17,7 @@ internal static class WireSamples
 
     private static readonly Gen<string?> Text = Gen.Int[0, 3].Select(i => new[] { null, "", "no quorum: 1 of 3 replicas reachable", "Grüße, 鍵 🔑" }[i]);
 
-    private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, (value, timestamp) => new WireSibling(value, timestamp));
+    private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, Number, Number, (value, timestamp, writer, write) => new WireSibling(value, timestamp, writer, write));
 
     private static readonly Gen<WireScanItem> Item =
         Gen.Select(Bytes, Bytes, Bytes, Small, (key, value, version, siblings) => new WireScanItem(key, value, version, siblings));
@@ -30,6 +30,7 @@ internal static class WireSamples
         from condition in Gen.Int[0, 3]
         from level in Gen.Int[0, 3]
         from decline in Gen.Bool
+        from conflicts in Gen.Bool
         from small in Small.Array[4]
         from bytes in Bytes.Array[4]
         select new WireOperation
@@ -51,13 +52,14 @@ internal static class WireSamples
             Shard = small[2],
             After = bytes[3],
             Limit = small[3],
+            OnlyConflicts = conflicts,
         };
 
     public static Gen<WireResult> Result { get; } =
         from numbers in Number.Array[2]
         from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 21], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
-        from small in Small.Array[4]
+        from small in Small.Array[5]
         from bytes in Bytes.Array[2]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
@@ -83,6 +85,7 @@ internal static class WireSamples
             Items = items.Length == 0 ? null : items,
             More = flags[3],
             Node = small[3],
+            HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
         };
 
@@ -103,6 +106,7 @@ internal static class WireSamples
         Shard = from.Shard,
         After = ByteString.CopyFrom(from.After.Span),
         Limit = from.Limit,
+        OnlyConflicts = from.OnlyConflicts,
     };
 
     public static Result Generated(WireResult from)
@@ -125,8 +129,9 @@ internal static class WireSamples
             Retryable = from.Retryable,
             More = from.More,
             Node = from.Node,
+            HiddenLosers = from.HiddenLosers,
         };
-        result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs }));
+        result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));
         result.Items.AddRange((from.Items ?? []).Select(i => new ScanItem
         {
             Key = ByteString.CopyFrom(i.Key.Span),

@@ -127,6 +127,33 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
     }
 
     [Fact]
+    public async Task Resolve_with_a_function_and_list_conflicts()
+    {
+        string name = nodes.NewName("carts");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Sync);
+        IKvClient client = _cluster.Client;
+        await client.Keyspace(name).PutAsync("cart", "tea");
+        await client.Keyspace(name).PutInContextAsync("cart", "milk", KvVersion.Absent);
+
+        IKvKeyspace carts = client.Keyspace(name, new KvKeyspaceOptions
+        {
+            Resolver = KvResolver.Of<string>((key, siblings) => string.Join(',', siblings.SelectMany(sibling => sibling.Value.Split(',')).Distinct().Order())),
+            WriteBackResolved = true,
+        });
+
+        List<string> lines = [];
+        await foreach (KvConflict conflict in carts.ConflictsAsync(KvRange.All))
+        {
+            lines.Add($"{conflict.Key}: {conflict.SiblingCount} values");
+        }
+
+        KvEntry<string>? cart = await carts.GetAsync<string>("cart");
+        (cart!.Value, cart.Resolved).Should().Be(("milk,tea", true));
+        lines.Should().Equal("cart: 2 values");
+        (await client.Keyspace(name).GetAsync<string>("cart"))!.SiblingCount.Should().Be(1);
+    }
+
+    [Fact]
     public async Task Tell_the_three_outcomes_apart()
     {
         IKvKeyspace orders = await OrderedAsync("outcomes");

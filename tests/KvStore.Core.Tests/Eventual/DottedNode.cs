@@ -46,6 +46,16 @@ internal sealed class DottedNode
 
     public DottedWrite Delete(string key, VersionVector? context = null) => Write(key, null, context, 0, 0);
 
+    /// <summary>As last-writer-wins does in the background, if the key has more than one value.</summary>
+    public void DropLosers(string text)
+    {
+        Key key = Key.FromText(text);
+        if (Stored(key).SiblingCount > 1)
+        {
+            Publish(key, Replica.DropLosers(key, Stored(key)));
+        }
+    }
+
     public void MakeDurable() => MakeDurable(Replica.Number);
 
     public void MakeDurable(ulong upTo)
@@ -242,16 +252,21 @@ internal sealed class DottedNode
             : Replica.WriteInContext(key, Stored(key), context, bytes, timestamp, operation);
         if (write.Status == DottedWriteStatus.Written)
         {
-            _environment.Events[write.Dot] = (key, write.Written);
-            Persist(write.Change);
-            byte[] message = write.Replicate.ToArray();
-            foreach (NodeId peer in _environment.PeersOf(Id))
-            {
-                _environment.Post(Id, peer, DottedMessageKind.Replicate, message);
-            }
+            Publish(key, write);
         }
 
         return write;
+    }
+
+    private void Publish(Key key, in DottedWrite write)
+    {
+        _environment.Events[write.Dot] = (key, write.Written);
+        Persist(write.Change);
+        byte[] message = write.Replicate.ToArray();
+        foreach (NodeId peer in _environment.PeersOf(Id))
+        {
+            _environment.Post(Id, peer, DottedMessageKind.Replicate, message);
+        }
     }
 
     private void ReceiveReplicate(NodeId from, in ReplicateMessage message)

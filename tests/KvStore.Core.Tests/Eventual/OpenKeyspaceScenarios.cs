@@ -110,6 +110,26 @@ public sealed class OpenKeyspaceScenarios
     }
 
     [Fact]
+    public void Scenario_54_above_the_cap_a_write_that_leaves_fewer_values_is_taken_and_so_is_a_delete()
+    {
+        DottedEnvironment environment = new(3, options: new DottedOptions { MaxSiblings = 3 });
+        foreach (DottedNode node in environment.Nodes)
+        {
+            node.Put("k", $"{node.Id}a", VersionVector.Empty);
+            node.Put("k", $"{node.Id}b", VersionVector.Empty);
+        }
+
+        VersionVector sawOwnTwo = environment[1].Read("k").Context;
+        environment.Heal();
+        environment[1].Values("k").Should().HaveCount(6, "receipts are never refused");
+        environment[1].Put("k", "one more", VersionVector.Empty).Status.Should().Be(DottedWriteStatus.TooManySiblings);
+        environment[1].Put("k", "for two", sawOwnTwo).Status.Should().Be(DottedWriteStatus.Written);
+        environment[1].Values("k").Should().HaveCount(5);
+        environment[1].Delete("k", environment[1].Read("k").Context).Status.Should().Be(DottedWriteStatus.Written);
+        environment[1].Values("k").Should().BeEmpty();
+    }
+
+    [Fact]
     public void Scenario_55_a_write_stamped_far_ahead_is_taken_by_every_receiver()
     {
         DottedEnvironment environment = new(2);

@@ -98,7 +98,7 @@ public sealed class RandomHistories
     private static void Step(Random random, DottedEnvironment environment, DottedNode node, List<VersionVector> contexts, bool crashes)
     {
         string key = $"k{random.Next(4)}";
-        switch (random.Next(crashes ? 14 : 13))
+        switch (random.Next(crashes ? 15 : 14))
         {
             case 0 or 1:
                 node.Put(key, $"{random.Next(1000)}", atMs: random.Next(100), operation: (ulong)random.Next(3));
@@ -125,7 +125,10 @@ public sealed class RandomHistories
             case 8 when environment.InFlight > 0:
                 environment.DropOne();
                 break;
-            case 13 when random.Next(3) == 0:
+            case 13:
+                node.DropLosers(key);
+                break;
+            case 14 when random.Next(3) == 0:
                 node.Restart();
                 break;
             default:

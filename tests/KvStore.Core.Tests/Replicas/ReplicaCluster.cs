@@ -21,8 +21,9 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30)
+    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings)
     {
+        Conflicts = conflicts;
         Mode = new KeyspaceMode(partition, Replication.Sync);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
@@ -35,6 +36,8 @@ internal sealed class ReplicaCluster
     }
 
     public KeyspaceMode Mode { get; }
+
+    public ConflictRule Conflicts { get; }
 
     public ReplicaOptions Options { get; }
 

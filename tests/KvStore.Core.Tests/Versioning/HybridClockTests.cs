@@ -40,4 +40,17 @@ public sealed class HybridClockTests
         clock.Observe(HybridTimestamp.FromPhysical(3_600_000), physicalMs: 1_000, maxDriftMs: 500).Should().BeFalse();
         clock.Last.Should().Be(before);
     }
+
+    [Fact]
+    public void A_physical_clock_that_had_run_ahead_and_was_set_right_is_not_followed_for_as_long_as_it_was_wrong()
+    {
+        HybridClock clock = new();
+        clock.Now(3_600_000, 500).PhysicalMs.Should().Be(3_600_000);
+        HybridTimestamp right = clock.Now(1_000, 500);
+        right.PhysicalMs.Should().Be(1_000);
+        HybridTimestamp next = clock.Now(1_000, 500);
+        next.Should().BeGreaterThan(right);
+        clock.Now(999, 500).Should().BeGreaterThan(next, "within the bound it only grows");
+        clock.Now(3_600_001, 500).PhysicalMs.Should().Be(3_600_001);
+    }
 }
