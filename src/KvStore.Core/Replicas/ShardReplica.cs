@@ -429,7 +429,7 @@ public sealed class ShardReplica
 
         _periods.OnTick();
         _group!.Tick();
-        if (!_places.IsRemoved)
+        if (!_places.IsRemoved && !_view.IsReplacing)
         {
             Open?.OnTick();
             _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);

@@ -102,15 +102,9 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
                 }
             }
 
-            if (items.Count == 0 && page.More && !operation.OnlyConflicts)
+            if (items.Count == 0 && page.More)
             {
-                // A page of nothing but traces of deletes.
-                Scan(operation with { After = page.Records[^1].Key }, stale);
-                return;
-            }
-
-            if (operation.OnlyConflicts && items.Count == 0 && page.More)
-            {
+                // A page of nothing but traces of deletes, or without conflicts.
                 Scan(operation with { After = page.Records[^1].Key }, stale);
                 return;
             }
