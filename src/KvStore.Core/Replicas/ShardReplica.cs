@@ -116,7 +116,7 @@ public sealed class ShardReplica
     public ViewPosition Position => _view.Position;
 
     /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
-    public long LosersDropped => _open?.LosersDropped ?? 0;
+    public long LosersDropped => Open?.LosersDropped ?? 0;
 
     /// <summary>
     /// Nothing is under way here or in the group: the loop calls <see cref="TickQuiet"/> now and then instead of <see cref="Tick"/>. Whatever is handed to the replica may end that, so the loop looks

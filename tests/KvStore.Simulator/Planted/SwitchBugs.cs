@@ -151,7 +151,7 @@ internal sealed class OverlayNotSaved : SwitchBug
     {
         public override void Send(ShardId shard, NodeId to, DottedMessageKind kind, ReadOnlySpan<byte> payload)
         {
-            if (kind != DottedMessageKind.HandIn || bug.OneIn(50))
+            if (kind != DottedMessageKind.HandIn || bug.OneIn(10))
             {
                 base.Send(shard, to, kind, payload);
             }
