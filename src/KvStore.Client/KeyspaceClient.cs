@@ -14,13 +14,17 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<KvEntry<T>?> GetAsync<T>(KvKey key, KvReadOptions? options = null, CancellationToken cancellationToken = default)
     {
+        (ReadLevel, uint) level = LevelOf(options?.Level ?? KvReadLevel.Default, options?.Session, options?.MaxStaleness);
         KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Get;
-        operation.Wire.Level = (ReadLevel)(options?.Level ?? KvReadLevel.Default);
+        operation.Session = options?.Session;
+        (operation.Wire.Level, operation.Wire.MaxStalenessMs) = level;
         operation.Wire.ServeAtReplica = options?.ReadFrom == KvReadFrom.Nearest;
+        operation.IsAnyReplicas = operation.Wire.Level is ReadLevel.Eventual or ReadLevel.Session or ReadLevel.Bounded;
+        operation.MayBeHedged = operation.IsAnyReplicas && dispatcher.Hedging.IsEnabled;
         WireResult answer = await Read(operation).ConfigureAwait(false);
         return !answer.Found ? null
-            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, cancellationToken).ConfigureAwait(false)
+            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, options?.Session, cancellationToken).ConfigureAwait(false)
             : Entry<T>(key, answer, answer.Value);
     }
 
@@ -90,6 +94,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
 
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Put;
+        operation.Session = writeOptions?.Session;
         operation.Wire.Value = bytes;
         return Write(operation, condition, version);
     }
@@ -98,6 +103,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     {
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Delete;
+        operation.Session = writeOptions?.Session;
         return Write(operation, condition, version);
     }
 
@@ -166,15 +172,40 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     private ValueTask<WireResult> PageAsync(
         KvRange range, int shard, ReadOnlyMemory<byte> after, int pageSize, KvScanOptions? scanOptions, bool onlyConflicts, CancellationToken cancellationToken)
     {
+        (ReadLevel, uint) level = LevelOf(scanOptions?.Level ?? KvReadLevel.Default, scanOptions?.Session, scanOptions?.MaxStaleness);
         KvOperation operation = RentUnkeyed(scanOptions?.Timeout, null, cancellationToken);
         operation.Wire.Kind = OperationKind.Scan;
         operation.Wire.Key = range.StartsWith;
         operation.Wire.After = after;
         operation.Wire.Shard = (uint)shard;
         operation.Wire.Limit = (uint)pageSize;
-        operation.Wire.Level = (ReadLevel)(scanOptions?.Level ?? KvReadLevel.Default);
+        operation.Session = scanOptions?.Session;
+        (operation.Wire.Level, operation.Wire.MaxStalenessMs) = level;
         operation.Wire.OnlyConflicts = onlyConflicts;
         return Read(operation);
+    }
+
+    /// <summary>The level on the wire, and the bound of a bounded read.</summary>
+    private static (ReadLevel Level, uint MaxStalenessMs) LevelOf(KvReadLevel stated, KvSession? session, TimeSpan? maxStaleness)
+    {
+        KvReadLevel level = stated != KvReadLevel.Default ? stated
+            : maxStaleness is not null ? KvReadLevel.Bounded
+            : session is not null ? KvReadLevel.Session
+            : KvReadLevel.Default;
+        if (level == KvReadLevel.Session && session is null)
+        {
+            throw new ArgumentException("A read with level session names its session: options.Session = client.CreateSession().", nameof(session));
+        }
+
+        if (level != KvReadLevel.Bounded)
+        {
+            return maxStaleness is null ? ((ReadLevel)level, 0u) : throw new ArgumentException($"MaxStaleness is for reads with level bounded; this one has level {level}.", nameof(maxStaleness));
+        }
+
+        double boundMs = maxStaleness?.TotalMilliseconds ?? 0;
+        return boundMs is >= 1 and <= KvLimits.MaxStalenessMs
+            ? (ReadLevel.Bounded, (uint)boundMs)
+            : throw new ArgumentOutOfRangeException(nameof(maxStaleness), maxStaleness, "A read with level bounded states its MaxStaleness: 1 ms to 10 minutes.");
     }
 
     /// <summary>How many shards the keyspace has. If it is not known yet, reading any key waits until it is, or says why it can't be.</summary>
@@ -192,7 +223,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     }
 
     /// <summary>The resolver's value in the place of the winner; written back if asked for. A write-back that fails spoils no read.</summary>
-    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, CancellationToken cancellationToken)
+    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, KvSession? session, CancellationToken cancellationToken)
     {
         ReadOnlyMemory<byte> resolved = resolver.Resolve(key, answer.Siblings!, options.Serializer);
         KvEntry<T> entry = Entry<T>(key, answer, resolved) with { Resolved = true };
@@ -203,7 +234,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
 
         try
         {
-            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, null, cancellationToken).ConfigureAwait(false);
+            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, session is null ? null : new KvWriteOptions { Session = session }, cancellationToken).ConfigureAwait(false);
             return entry with { WrittenBack = written, Version = written.Version };
         }
         catch (KvException)

@@ -21,9 +21,9 @@ internal static class DataOptions
 
     public static Option<KvReadLevel> Level() => new("--level")
     {
-        Description = "linearizable: sees every acknowledged write (cp); eventual: from the nearest replica, as it stands; quorum: merges a majority (ap). "
-            + "Default: linearizable in cp, eventual in ap keyspaces.",
-        HelpName = "linearizable|eventual|quorum",
+        Description = "linearizable: sees every acknowledged write (cp); session: sees what --session has seen; bounded: no older than --max-staleness; eventual: from the nearest replica, as it stands; "
+            + "quorum: merges a majority (ap). Default: linearizable in cp, eventual in ap keyspaces.",
+        HelpName = "linearizable|session|bounded|eventual|quorum",
         CustomParser = result =>
         {
             var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
@@ -35,8 +35,12 @@ internal static class DataOptions
                     return KvReadLevel.Eventual;
                 case "quorum":
                     return KvReadLevel.Quorum;
+                case "session":
+                    return KvReadLevel.Session;
+                case "bounded":
+                    return KvReadLevel.Bounded;
                 default:
-                    result.AddError($"'{text}' is not a read level; use linearizable, eventual or quorum.");
+                    result.AddError($"'{text}' is not a read level; use linearizable, session, bounded, eventual or quorum.");
                     return KvReadLevel.Default;
             }
         },

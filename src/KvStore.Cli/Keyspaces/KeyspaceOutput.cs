@@ -121,11 +121,20 @@ internal static class KeyspaceOutput
                 Text(status.Commit),
                 Text(status.Applied),
                 Text(status.LastIndex),
-                Text(status.PeerLag),
+                LagOf(status),
                 status.Fenced.Length == 0 ? "serves" : "fenced: " + status.Fenced);
         }
 
         return table;
+    }
+
+    /// <summary>The peer that is furthest behind, in writes and in time.</summary>
+    private static string LagOf(ReplicaStatus status)
+    {
+        var worst = status.Lags.MaxBy(lag => lag.Missing);
+        return worst is null or { Missing: 0 }
+            ? status.Lags.Count > 0 || status.Role == "leader" ? "0" : "-"
+            : string.Create(CultureInfo.InvariantCulture, $"{worst.Missing} (node {worst.Node}, {worst.ForMs / 1_000.0:0.0} s)");
     }
 
     public static string Name(PartitionPolicy policy) => policy.ToString().ToLowerInvariant();
@@ -149,6 +158,11 @@ internal static class KeyspaceOutput
             json.WriteNumber("bytes", lag.Bytes);
             json.WriteNumber("timeMs", lag.TimeMs);
             json.WriteEndObject();
+        }
+
+        if (keyspace.DefaultReadLevel != ReadLevel.Unspecified)
+        {
+            json.WriteString("defaultReadLevel", keyspace.DefaultReadLevel.ToString().ToLowerInvariant());
         }
 
         json.WriteStartArray("shards");

@@ -42,6 +42,12 @@ internal sealed class KeyspaceSettings
         CustomParser = Quantities.ParseLag,
     };
 
+    public Option<string?> ReadLevel { get; } = new("--read-level")
+    {
+        Description = "The level of reads that state none. cp: linearizable (default), session or eventual; ap: eventual (default), session or quorum.",
+        HelpName = "LEVEL",
+    };
+
     public Option<string?> Conflicts { get; } = new("--conflicts")
     {
         Description = "ap: what is shown of values that were written concurrently. siblings (default): all of them, until a write supersedes them; last-writer-wins: the newest, the others are dropped in the background.",
@@ -54,7 +60,7 @@ internal sealed class KeyspaceSettings
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, _durability, _timeToLive])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, ReadLevel, _durability, _timeToLive])
         {
             command.Add(option);
         }
@@ -62,7 +68,7 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, _durability, _timeToLive]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, ReadLevel, _durability, _timeToLive]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
@@ -90,6 +96,7 @@ internal sealed class KeyspaceSettings
             Conflicts = ReadConflicts(context.Value(Conflicts), policy),
             MaxLagBytes = context.Value(MaxLag).Bytes,
             MaxLagTime = context.Value(MaxLag).Time,
+            DefaultReadLevel = ReadReadLevel(context.Value(ReadLevel)),
         };
     }
 
@@ -101,6 +108,16 @@ internal sealed class KeyspaceSettings
         null => throw CliFailure.Usage(
             "No partition policy is given; say --policy cp (linearizable, served by a majority only) or --policy ap (served everywhere, concurrent values are kept)."),
         _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp or --policy ap."),
+    };
+
+    private static KvReadLevel ReadReadLevel(string? text) => text switch
+    {
+        null => KvReadLevel.Default,
+        "linearizable" => KvReadLevel.Linearizable,
+        "session" => KvReadLevel.Session,
+        "eventual" => KvReadLevel.Eventual,
+        "quorum" => KvReadLevel.Quorum,
+        _ => throw CliFailure.Usage($"'{text}' can't be the default read level; use linearizable (cp), session, eventual or quorum (ap)."),
     };
 
     private static Replication ReadReplication(string? text) => text switch

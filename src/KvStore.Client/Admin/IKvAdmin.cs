@@ -80,4 +80,7 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>async and best-effort: how long the oldest of them may wait for its commit before writes are acknowledged at commit, 1 ms to 60 s. Zero: 1 s.</summary>
     public TimeSpan MaxLagTime { get; init; }
+
+    /// <summary>The level of reads that state none. cp: linearizable (the default), session or eventual; ap: eventual (the default), session or quorum.</summary>
+    public KvReadLevel DefaultReadLevel { get; init; }
 }

@@ -46,6 +46,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Replication = settings.Replication,
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
+            DefaultReadLevel = (ReadLevel)settings.DefaultReadLevel,
             Conflicts = settings.Conflicts,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)

@@ -38,7 +38,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return unresolved;
         }
 
-        if (NodeSelector.Choose(nodes, operation.Shard!, operation.Route, operation.Tried, nowMs) is not { } target)
+        if (NodeSelector.Choose(nodes, operation.Shard!, operation.Route, operation.Tried, nowMs, random) is not { } target)
         {
             return EndRound(operation, nowMs);
         }
@@ -164,6 +164,11 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return NextStep.AwaitTopology;
         }
 
+        if (operation.Session is { } foreign && foreign.IsOfAnotherCluster(map!.Public.ClusterId))
+        {
+            return NextStep.Report(KvCode.InvalidArgument, "the session token is of another cluster: begin a new session");
+        }
+
         ref WireOperation wire = ref operation.Wire;
         wire.KeyspaceId = keyspace.Id;
         int shard = wire.Kind == OperationKind.Scan ? (int)wire.Shard : KeyRouting.ShardOf(wire.Key.Span, keyspace.Shards.Length);
@@ -178,13 +183,35 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         }
 
         operation.Shard = keyspace.Shards[shard];
-        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
+        operation.ShardNumber = (uint)shard;
+        if (operation.Session is { } session)
+        {
+            wire.SessionPosition = session.PositionIn(keyspace.Id, operation.ShardNumber);
+        }
+
+        operation.Route = RouteOf(operation, keyspace);
         return null;
+    }
+
+    /// <summary>
+    /// Reads that any replica may answer go to the nearest. Not so eventual reads of ap keyspaces, unless they ask for it: from the replica that takes the writes they are least surprising.
+    /// </summary>
+    private static RouteKind RouteOf(KvOperation operation, KeyspaceRoute keyspace)
+    {
+        ref WireOperation wire = ref operation.Wire;
+        ReadLevel level = wire.Level == ReadLevel.Unspecified ? keyspace.DefaultReadLevel : wire.Level;
+        bool anyReplica = !operation.IsWrite && (wire.ServeAtReplica || level is ReadLevel.Session or ReadLevel.Bounded || (level == ReadLevel.Eventual && !keyspace.IsOpen));
+        return anyReplica ? RouteKind.Nearest : keyspace.IsOpen ? RouteKind.FirstReplica : RouteKind.Leader;
     }
 
     /// <summary>Every node that could be asked has been.</summary>
     private NextStep EndRound(KvOperation operation, long nowMs)
     {
+        if (operation.LastCode is KvCode.SessionBehind or KvCode.TooStale && nowMs >= operation.StartedMs + QuorumSearchMs)
+        {
+            return NextStep.Report(operation.LastCode, operation.LastReason);
+        }
+
         if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline)
         {
             return NextStep.Report(KvCode.NoQuorum, operation.LastReason);

@@ -28,6 +28,9 @@ internal static class Failure
         KvCode.DeadlineExceeded => "the deadline passed",
         KvCode.ShuttingDown => "shutting down",
         KvCode.Unavailable => "no node could be reached",
+        KvCode.SessionBehind => "no replica that could be asked has what the session has seen",
+        KvCode.TooStale => "no replica that could be asked is known to be fresh enough",
+        KvCode.SessionLost => "a write that the session has seen was lost",
         _ => $"refused with {code}",
     };
 
@@ -58,6 +61,9 @@ internal static class Failure
             KvCode.Unavailable => "check the endpoints and that the nodes run",
             KvCode.ClockSkew => "set the clocks of the nodes right (NTP); 'kv cluster status' shows them",
             KvCode.TooManySiblings => "read the siblings and write the resolved value in their context",
+            KvCode.SessionBehind => "restore the connection between the replicas and retry, or begin a new session and accept what the replica has",
+            KvCode.TooStale => "restore the connection between the replicas, allow a larger staleness, or read with level eventual",
+            KvCode.SessionLost => "read what is there and go on with a new session",
             KvCode.DeadlineExceeded => "retry, or allow a longer timeout",
             _ => "it is safe to retry",
         };

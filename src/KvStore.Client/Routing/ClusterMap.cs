@@ -38,6 +38,7 @@ internal sealed class KeyspaceRoute
         Id = wire.Id;
         Epoch = wire.Epoch;
         IsOpen = wire.Policy == PartitionPolicy.Ap;
+        DefaultReadLevel = wire.DefaultReadLevel;
         Shards = [.. wire.Shards.Select((s, i) => new ShardRoute(s, previous?.Id == wire.Id && i < previous.Shards.Length ? previous.Shards[i] : null))];
     }
 
@@ -47,6 +48,9 @@ internal sealed class KeyspaceRoute
 
     /// <summary>ap: any replica serves. Otherwise the leader does.</summary>
     public bool IsOpen { get; }
+
+    /// <summary>Of reads that state none, as the nodes understand them.</summary>
+    public ReadLevel DefaultReadLevel { get; }
 
     public ShardRoute[] Shards { get; }
 }

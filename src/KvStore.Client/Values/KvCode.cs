@@ -78,6 +78,15 @@ public enum KvCode
     /// <summary>The replica that was asked was removed from its shard.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>The replicas that could be asked lack what the session has seen.</summary>
+    SessionBehind = 25,
+
+    /// <summary>No replica that could be asked is known to be as fresh as the bounded read demands.</summary>
+    TooStale = 26,
+
+    /// <summary>A write that the session has seen was lost in a failover. Look at what is there, and begin a new session.</summary>
+    SessionLost = 35,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

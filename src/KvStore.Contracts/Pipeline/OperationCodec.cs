@@ -21,6 +21,8 @@ internal static class OperationCodec
     private const uint AfterTag = 114;
     private const uint LimitTag = 120;
     private const uint ServeAtReplicaTag = 128;
+    private const uint SessionPositionTag = 154;
+    private const uint MaxStalenessMsTag = 160;
     private const uint OnlyConflictsTag = 184;
 
     private const uint SessionTag = 9;
@@ -44,6 +46,8 @@ internal static class OperationCodec
         + WireWriter.BytesFieldSize(1, operation.After.Length)
         + WireWriter.VarintFieldSize(1, operation.Limit)
         + (operation.ServeAtReplica ? 3 : 0)
+        + WireWriter.BytesFieldSize(2, operation.SessionPosition.Length)
+        + WireWriter.VarintFieldSize(2, operation.MaxStalenessMs)
         + (operation.OnlyConflicts ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
@@ -71,6 +75,8 @@ internal static class OperationCodec
         writer.Bytes(AfterTag, operation.After.Span);
         writer.Varint(LimitTag, operation.Limit);
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
+        writer.Bytes(SessionPositionTag, operation.SessionPosition.Span);
+        writer.Varint(MaxStalenessMsTag, operation.MaxStalenessMs);
         writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
     }
 
@@ -98,6 +104,8 @@ internal static class OperationCodec
                 case AfterTag: operation.After = reader.Bytes(); break;
                 case LimitTag: operation.Limit = reader.UInt32(); break;
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
+                case SessionPositionTag: operation.SessionPosition = reader.Bytes(); break;
+                case MaxStalenessMsTag: operation.MaxStalenessMs = reader.UInt32(); break;
                 case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }

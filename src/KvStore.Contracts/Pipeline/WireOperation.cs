@@ -25,5 +25,9 @@ public struct WireOperation
     public ReadOnlyMemory<byte> After;
     public uint Limit;
     public bool ServeAtReplica;
+
+    /// <summary>What the caller's session has seen. Empty: no session.</summary>
+    public ReadOnlyMemory<byte> SessionPosition;
+    public uint MaxStalenessMs;
     public bool OnlyConflicts;
 }

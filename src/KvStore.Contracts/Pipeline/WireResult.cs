@@ -23,6 +23,9 @@ public struct WireResult
     public IReadOnlyList<WireScanItem>? Items;
     public bool More;
     public uint Node;
+
+    /// <summary>What the session has seen with this answer.</summary>
+    public ReadOnlyMemory<byte> SessionPosition;
     public uint HiddenLosers;
     public IReadOnlyList<WireMissingReplica>? Missing;
 }

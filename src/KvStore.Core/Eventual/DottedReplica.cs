@@ -54,6 +54,9 @@ public sealed class DottedReplica
     /// <summary>What would be left after a power loss. Not to be changed by the caller.</summary>
     public ShardClock DurableClock => _state.Frontier.Clock;
 
+    /// <summary>What every configured peer is known to hold durably. Not to be changed by the caller.</summary>
+    public ShardClock Everywhere => _state.Peers.Everywhere;
+
     /// <summary>No source, no quorum member; reads may miss something.</summary>
     public bool IsRecovering => _state.Recovering;
 
@@ -183,6 +186,9 @@ public sealed class DottedReplica
             }
         }
     }
+
+    /// <summary>What a peer is known to hold durably; empty for one that has said nothing. Not to be changed by the caller.</summary>
+    public ShardClock KnownOf(NodeId peer) => _state.Peers.TryGet(peer, out ShardClock known) ? known : new ShardClock();
 
     /// <summary>Whether all that a peer has said to hold durably was seen here as well. True of one that has said nothing.</summary>
     public bool HasAllOf(NodeId peer) => !_state.Peers.TryGet(peer, out ShardClock known) || Clock.Includes(known);

@@ -20,6 +20,12 @@ public enum ReadLevel : byte
     Linearizable = 1,
     Eventual = 2,
     Quorum = 3,
+
+    /// <summary>What the asked replica has, once that is all that the operation's session has seen.</summary>
+    Session = 4,
+
+    /// <summary>Nothing that was acknowledged longer ago than the stated bound is missing.</summary>
+    Bounded = 5,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -71,9 +77,17 @@ public struct ClientOperation
     /// <summary>Scan: at most this many records.</summary>
     public int Limit;
 
+    /// <summary>What the caller's session has seen of this shard, encoded (<see cref="Versioning.SessionPosition"/>). Empty: the operation belongs to no session, and its answer carries no position.</summary>
+    public ReadOnlyMemory<byte> Session;
+
+    /// <summary>Level bounded: how old the answer may be, in milliseconds.</summary>
+    public uint MaxStalenessMs;
+
     /// <summary>Scan: only the keys that have more than one live value, each with their number and without values.</summary>
     public bool OnlyConflicts;
 
     /// <summary>On the loop's monotonic clock, in milliseconds: when the answer becomes "unknown" or "not done".</summary>
     public long DeadlineMs;
+
+    public readonly bool IsWrite => Kind is OperationKind.Put or OperationKind.Delete;
 }

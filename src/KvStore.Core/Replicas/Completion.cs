@@ -76,6 +76,15 @@ public enum RefusalCode : byte
 
     /// <summary>Too much that was written without a leader waits to be merged.</summary>
     OverlayFull = 31,
+
+    /// <summary>The replica lacks what the session has seen; another may have it.</summary>
+    SessionBehind = 25,
+
+    /// <summary>The replica is not known to be as fresh as the read demands; another may be.</summary>
+    TooStale = 26,
+
+    /// <summary>A write that the session has seen was lost in a failover.</summary>
+    SessionLost = 35,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -134,6 +143,9 @@ public struct Completion
 
     /// <summary>Estimated age of the answer in milliseconds; zero for linearizable ones.</summary>
     public uint StalenessMs;
+
+    /// <summary>What the session has seen with this answer, encoded. Empty where the operation belongs to no session.</summary>
+    public ReadOnlyMemory<byte> Session;
 
     /// <summary>Scan results in key order.</summary>
     public IReadOnlyList<ScanItem>? Items;

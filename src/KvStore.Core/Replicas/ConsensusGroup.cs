@@ -34,7 +34,7 @@ internal sealed class ConsensusGroup
         Switch.CanAdopt = Closing.Stands;
         Switch.IsReadyToClose = () => Closing.Engine is { IsRecovering: false } engine && engine.DataSum() is not null;
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
-        var reader = new ViewReader(parts.StateMachine, parts.Options, parts.Storage, parts.Loader, parts.Completions, EstimateStalenessMs);
+        var reader = new ViewReader(parts.Regimes, parts.StateMachine, parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, EstimateStalenessMs);
         Ordered = new OrderedEngine(
             parts.Descriptor, parts.Regimes, Switch, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites);
         _sender = new SnapshotSender(parts.Descriptor, parts.Regimes, parts.StateMachine, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
@@ -314,8 +314,12 @@ internal sealed class ConsensusGroup
     }
 
     /// <summary>
-    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
-    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
+    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader, or since a quorum has confirmed what is applied here, whichever is
+    /// less. The time that a message was under way is not known, and the leader that sent it may have been deposed: it is an estimate, and no bounded read relies on it. That the leader's node is alive
+    /// counts for nothing: in a quiet group the estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
     /// </summary>
-    private uint EstimateStalenessMs() => Raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
+    private uint EstimateStalenessMs(ReadLevel level) =>
+        level == ReadLevel.Bounded ? Ordered.ConfirmedStalenessMs
+        : Raft.HasQuorumContact ? 0
+        : Math.Min((uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue), Ordered.ConfirmedStalenessMs);
 }

@@ -85,6 +85,12 @@ public enum DottedMessageKind : byte
 
     /// <summary>Up to where actors are done with, for the leader, to be accounted for through the log.</summary>
     HandInDone = 24,
+
+    /// <summary>What has the receiver seen by now?</summary>
+    ClockAsked = 30,
+
+    /// <summary>All that the sender has seen, durable or not.</summary>
+    ClockTold = 31,
 }
 
 /// <summary>One page of a shard's snapshot. Pages of one snapshot carry the same id and count up from 0.</summary>

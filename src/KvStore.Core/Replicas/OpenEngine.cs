@@ -19,6 +19,9 @@ internal sealed class OpenEngine
     /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
     private const int StripLooksPerTick = 4_096;
 
+    /// <summary>What a session waits for comes by itself in a few milliseconds; after this long it was lost, and is fetched.</summary>
+    private const int PullForSessionAfterMs = 100;
+
     private readonly ShardDescriptor _descriptor;
     private readonly RegimeState _regimes;
     private readonly ReplicaPlaces _places;
@@ -32,6 +35,8 @@ internal sealed class OpenEngine
     private readonly DottedReplica _dotted;
     private readonly DottedJournal _journal;
     private readonly OpenHealing _healing;
+    private readonly OpenFreshness _freshness;
+    private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
     private readonly DigestScan _digestScan;
     private readonly ConflictSweeper? _sweeper;
@@ -40,6 +45,7 @@ internal sealed class OpenEngine
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
     private ImmutableArray<NodeId> _peersInMasks;
+    private int _lastPulledForSession;
 
     /// <summary>The data is the log's again. What still waited for the disk finds nothing to do.</summary>
     private bool _isRetired;
@@ -94,8 +100,11 @@ internal sealed class OpenEngine
         }
 
         _journal.Changed = OnChanged;
+        _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
+        _freshness.OnMembersChanged();
+        _sessions = new OpenSessions(regimes, _dotted);
         _digestScan = new DigestScan(_dotted.Digests, loader, options);
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, _freshness, _sessions, completions, _healing);
     }
 
     /// <summary>The Meta record that holds the state of the dotted engine.</summary>
@@ -119,7 +128,7 @@ internal sealed class OpenEngine
     /// <summary>Whether everything that the entry with which this open period began had behind it has reached this replica: one that skipped part of the log copies it.</summary>
     public bool HasWholePrefix => _dotted.Clock.BaseOf(ActorId.Log) >= _regimes.Current.Episode.Value;
 
-    public int PendingCount => _writes.Count + _reads.PendingCount;
+    public int PendingCount => _writes.Count + _reads.PendingCount + _freshness.WaitingCount;
 
     /// <summary>Something waits for the log.</summary>
     public bool WaitsForDurable => _journal.Waits;
@@ -129,6 +138,8 @@ internal sealed class OpenEngine
         && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
+
+    public DottedReplica Dotted => _dotted;
 
     /// <summary>Values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped => _sweeper?.LosersDropped ?? 0;
@@ -192,7 +203,18 @@ internal sealed class OpenEngine
             case DottedMessageKind.ClockAdvertised:
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
+                _freshness.OnAdvertised(from, advertised);
                 _healing.OnAdvertised(from, advertised);
+                break;
+            case DottedMessageKind.ClockAsked:
+                _freshness.Answer(from, ClockAsked.Decode(payload));
+                break;
+            case DottedMessageKind.ClockTold:
+                if (_freshness.OnTold(from, ClockTold.Decode(payload)))
+                {
+                    _healing.PullSoonFrom(from);
+                }
+
                 break;
             default:
                 _healing.Receive(from, kind, payload);
@@ -314,6 +336,7 @@ internal sealed class OpenEngine
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
         _peersInMasks = _places.Peers;
         _dotted.SetPeers(_places.Peers);
+        _freshness.OnMembersChanged();
         _healing.OnMembersChanged(earlier);
         foreach (ulong operation in _writes.Unanswered())
         {
@@ -324,8 +347,18 @@ internal sealed class OpenEngine
         AnswerSatisfied();
     }
 
-    public void OnTick()
+    /// <summary>Once per turn, when the inputs are in.</summary>
+    public void OnTurn() => _freshness.OnTurn();
+
+    /// <param name="sessionWaitMs">How long an operation of a session has waited here for what is missing.</param>
+    public void OnTick(long sessionWaitMs)
     {
+        if (sessionWaitMs >= PullForSessionAfterMs)
+        {
+            PullForSession();
+        }
+
+        _freshness.OnTick();
         foreach (ulong operation in _writes.Unanswered())
         {
             ref PendingOpenWrite write = ref _writes.Find(operation);
@@ -361,6 +394,7 @@ internal sealed class OpenEngine
         }
 
         _reads.FailAll(code, reason);
+        _freshness.FailAll(code, reason);
     }
 
     /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
@@ -519,6 +553,12 @@ internal sealed class OpenEngine
         HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs, _options.MaxClockDriftMs);
         bool sync = _regimes.Replication == Replication.Sync;
         ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
+        if (!_sessions.HasRoom(operation))
+        {
+            _completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
+
         DottedWrite written = context is null
             ? _dotted.Write(key, stored, value, timestamp, number)
             : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
@@ -554,7 +594,7 @@ internal sealed class OpenEngine
         }
 
         ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
-        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version });
+        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version, Session = _sessions.After(operation, written.Dot) });
         _requests.Remember(operation, pending);
         if (_regimes.Replication == Replication.BestEffort)
         {
@@ -585,6 +625,7 @@ internal sealed class OpenEngine
                 Version = answer.Version,
                 Acknowledgements = answer.Acknowledgements,
                 Degraded = answer.Degraded,
+                Session = _sessions.Now(operation),
             });
             return;
         }
@@ -592,7 +633,22 @@ internal sealed class OpenEngine
         // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
         _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
         write.Handle = operation.Handle;
+        write.Session = _sessions.Now(operation);
         write.DeadlineMs = operation.DeadlineMs;
+    }
+
+    /// <summary>A peer at a time, in turn: the one that has it may be any of them.</summary>
+    private void PullForSession()
+    {
+        for (int i = 0; i < _places.Peers.Length; i++)
+        {
+            NodeId peer = _places.Peers[++_lastPulledForSession % _places.Peers.Length];
+            if (_peers.IsReachable(peer))
+            {
+                _healing.PullSoonFrom(peer);
+                return;
+            }
+        }
     }
 
     private void ReceiveWrite(NodeId from, ReplicateMessage message)
@@ -728,6 +784,7 @@ internal sealed class OpenEngine
             Version = write.Version,
             Acknowledgements = acknowledgements,
             Degraded = degraded,
+            Session = write.Session,
         });
         _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version));
         _writes.Remove(operation);

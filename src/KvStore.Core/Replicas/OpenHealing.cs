@@ -131,6 +131,18 @@ internal sealed class OpenHealing(
         }
     }
 
+    /// <summary>As <see cref="PullFrom"/>, for somebody who waits: a pull that is not answered at once is taken for lost, rather than after <see cref="ReplicaOptions.PullTicks"/>.</summary>
+    public void PullSoonFrom(NodeId node)
+    {
+        const int HastyTicks = 8;
+        if (!_pullingFrom.IsNone && !_busy && !dotted.FullCopy.IsRunning && options.PullTicks - _pullTicks >= HastyTicks)
+        {
+            _pullingFrom = default;
+        }
+
+        PullFrom(node);
+    }
+
     /// <summary>The replica has changed a record.</summary>
     public void OnChanged(DottedChange change)
     {

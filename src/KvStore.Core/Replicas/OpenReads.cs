@@ -19,7 +19,8 @@ internal sealed class OpenReads(
     DottedJournal journal,
     RecordLoader loader,
     IPeerTransport transport,
-    PeerReachability peers,
+    OpenFreshness freshness,
+    OpenSessions sessions,
     CompletionSink completions,
     OpenHealing healing)
 {
@@ -52,17 +53,13 @@ internal sealed class OpenReads(
 
     public void Submit(in ClientOperation operation)
     {
-        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        if (operation.Level == ReadLevel.Bounded && freshness.ConfirmedMs > operation.MaxStalenessMs)
         {
-            ListConflicts(operation);
-        }
-        else if (operation.Kind == OperationKind.Scan)
-        {
-            Scan(operation);
+            freshness.Await(operation, Serve);
         }
         else
         {
-            Get(operation);
+            Serve(operation);
         }
     }
 
@@ -129,6 +126,22 @@ internal sealed class OpenReads(
         _quorum.Clear();
     }
 
+    private void Serve(ClientOperation operation)
+    {
+        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        {
+            ListConflicts(operation);
+        }
+        else if (operation.Kind == OperationKind.Scan)
+        {
+            Scan(operation);
+        }
+        else
+        {
+            Get(operation);
+        }
+    }
+
     private void Get(ClientOperation operation)
     {
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
@@ -177,6 +190,13 @@ internal sealed class OpenReads(
 
     private void Complete(in ClientOperation operation, DottedObject filled, int answers)
     {
+        ReadOnlyMemory<byte> position = answers > 1 ? sessions.Joined(operation, filled.Context) : sessions.Now(operation);
+        if (position.Length > SessionPosition.MaxBytes)
+        {
+            completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
+
         bool found = !filled.IsEmpty;
         bool hides = descriptor.Conflicts == ConflictRule.LastWriterWins;
         completions.Add(new Completion
@@ -190,7 +210,8 @@ internal sealed class OpenReads(
             HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
             Degraded = dotted.IsRecovering,
-            StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = answers > 1 ? 0 : AgeFor(operation),
+            Session = position,
         });
     }
 
@@ -204,7 +225,7 @@ internal sealed class OpenReads(
             More = page.More,
             Acknowledgements = 1,
             Degraded = dotted.IsRecovering,
-            StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = AgeFor(operation),
         }));
 
     private void Scan(ClientOperation operation)
@@ -229,6 +250,13 @@ internal sealed class OpenReads(
                 return;
             }
 
+            ReadOnlyMemory<byte> position = sessions.Now(operation);
+            if (position.Length > SessionPosition.MaxBytes)
+            {
+                completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+                return;
+            }
+
             completions.Add(new Completion
             {
                 Handle = operation.Handle,
@@ -237,10 +265,13 @@ internal sealed class OpenReads(
                 More = page.More,
                 Acknowledgements = 1,
                 Degraded = dotted.IsRecovering,
-                StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+                StalenessMs = AgeFor(operation),
+                Session = position,
             });
         });
     }
+
+    private uint AgeFor(in ClientOperation operation) => operation.Level == ReadLevel.Bounded ? freshness.ConfirmedMs : freshness.EstimateMs;
 
     public static List<SiblingView> SiblingsOf(DottedObject filled)
     {

@@ -12,7 +12,8 @@ namespace KvStore.Core.Replicas;
 /// <item>A write is checked, encoded once (<see cref="WriteCommand"/>) and proposed; all writes of a turn leave in one append message per follower.</item>
 /// <item>It is answered where its keyspace's replication says: applied (sync, and every conditional write), durable here (async), queued (best-effort).</item>
 /// <item>A linearizable read joins the batch of its turn, waits for the batch's ReadIndex and for the apply, and is answered from the view.</item>
-/// <item>A stale read is answered from the view as it stands.</item>
+/// <item>A stale read is answered from the view as it stands; so is one of a session, which has passed the <see cref="SessionGate"/>.</item>
+/// <item>A bounded read too, if a confirmation that is fresh enough was applied; otherwise it joins the batch for another.</item>
 /// </list>
 /// </summary>
 internal sealed class OrderedEngine(
@@ -37,11 +38,15 @@ internal sealed class OrderedEngine(
     private readonly PendingReads _reads = new();
     private readonly PayloadArena _arena = new();
     private readonly List<ulong> _expired = [];
+    private readonly List<ClientOperation> _expiredReads = [];
 
     private readonly ushort _earlyMark = WriteCommand.EarlyMarkOf(descriptor.Self.Replica);
 
     /// <summary>Requests proposed in this term that are not applied yet. Empty in sync mode.</summary>
     private readonly HashSet<(ulong Session, ulong Sequence)> _unapplied = [];
+
+    /// <summary>All that was acknowledged before this moment, on the loop's clock, is applied here: a quorum has confirmed it. The one measure of age that trusts no clock and no message's time in flight.</summary>
+    private long _freshAsOfMs = long.MinValue;
 
     /// <summary>The newest index acknowledged before its commit: leader reads wait for it, so that an early acknowledgement is never followed by an older answer.</summary>
     private LogIndex _acknowledgedEarly;
@@ -53,6 +58,9 @@ internal sealed class OrderedEngine(
     public int PendingCount => _writes.Count + _reads.Count;
 
     private bool AcknowledgesEarly => regimes.Replication != Replication.Sync;
+
+    /// <summary>How old the view may be, as far as a quorum has confirmed; the largest number if it never has.</summary>
+    public uint ConfirmedStalenessMs => _freshAsOfMs == long.MinValue ? uint.MaxValue : (uint)Math.Clamp(clock.NowMs - _freshAsOfMs, 0, uint.MaxValue);
 
     /// <summary>Async modes: only the acknowledging replica syncs at once; the others may ride along.</summary>
     public SyncUrgency Urgency => regimes.Replication switch
@@ -109,7 +117,7 @@ internal sealed class OrderedEngine(
         uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
         if (!operation.Request.IsNone && stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult repeated))
         {
-            completions.Add(Answer(operation.Handle, repeated));
+            completions.Add(Answer(operation.Handle, repeated) with { Session = operation.Session.IsEmpty ? default : reader.Position });
             return;
         }
 
@@ -165,13 +173,28 @@ internal sealed class OrderedEngine(
     /// Whether a follower may answer this read through ReadIndex. Only where nothing is acknowledged before its commit: the leader's index would not cover that, and a read could be older than an
     /// acknowledgement.
     /// </summary>
-    public bool MayServeAtReplica(in ClientOperation operation) => operation.AtReplica && !AcknowledgesEarly && !_raft.Leader.IsNone;
+    public bool MayServeAtReplica(in ClientOperation operation) =>
+        (operation.AtReplica || operation.Level == ReadLevel.Bounded) && !AcknowledgesEarly && !_raft.Leader.IsNone;
+
+    /// <summary>Whether this read can be answered from the view as it is, without asking a leader.</summary>
+    public bool MayServeFromView(in ClientOperation operation) => operation.Level switch
+    {
+        ReadLevel.Eventual or ReadLevel.Session => true,
+        ReadLevel.Bounded => ConfirmedStalenessMs <= operation.MaxStalenessMs,
+        _ => false,
+    };
 
     private void Read(in ClientOperation operation)
     {
-        if (operation.Level == ReadLevel.Eventual && completions.Admit(operation, RequestClass.StaleRead))
+        if (MayServeFromView(operation))
         {
             reader.Serve(operation, stale: true);
+            return;
+        }
+
+        if (operation.Level == ReadLevel.Bounded)
+        {
+            ReadBounded(operation);
             return;
         }
 
@@ -180,19 +203,61 @@ internal sealed class OrderedEngine(
             return;
         }
 
-        if (_reads.Gathering is null)
+        ReadResult result = TryOpenBatch();
+        if (result != ReadResult.Accepted)
         {
-            ReadResult result = _raft.ReadIndex(_reads.Open());
-            if (result != ReadResult.Accepted)
-            {
-                _reads.Recycle(_reads.TakeGathering());
-                RefuseToLead(operation, result == ReadResult.Overloaded ? RefusalCode.Overloaded : RefusalCode.NoLeader);
-                return;
-            }
+            RefuseToLead(operation, result == ReadResult.Overloaded ? RefusalCode.Overloaded : RefusalCode.NoLeader);
+            return;
         }
 
         _reads.Add(operation);
     }
+
+    /// <summary>What is here is not known to be fresh enough: a quorum is asked, and until it stays silent for too long the read waits.</summary>
+    private void ReadBounded(in ClientOperation operation)
+    {
+        bool mayAsk = _raft.State == RaftRole.Leader ? completions.Decide(RequestClass.LinearizableRead) == PolicyDecision.Serve : MayServeAtReplica(operation) && !LeaderToName.IsNone;
+        if (PendingCount >= options.MaxPending)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
+        }
+        else if (!mayAsk || TryOpenBatch() != ReadResult.Accepted)
+        {
+            RefuseTooStale(operation);
+        }
+        else
+        {
+            _reads.Add(operation with { DeadlineMs = Math.Min(operation.DeadlineMs, clock.NowMs + options.FreshnessWaitMs) });
+        }
+    }
+
+    private void RefuseTooStale(in ClientOperation operation)
+    {
+        string known = ConfirmedStalenessMs == uint.MaxValue ? "has not been confirmed by a quorum yet" : $"was last confirmed by a quorum {ConfirmedStalenessMs} ms ago";
+        completions.Refuse(
+            operation,
+            RefusalCode.TooStale,
+            $"What {descriptor.Self.Node} has {known}, and the read allows {operation.MaxStalenessMs} ms. Ask another replica, allow more, or read with level eventual if an older answer will do.",
+            LeaderToName);
+    }
+
+    private ReadResult TryOpenBatch()
+    {
+        if (_reads.Gathering is not null)
+        {
+            return ReadResult.Accepted;
+        }
+
+        ReadResult result = _raft.ReadIndex(_reads.Open(clock.NowMs));
+        if (result != ReadResult.Accepted)
+        {
+            _reads.Recycle(_reads.TakeGathering());
+        }
+
+        return result;
+    }
+
+    private NodeId LeaderToName => _raft.Leader.IsNone || _raft.State == RaftRole.Leader || !completions.IsReachable(places.NodeOf(_raft.Leader)) ? default : places.NodeOf(_raft.Leader);
 
     /// <summary>Proposes an entry of which nobody waits for an answer. False where this replica doesn't lead, or there is no room.</summary>
     public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && regimes.IsOrdered && !switcher.HoldsData && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
@@ -258,12 +323,26 @@ internal sealed class OrderedEngine(
             Apply();
         }
 
+        const string Late = "The deadline passed before the shard could answer.";
         _expired.Clear();
         _writes.TakeExpired(clock.NowMs, _expired);
-        _reads.TakeExpired(clock.NowMs, _expired);
         foreach (ulong handle in _expired)
         {
-            completions.Unknown(handle, RefusalCode.DeadlineExceeded, "The deadline passed before the shard could answer.");
+            completions.Unknown(handle, RefusalCode.DeadlineExceeded, Late);
+        }
+
+        _expiredReads.Clear();
+        _reads.TakeExpired(clock.NowMs, _expiredReads);
+        foreach (ClientOperation read in _expiredReads)
+        {
+            if (read.Level == ReadLevel.Bounded)
+            {
+                RefuseTooStale(read);
+            }
+            else
+            {
+                completions.Unknown(read.Handle, RefusalCode.DeadlineExceeded, Late);
+            }
         }
     }
 
@@ -285,7 +364,7 @@ internal sealed class OrderedEngine(
             RefuseReads(operations, code, reason);
         }
 
-        while (_reads.TryTakeReady(new LogIndex(ulong.MaxValue), out List<ClientOperation> operations))
+        while (_reads.TryTakeReady(new LogIndex(ulong.MaxValue), out List<ClientOperation> operations, out _))
         {
             RefuseReads(operations, code, reason);
         }
@@ -362,10 +441,11 @@ internal sealed class OrderedEngine(
                     Handle = now ? 0 : operation.Handle,
                     DeadlineMs = operation.DeadlineMs,
                     Early = mayBeEarly && regimes.Replication == Replication.Async,
+                    InSession = !operation.Session.IsEmpty,
                 });
                 if (now)
                 {
-                    AcknowledgeEarly(operation.Handle, index);
+                    AcknowledgeEarly(operation.Handle, index, term, !operation.Session.IsEmpty);
                 }
 
                 break;
@@ -400,17 +480,20 @@ internal sealed class OrderedEngine(
         while (_writes.TryPeekEarly(_raft.StableIndex, out PendingWrite write) && TryNoteEarly(write.Index, write.Term, write.Bytes))
         {
             _writes.TakeEarly();
-            AcknowledgeEarly(write.Handle, write.Index);
+            AcknowledgeEarly(write.Handle, write.Index, write.Term, write.InSession);
         }
     }
 
     private bool TryNoteEarly(LogIndex index, Term term, int bytes) => early.TryAdd(index, term, bytes, clock.NowMs, clock.WallMs);
 
-    private void AcknowledgeEarly(ulong handle, LogIndex index)
+    private void AcknowledgeEarly(ulong handle, LogIndex index, Term term, bool inSession)
     {
         _acknowledgedEarly = LogIndex.Max(_acknowledgedEarly, index);
-        completions.Add(new Completion { Handle = handle, Outcome = Outcome.Done, OrderedVersion = index, Acknowledgements = 1 });
+        completions.Add(new Completion { Handle = handle, Outcome = Outcome.Done, OrderedVersion = index, Acknowledgements = 1, Session = PositionAt(inSession, term, index) });
     }
+
+    /// <summary>A write stands behind all that its session had seen: the gate has looked.</summary>
+    private ReadOnlyMemory<byte> PositionAt(bool inSession, Term term, LogIndex index) => inSession ? SessionPosition.OfLog(regimes.Epoch, term, index).ToBytes() : default;
 
     private void OnReadState(in ReadState state)
     {
@@ -430,7 +513,14 @@ internal sealed class OrderedEngine(
     {
         foreach (ClientOperation operation in operations)
         {
-            completions.Refuse(operation, code, reason);
+            if (operation.Level == ReadLevel.Bounded && code == RefusalCode.LeadershipLost)
+            {
+                RefuseTooStale(operation);
+            }
+            else
+            {
+                completions.Refuse(operation, code, reason);
+            }
         }
 
         _reads.Recycle(operations);
@@ -552,7 +642,7 @@ internal sealed class OrderedEngine(
 
             // Another entry at this index means that the proposed one is gone for good.
             completions.Add(write.Index == entry.Index && write.Term == entry.Term
-                ? Answer(write.Handle, result)
+                ? Answer(write.Handle, result) with { Session = PositionAt(write.InSession, entry.Term, entry.Index) }
                 : new Completion { Handle = write.Handle, Outcome = Outcome.NotDone, Code = RefusalCode.LeadershipLost });
         }
     }
@@ -575,11 +665,12 @@ internal sealed class OrderedEngine(
 
     private void ServeReads()
     {
-        while (_reads.TryTakeReady(view.Applied, out List<ClientOperation> operations))
+        while (_reads.TryTakeReady(view.Applied, out List<ClientOperation> operations, out long openedMs))
         {
+            _freshAsOfMs = Math.Max(_freshAsOfMs, openedMs);
             foreach (ref readonly ClientOperation operation in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(operations))
             {
-                reader.Serve(operation, stale: false);
+                reader.Serve(operation, stale: operation.Level == ReadLevel.Bounded);
             }
 
             _reads.Recycle(operations);

@@ -18,6 +18,9 @@ internal struct PendingOpenWrite
     /// <summary>Which peers hold it durably: bits of <see cref="ReplicaPlaces.BitOf"/>.</summary>
     public ulong HeldBy;
     public ReadOnlyMemory<byte> Version;
+
+    /// <summary>What the caller's session has seen with this write.</summary>
+    public ReadOnlyMemory<byte> Session;
 }
 
 /// <summary>Unanswered writes by operation number: a ring, because numbers count up and most are answered in order.</summary>

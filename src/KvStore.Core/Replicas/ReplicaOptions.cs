@@ -49,6 +49,12 @@ public sealed record ReplicaOptions
     /// <summary>A pull that is not answered in this many ticks is sent again.</summary>
     public int PullTicks { get; init; } = 80;
 
+    /// <summary>How long an operation waits here for what its session has seen, in milliseconds, before the caller is sent elsewhere. Ten times what a lost message takes to be healed.</summary>
+    public int SessionWaitMs { get; init; } = 1_000;
+
+    /// <summary>How long a bounded read waits here for the proof that nothing older is missing, in milliseconds, before the caller is sent elsewhere.</summary>
+    public int FreshnessWaitMs { get; init; } = 1_000;
+
     /// <summary>Bytes of records in one page of a scan, give or take the last record.</summary>
     public int ScanPageBytes { get; init; } = 1_048_576;
 

@@ -101,6 +101,9 @@ public sealed record ReplicaStatus
     /// <summary>What <see cref="ShardReplica.CaptureDigests"/> comes to, as text; filled in by whoever shows it. Empty: not known.</summary>
     public string Digest { get; init; } = "";
 
+    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
+    public IReadOnlyList<PeerLag> Lags { get; init; } = [];
+
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }
 

@@ -32,6 +32,8 @@ public sealed class ShardReplica
     private readonly RegimeState _regimes;
     private readonly ReplicaParts _parts;
     private readonly OpenPeriods _periods;
+    private readonly SessionGate _sessions;
+    private readonly PeerLags _lags;
     private readonly Overlay _overlay;
     private readonly HandIn _handIn;
     private readonly RecoveredReplica _recovered;
@@ -79,6 +81,13 @@ public sealed class ShardReplica
         _handIn = new HandIn(descriptor, _regimes, options, clock, _overlay, _stateMachine.Accounted, transport);
         _parts = new ReplicaParts(descriptor, _regimes, _places, _peers, options, clock, storage, transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _overlay);
         _periods = new OpenPeriods(_parts, random);
+        _lags = new PeerLags(clock);
+        _sessions = new SessionGate(descriptor, _regimes, options, clock, _view, _completions, Serve)
+        {
+            FindDotted = () => Open?.Dotted,
+            DotsFor = operation => _provisional?.Takes(operation) == true ? _overlay.Known() : _stateMachine.Accounted.Clock,
+            OverlayChanges = () => _overlay.Changes,
+        };
     }
 
     public ShardDescriptor Descriptor { get; }
@@ -111,7 +120,7 @@ public sealed class ShardReplica
     private OpenEngine? Open => _periods.Engine;
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (Open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0);
+    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (Open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0) + _sessions.Count;
 
     public ViewPosition Position => _view.Position;
 
@@ -137,8 +146,7 @@ public sealed class ShardReplica
     /// </summary>
     public NodeId BetterPlaceFor(in ClientOperation operation)
     {
-        bool needsLeader = _regimes.IsOrdered && IsActive && !(_provisional?.Takes(operation) ?? false)
-            && (operation.Kind is OperationKind.Put or OperationKind.Delete || (operation.Level != ReadLevel.Eventual && !_group!.Ordered.MayServeAtReplica(operation)));
+        bool needsLeader = _regimes.IsOrdered && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.IsWrite || NeedsLeader(operation));
         NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
         return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
     }
@@ -206,19 +214,9 @@ public sealed class ShardReplica
             return;
         }
 
-        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (Open is null && !_regimes.IsOrdered))
+        if (operation.Session.IsEmpty || _sessions.TryPass(operation))
         {
-            _completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode, and this replica is not that far yet; try again in a moment, or ask another one.");
-            return;
-        }
-
-        if (Open is null)
-        {
-            SubmitOrdered(operation);
-        }
-        else if (operation.Kind is OperationKind.Get or OperationKind.Scan || operation.Epoch.Value == 0 || operation.Epoch == _regimes.Epoch || !_group.Ordered.TryAnswerRepeated(operation))
-        {
-            Open.Submit(operation);
+            Serve(operation);
         }
     }
 
@@ -429,9 +427,11 @@ public sealed class ShardReplica
 
         _periods.OnTick();
         _group!.Tick();
+        _sessions.OnTick();
+        LookAtLags();
         if (!_places.IsRemoved && !_view.IsReplacing)
         {
-            Open?.OnTick();
+            Open?.OnTick(_sessions.LongestWaitMs);
             _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);
         }
 
@@ -467,12 +467,20 @@ public sealed class ShardReplica
         }
 
         _periods.Step();
+        _sessions.Release();
+        Open?.OnTurn();
         if (_regimes.IsOrdered && _handIn.HasWork && !_places.IsRemoved && !_group!.Switch.IsLate)
         {
             _handIn.Drive(LeaderNode, _group.Ordered.TryPropose);
         }
 
         _group!.Turn();
+        if (_sessions.Release())
+        {
+            // What was applied has let a write or a read go on that needs the group.
+            _group.Turn();
+        }
+
         _view.SealIfFull();
     }
 
@@ -528,6 +536,7 @@ public sealed class ShardReplica
         OverlayBytes = _overlay.Bytes,
         OverlayAgeMs = _overlay.AgeMs,
         ProvisionalEpisodes = _provisional?.Episodes ?? 0,
+        Lags = DescribeLags(),
         Quiet = IsQuiet,
         LosersDropped = LosersDropped,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
@@ -557,6 +566,7 @@ public sealed class ShardReplica
         _group.SaveUnaccounted = _periods.SaveUnaccounted;
         _group.Skipped = OnSkipped;
         _periods.Group = _group;
+        _sessions.Raft = _group.Raft;
         _peers.OnMembersChanged();
         ReplayOverlay();
         _periods.Resume(_recovered);
@@ -641,10 +651,53 @@ public sealed class ShardReplica
 
     private void FailAll(RefusalCode code, string reason)
     {
+        _sessions.FailAll(code, reason);
         _group?.FailAll(code, reason);
         Open?.FailAll(code, reason);
         _provisional?.FailAll(code, reason);
     }
+
+    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
+    public IReadOnlyList<PeerLag> DescribeLags() => !IsActive ? [] : Open is { } open ? _lags.Describe(open.Dotted, _places.Peers) : _lags.Describe(_group!.Raft, _places);
+
+    private void LookAtLags()
+    {
+        if (!_lags.IsDue)
+        {
+            return;
+        }
+
+        if (Open is { } open)
+        {
+            _lags.Look(open.Dotted, _places.Peers);
+        }
+        else if (IsLeader)
+        {
+            _lags.Look(_group!.Raft, _places);
+        }
+    }
+
+    /// <summary>Goes on with an operation whose session has been caught up with. The regime may have changed while it waited.</summary>
+    private void Serve(ClientOperation operation)
+    {
+        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (Open is null && !_regimes.IsOrdered))
+        {
+            _completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode, and this replica is not that far yet; try again in a moment, or ask another one.");
+        }
+        else if (Open is null)
+        {
+            SubmitOrdered(operation);
+        }
+        else if (!operation.IsWrite || operation.Epoch.Value == 0 || operation.Epoch == _regimes.Epoch || !_group.Ordered.TryAnswerRepeated(operation))
+        {
+            Open.Submit(operation);
+        }
+    }
+
+    /// <summary>A read of an ordered shard that only a leader can answer, or answers sooner: it has what a session has seen, where this replica still waits for it.</summary>
+    private bool NeedsLeader(in ClientOperation operation) =>
+        (!_group!.Ordered.MayServeFromView(operation) && !_group.Ordered.MayServeAtReplica(operation))
+        || (operation.Level == ReadLevel.Session && !IsLeader && _sessions.WouldWait(operation));
 
     private void Restore(in ScannedRecord record)
     {
@@ -661,6 +714,11 @@ public sealed class ShardReplica
         }
 
         _stateMachine.Restore(record.Key.Span, record.Record);
+        if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(AppliedTerms.Key))
+        {
+            _view.Terms.Restore(record.Record);
+        }
+
         if (record.Space == RecordSpace.DotKeys)
         {
             Open?.Restore(record.Space, record.Key.Span, record.Record);

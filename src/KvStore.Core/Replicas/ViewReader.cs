@@ -3,13 +3,24 @@ using KvStore.Core.Versioning;
 namespace KvStore.Core.Replicas;
 
 /// <summary>Answers gets and scans from the view of an ordered shard.</summary>
-internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
+internal sealed class ViewReader(
+    RegimeState regimes,
+    KvStateMachine stateMachine,
+    ReplicaOptions options,
+    IReplicaStorage storage,
+    ViewState view,
+    RecordLoader loader,
+    CompletionSink completions,
+    Func<ReadLevel, uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
 
     /// <summary>Records of one page when conflicts are looked for.</summary>
     private const int LookedAtOnce = 1_000;
+
+    /// <summary>What a session has seen that has read the view as it stands. A shard's log says all: what came into it in any other way came before its entries.</summary>
+    public ReadOnlyMemory<byte> Position => SessionPosition.OfLog(regimes.Epoch, view.AppliedTerm, view.Applied).ToBytes();
 
     public void Serve(in ClientOperation operation, bool stale)
     {
@@ -25,13 +36,22 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
                 completions.Add(OrderedRecord.IsOrdered(record.Span) ? Describe(operation, OrderedRecord.Decode(record), stale) : Describe(operation, DottedObject.Decode(record), stale));
                 break;
             case RecordLookup.Absent:
-                completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
+                completions.Add(new Completion
+                {
+                    Handle = operation.Handle,
+                    Outcome = Outcome.Done,
+                    Acknowledgements = 1,
+                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                    Session = PositionFor(operation),
+                });
                 break;
             default:
                 Park(operation, stale);
                 break;
         }
     }
+
+    private ReadOnlyMemory<byte> PositionFor(in ClientOperation operation) => operation.Session.IsEmpty ? default : Position;
 
     private Completion Describe(in ClientOperation operation, in OrderedRecord found, bool stale) => new()
     {
@@ -41,7 +61,8 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
         Value = found.Value,
         OrderedVersion = found.Index,
         Acknowledgements = 1,
-        StalenessMs = stale ? estimateStalenessMs() : 0,
+        StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+        Session = PositionFor(operation),
     };
 
     /// <summary>What an open period or a merge left behind: perhaps several values, or only the trace of a delete.</summary>
@@ -54,7 +75,8 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
         Version = found.IsEmpty ? default : stateMachine.EncodeVersion(found),
         Siblings = found.SiblingCount > 1 ? OpenReads.SiblingsOf(found) : null,
         Acknowledgements = 1,
-        StalenessMs = stale ? estimateStalenessMs() : 0,
+        StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+        Session = PositionFor(operation),
     };
 
     private void Park(ClientOperation operation, bool stale)
@@ -116,7 +138,8 @@ internal sealed class ViewReader(KvStateMachine stateMachine, ReplicaOptions opt
                 Items = items,
                 More = page.More,
                 Acknowledgements = 1,
-                StalenessMs = stale ? estimateStalenessMs() : 0,
+                StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                Session = PositionFor(operation),
             });
         });
     }

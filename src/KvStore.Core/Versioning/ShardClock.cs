@@ -161,6 +161,21 @@ public sealed class ShardClock : IEquatable<ShardClock>
         return copy;
     }
 
+    /// <summary>A copy without the actors of which the other has seen all that this has.</summary>
+    public ShardClock RowsBeyond(ShardClock other)
+    {
+        ShardClock beyond = new() { _baseVector = null };
+        foreach (Row row in _rows)
+        {
+            if (other.Find(row.Actor) is not { } theirs || !theirs.Includes(row.Seen))
+            {
+                beyond._rows.Add(new Row(row.Actor, row.Seen.Clone()));
+            }
+        }
+
+        return beyond;
+    }
+
     public ShardClock Clone()
     {
         ShardClock copy = new() { _baseVector = _baseVector };

@@ -114,6 +114,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
             Outgoing = member.IsOutgoingVoter,
             Match = member.Match.Value,
         }));
+        wire.Lags.AddRange(status.Lags.Select(lag => new PeerLag { Node = lag.Node.Value, Missing = lag.Missing, ForMs = lag.ForMs }));
         return wire;
     }
 

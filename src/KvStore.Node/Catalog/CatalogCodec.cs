@@ -65,6 +65,7 @@ internal static class CatalogCodec
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
+            DefaultReadLevel = (ReadLevel)keyspace.DefaultReadLevel,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -101,6 +102,7 @@ internal static class CatalogCodec
         [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
     {
         MaxLag = FromWire(wire.MaxLag),
+        DefaultReadLevel = (Core.Replicas.ReadLevel)wire.DefaultReadLevel,
         Conflicts = FromWire(wire.Conflicts),
     };
 

@@ -21,6 +21,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>Of reads that state none; Default: what the policy says.</summary>
+    public ReadLevel DefaultReadLevel { get; init; }
+
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 

@@ -117,6 +117,15 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, fault);
         }
 
+        if (!Offers(mode.Partition, request.DefaultReadLevel))
+        {
+            throw Refused(
+                StatusCode.InvalidArgument,
+                mode.Partition == PartitionChoice.Ap
+                    ? "The default read level of an ap keyspace is eventual, session or quorum."
+                    : "The default read level of a cp keyspace is linearizable, session or eventual.");
+        }
+
         ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
         if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
         {
@@ -128,6 +137,15 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             : mode;
     }
 
+    /// <summary>Whether reads that state no level may have this one. Bounded needs a bound with each read.</summary>
+    private static bool Offers(PartitionChoice partition, ReadLevel level) => level switch
+    {
+        ReadLevel.Unspecified or ReadLevel.Eventual or ReadLevel.Session => true,
+        ReadLevel.Linearizable => partition != PartitionChoice.Ap,
+        ReadLevel.Quorum => partition == PartitionChoice.Ap,
+        _ => false,
+    };
+
     private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
         && name[0] is >= 'a' and <= 'z'
         && name.All(c => c is (>= 'a' and <= 'z') or (>= '0' and <= '9') or '-' or '_' or '.');
@@ -136,6 +154,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         existing.Mode == mode
         && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
+        && (request.DefaultReadLevel == ReadLevel.Unspecified || (Core.Replicas.ReadLevel)request.DefaultReadLevel == existing.DefaultReadLevel)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -159,7 +178,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
         }
 
-        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag), Conflicts = CatalogCodec.FromWire(request.Conflicts) };
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable())
+        {
+            MaxLag = CatalogCodec.FromWire(request.MaxLag),
+            Conflicts = CatalogCodec.FromWire(request.Conflicts),
+            DefaultReadLevel = (Core.Replicas.ReadLevel)request.DefaultReadLevel,
+        };
     }
 
     private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)

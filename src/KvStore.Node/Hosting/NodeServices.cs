@@ -76,6 +76,7 @@ public sealed class NodeServices
         _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
+        _loops.RoundTripMs = node => Heartbeats.View.Find(node)?.RoundTripMs ?? 0;
         Heartbeats.Judged += new ClockWatch(_loops, loggers.CreateLogger<ClockWatch>()).OnJudged;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
         _loops.LeaderChanged += _topology.SetLeader;

@@ -51,7 +51,8 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
             return;
         }
 
-        NodeId node = set.Router.ReplicaNodeFor(routed.Shard, replicas.Unreachable);
+        bool anyReplica = routed.Operation.Level is ReadLevel.Session or ReadLevel.Bounded && !routed.Operation.IsWrite;
+        NodeId node = anyReplica ? set.Router.NearestReplicaNodeFor(routed.Shard, replicas.Unreachable, set.RoundTripMs) : set.Router.ReplicaNodeFor(routed.Shard, replicas.Unreachable);
         if (node.IsNone || routed.DeclineForwarding)
         {
             answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.WrongNode, "This node has no replica of the key's shard.", leader: node));

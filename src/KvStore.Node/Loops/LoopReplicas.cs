@@ -239,6 +239,31 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
+    /// <summary>Tells who listens to the metrics how far the peers are behind. A shard loop's own share of each keyspace; with several loops the last one counts.</summary>
+    public void RecordLags()
+    {
+        if (!NodeMetrics.WantsLag)
+        {
+            return;
+        }
+
+        var worst = new Dictionary<(uint Keyspace, NodeId Peer), (ulong Missing, uint ForMs)>();
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            foreach (PeerLag lag in slot.Replica.DescribeLags())
+            {
+                (uint, NodeId) key = (slot.Replica.Descriptor.Shard.Keyspace, lag.Node);
+                (ulong missing, uint forMs) = worst.GetValueOrDefault(key);
+                worst[key] = (Math.Max(missing, lag.Missing), Math.Max(forMs, lag.ForMs));
+            }
+        }
+
+        foreach (((uint keyspace, NodeId peer), (ulong missing, uint forMs)) in worst)
+        {
+            NodeMetrics.OnLag(set.Router, set.Self, keyspace, peer, missing, forMs);
+        }
+    }
+
     /// <param name="node">A peer.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
     /// <param name="boot">Which life of it is heard.</param>

@@ -102,6 +102,9 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
+    /// <summary>How long a heartbeat to a node and back takes, in milliseconds; zero: not measured.</summary>
+    public Func<NodeId, double> RoundTripMs { get; set; } = static _ => 0;
+
     /// <param name="node">A peer.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
     /// <param name="boot">Which life of it is heard: another number after each restart; zero before anything was heard.</param>

@@ -19,6 +19,28 @@ internal static class NodeMetrics
     private static readonly Counter<long> LostWrites = Meter.CreateCounter<long>(
         LostWritesName, "{write}", "Writes that this node acknowledged before their commit (async and best-effort) and that a failover took; see 'kv keyspace lost-writes'.");
 
+    public const string LagName = "kvstore.replica.lag";
+
+    public const string LagTimeName = "kvstore.replica.lag.time";
+
+    private static readonly Gauge<long> Lag = Meter.CreateGauge<long>(
+        LagName, "{write}", "Writes that are durable on this node and that a peer is not known to have: the most of any shard of the keyspace. Of ordered shards: as their leaders know.");
+
+    private static readonly Gauge<double> LagTime = Meter.CreateGauge<double>(LagTimeName, "s", "For how long the peer has lacked something: the longest of any shard of the keyspace.");
+
+    /// <summary>Whether anybody listens.</summary>
+    public static bool WantsLag => Lag.Enabled || LagTime.Enabled;
+
+    public static void OnLag(ShardRouter router, NodeId self, uint keyspace, NodeId peer, ulong missing, uint forMs)
+    {
+        KeyValuePair<string, object?>[] tags =
+        [
+            new("keyspace", router.TryFind(keyspace, out KeyspaceRoute route) ? route.Name : ""), new("node", self.Value), new("peer", peer.Value),
+        ];
+        Lag.Record((long)Math.Min(missing, long.MaxValue), tags);
+        LagTime.Record(forMs / 1_000.0, tags);
+    }
+
     private static readonly Counter<long> LosersDropped = Meter.CreateCounter<long>(
         LosersDroppedName, "{value}", "Concurrent values of last-writer-wins keyspaces that this node has dropped for good because another value won.");
 

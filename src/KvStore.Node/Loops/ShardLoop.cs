@@ -33,6 +33,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     private readonly LoopOperations _operations;
     private readonly FrameDispatch _frames;
     private int _scheduled;
+    private long _lagsDueMs;
     private long _steps;
     private volatile bool _halted;
     private int _stepping;
@@ -166,6 +167,16 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         Volatile.Write(ref _steps, _steps + 1);
     }
 
+    private void RecordLags()
+    {
+        const int EveryMs = 1_000;
+        if (Clock.NowMs >= _lagsDueMs)
+        {
+            _lagsDueMs = Clock.NowMs + EveryMs;
+            _replicas.RecordLags();
+        }
+    }
+
     private void Handle(in LoopItem item)
     {
         switch (item.Kind)
@@ -183,6 +194,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 _replicas.Tick(item.Ticks);
                 _operations.LookAtDisk();
                 _forwards.Expire();
+                RecordLags();
                 _set.OnTick(this);
                 _set.SetPace(Number, NeedsEveryTick);
                 break;

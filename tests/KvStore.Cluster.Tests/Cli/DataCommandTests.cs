@@ -85,6 +85,22 @@ public sealed class DataCommandTests(ThreeNodes nodes, ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task A_session_goes_from_command_to_command_by_its_token()
+    {
+        string name = await nodes.NewKeyspaceAsync("ap");
+        KvRun put = await nodes.MustKvAsync("put", "cart", "tea", "-k", name, "--session", "new");
+        string token = put.Error.Split("session: ")[1].Trim();
+        KvRun got = await nodes.MustKvAsync("get", "cart", "-k", name, "--level", "session", "--session", token, "-o", "raw");
+        got.RawOut.Should().Equal("tea"u8.ToArray());
+        got.Error.Should().Contain("session: ");
+        (await nodes.MustKvAsync("get", "cart", "-k", name, "--level", "bounded", "--max-staleness", "2s", "-o", "raw")).RawOut.Should().Equal("tea"u8.ToArray());
+
+        (await nodes.KvAsync("get", "cart", "-k", name, "--level", "session")).Error.Should().Contain("--session new");
+        (await nodes.KvAsync("get", "cart", "-k", name, "--level", "bounded")).Error.Should().Contain("--max-staleness");
+        (await nodes.KvAsync("get", "cart", "-k", name, "--session", "no token!")).Error.Should().Contain("no token");
+    }
+
+    [Fact]
     public async Task Siblings_are_shown_and_settled_in_their_context()
     {
         string name = await nodes.NewKeyspaceAsync("ap");

@@ -28,11 +28,12 @@ internal static class WireSamples
         from numbers in Number.Array[5]
         from kind in Gen.Int[0, 4]
         from condition in Gen.Int[0, 3]
-        from level in Gen.Int[0, 3]
+        from level in Gen.Int[0, 5]
         from decline in Gen.Bool
+        from atReplica in Gen.Bool
         from conflicts in Gen.Bool
-        from small in Small.Array[4]
-        from bytes in Bytes.Array[4]
+        from small in Small.Array[5]
+        from bytes in Bytes.Array[5]
         select new WireOperation
         {
             CallId = numbers[0],
@@ -52,15 +53,18 @@ internal static class WireSamples
             Shard = small[2],
             After = bytes[3],
             Limit = small[3],
+            ServeAtReplica = atReplica,
+            SessionPosition = bytes[4],
+            MaxStalenessMs = small[4],
             OnlyConflicts = conflicts,
         };
 
     public static Gen<WireResult> Result { get; } =
         from numbers in Number.Array[2]
-        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 21], Gen.Int[0, 3])
+        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 35], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
         from small in Small.Array[5]
-        from bytes in Bytes.Array[2]
+        from bytes in Bytes.Array[3]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
         from missing in Missing.Array[0, 3]
@@ -85,6 +89,7 @@ internal static class WireSamples
             Items = items.Length == 0 ? null : items,
             More = flags[3],
             Node = small[3],
+            SessionPosition = bytes[2],
             HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
         };
@@ -106,6 +111,9 @@ internal static class WireSamples
         Shard = from.Shard,
         After = ByteString.CopyFrom(from.After.Span),
         Limit = from.Limit,
+        ServeAtReplica = from.ServeAtReplica,
+        Session = ByteString.CopyFrom(from.SessionPosition.Span),
+        MaxStalenessMs = from.MaxStalenessMs,
         OnlyConflicts = from.OnlyConflicts,
     };
 
@@ -129,6 +137,7 @@ internal static class WireSamples
             Retryable = from.Retryable,
             More = from.More,
             Node = from.Node,
+            Session = ByteString.CopyFrom(from.SessionPosition.Span),
             HiddenLosers = from.HiddenLosers,
         };
         result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));

@@ -101,6 +101,36 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
     }
 
     [Fact]
+    public async Task Read_your_own_writes_in_another_process()
+    {
+        string name = nodes.NewName("sessions");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Async);
+        IKvClient client = _cluster.Client;
+        IKvKeyspace carts = client.Keyspace(name);
+
+        KvSession session = client.CreateSession();
+        await carts.PutAsync("cart/7", "tea", new KvWriteOptions { Session = session });
+        string token = session.Token; // into a cookie, a header, a message
+
+        await using IKvClient elsewhere = KvClient.Create(_cluster.Endpoints.Last());
+        KvSession continued = elsewhere.CreateSession(token);
+        KvEntry<string>? cart = await elsewhere.Keyspace(name).GetAsync<string>("cart/7", new KvReadOptions { Session = continued });
+
+        cart!.Value.Should().Be("tea");
+    }
+
+    [Fact]
+    public async Task Read_what_is_at_most_two_seconds_old()
+    {
+        IKvKeyspace orders = await OrderedAsync("bounded");
+        await orders.PutAsync("order/17", "paid");
+
+        KvEntry<string>? order = await orders.GetAsync<string>("order/17", new KvReadOptions { MaxStaleness = TimeSpan.FromSeconds(2) });
+
+        order?.Staleness.Should().BeLessThanOrEqualTo(TimeSpan.FromSeconds(2));
+    }
+
+    [Fact]
     public async Task Resolve_siblings_in_the_context_of_what_was_read()
     {
         string name = nodes.NewName("carts");

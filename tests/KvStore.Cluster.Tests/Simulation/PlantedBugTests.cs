@@ -38,6 +38,9 @@ public class PlantedBugTests(ITestOutputHelper output)
         "regime-left-out",
         "accounted-left-out",
         "actor-reused",
+        "session-ignored",
+        "session-ignored-by-followers",
+        "session-term-ignored",
     ];
 
     [Theory]

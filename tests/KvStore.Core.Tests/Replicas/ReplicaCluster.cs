@@ -21,10 +21,16 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings)
+    public ReplicaCluster(
+        int founders,
+        PartitionChoice partition = PartitionChoice.Cp,
+        ReplicaOptions? options = null,
+        long retainedLogBytes = 1 << 30,
+        ConflictRule conflicts = ConflictRule.Siblings,
+        Replication replication = Replication.Sync)
     {
         Conflicts = conflicts;
-        Mode = new KeyspaceMode(partition, Replication.Sync);
+        Mode = new KeyspaceMode(partition, replication);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
         Founders = [.. Enumerable.Range(1, founders).Select(id => PlaceOf((uint)id))];

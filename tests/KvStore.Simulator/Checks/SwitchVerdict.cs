@@ -64,7 +64,8 @@ internal static class SwitchVerdict
             return stored.IsEmpty ? null : $"{Convert.ToHexString(record.Key.Span)}: {string.Join(' ', stored.Values.ToArray().Select(value => $"{value.Dot} {value.Timestamp} {Convert.ToHexString(value.Value.Span)}"))}";
         }
 
-        return $"{record.Space} {System.Text.Encoding.UTF8.GetString(record.Key.Span)}: {Convert.ToHexString(record.Record.Span)}";
+        // Since when terms are known says where the replica began to apply: its own.
+        return record.Key.Span.SequenceEqual("terms"u8) ? null : $"{record.Space} {System.Text.Encoding.UTF8.GetString(record.Key.Span)}: {Convert.ToHexString(record.Record.Span)}";
     }
 
     private static ReplicaDump ValuesOf(IReadOnlyList<ScannedRecord> records)

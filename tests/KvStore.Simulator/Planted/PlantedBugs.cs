@@ -47,6 +47,9 @@ internal static class PlantedBugs
         static () => new RegimeLeftOut(),
         static () => new AccountedLeftOut(),
         static () => new ActorReused(),
+        static () => new SessionIgnored(),
+        static () => new SessionIgnoredByFollowers(),
+        static () => new SessionTermIgnored(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

@@ -16,11 +16,13 @@ internal static class OpenPlay
         }
 
         clients.ForEach(client => client.Begin());
+        var sessions = new SessionClients(context, stage.Seeds);
+        sessions.Begin();
         stage.Faults.Begin(plan);
-        stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished), stage.Settings.WorkUs);
+        stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished) && sessions.HaveFinished, stage.Settings.WorkUs);
         context.Stopping = true;
         stage.Faults.HealAll();
-        stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle), 20_000_000);
+        stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle) && sessions.AreIdle, 20_000_000);
         stage.Demand("after the heal, all clocks are equal and nothing waits for a peer", () => OpenVerdict.HasConverged(stage.Cluster), 60_000_000);
         context.Loss = 0;
         var last = new OpenClient(context, clients.Count, stage.Seeds.Next(), 0);

@@ -13,6 +13,7 @@ internal sealed class OrderedPlay
     private readonly SimulationStage _stage;
     private readonly ClientContext _context;
     private readonly List<OrderedClient> _clients = [];
+    private SessionClients? _sessions;
 
     public OrderedPlay(SimulationStage stage)
     {
@@ -31,7 +32,7 @@ internal sealed class OrderedPlay
     /// <summary>What else must come to rest when faults have ended.</summary>
     public Action AfterHeal { get; init; } = () => { };
 
-    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished);
+    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished) && _sessions?.HaveFinished != false;
 
     /// <summary>Operations that were done so far.</summary>
     public int Done => _clients.Sum(client => client.Done);
@@ -45,6 +46,8 @@ internal sealed class OrderedPlay
         }
 
         _clients.ForEach(client => client.Begin());
+        _sessions = new SessionClients(_context, _stage.Seeds);
+        _sessions.Begin();
     }
 
     /// <summary>Clients begin nothing more, faults end, and everything that is demanded of a healed shard is.</summary>
@@ -53,7 +56,7 @@ internal sealed class OrderedPlay
         _context.Stopping = true;
         _stage.Faults.HealAll();
         AfterHeal();
-        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle), 60_000_000);
+        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle) && _sessions?.AreIdle != false, 60_000_000);
         _context.Loss = 0;
         var last = new OrderedClient(_context, _clients.Count, _stage.Seeds.Next(), 0);
         for (int key = 0; key < _stage.Settings.Keys; key++)

@@ -33,6 +33,9 @@ internal sealed record ScenarioSettings
     /// <summary>How many of the clients only read: they stay with a leader that others have left.</summary>
     public int Readers { get; init; }
 
+    /// <summary>Clients that keep a session and move from node to node, on keys of their own.</summary>
+    public int Sessions { get; init; }
+
     public required int OperationsPerClient { get; init; }
 
     public required int MaxValueBytes { get; init; }
@@ -63,16 +66,23 @@ internal sealed record ScenarioSettings
 
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
-    public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind switch
+    public static ScenarioSettings Draw(ScenarioKind kind, Random random)
     {
-        ScenarioKind.Consensus => OrderedSettings.Draw(random),
-        ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
-        ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
-        _ => DrawOpen(kind, random),
-    };
+        ScenarioSettings drawn = kind switch
+        {
+            ScenarioKind.Consensus => OrderedSettings.Draw(random),
+            ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
+            _ => DrawOpen(kind, random),
+        };
+
+        // A disk that is lost under its old ids is no session's business: real nodes refuse it.
+        int sessions = random.Next(3) == 0 ? random.Next(1, 4) : 0;
+        return drawn.MayWipe ? drawn : drawn with { Sessions = sessions };
+    }
 
     public override string ToString() =>
-        $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
+        $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, {(Sessions > 0 ? $"{Sessions} sessions, " : "")}values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
         + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)

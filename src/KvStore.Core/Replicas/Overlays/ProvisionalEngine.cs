@@ -35,6 +35,7 @@ internal sealed class ProvisionalEngine
     private readonly CompletionSink _completions;
     private readonly Overlay _overlay;
     private readonly OverlayExchange _exchange;
+    private readonly ProvisionalSessions _sessions;
     private readonly ProvisionalReads _reads;
     private readonly LeaderContact _contact;
     private readonly Random _random;
@@ -66,7 +67,8 @@ internal sealed class ProvisionalEngine
         _contact = new LeaderContact(parts.Descriptor.ProvisionalAfter.Ms);
         _contact.Start(parts.Clock.NowMs);
         _lastContactMs = parts.Clock.NowMs;
-        _reads = new ProvisionalReads(parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Overlay, parts.StateMachine.Accounted, EstimateStalenessMs);
+        _sessions = new ProvisionalSessions(parts.Regimes, parts.View, parts.Overlay);
+        _reads = new ProvisionalReads(parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Overlay, parts.StateMachine.Accounted, _sessions, EstimateStalenessMs);
     }
 
     /// <summary>The replica answers provisionally now.</summary>
@@ -78,9 +80,9 @@ internal sealed class ProvisionalEngine
 
     public bool IsQuiet => !IsServing && PendingCount == 0 && _exchange.IsIdle;
 
-    /// <summary>Whether this replica should answer the operation itself and provisionally: while it serves so, and afterwards a read of what it has, as long as that includes unmerged writes.</summary>
-    public bool Takes(in ClientOperation operation) =>
-        IsServing || (!_overlay.IsEmpty && operation.Kind is OperationKind.Get or OperationKind.Scan && operation.Level == ReadLevel.Eventual && !operation.RequireStrong);
+    /// <summary>Whether this replica should answer the operation itself and provisionally: while it serves so, and afterwards a read of what it has, as long as that includes unmerged writes. How old a provisional answer is can't be bounded.</summary>
+    public bool Takes(in ClientOperation operation) => operation.Level != ReadLevel.Bounded
+        && (IsServing || (!_overlay.IsEmpty && operation.Kind is OperationKind.Get or OperationKind.Scan && operation.Level == ReadLevel.Eventual && !operation.RequireStrong));
 
     public void Submit(in ClientOperation operation)
     {
@@ -289,6 +291,7 @@ internal sealed class ProvisionalEngine
             Number = number,
             Dot = dot,
             Version = ProvisionalReads.EncodeVersion(written),
+            Session = _sessions.After(operation, dot),
         });
         _sharing.Add(pending, new Sharing(Key.CopyOf(key.Span), 0));
         _requests.Remember(operation, pending);
@@ -307,6 +310,7 @@ internal sealed class ProvisionalEngine
                 Code = applied.Code,
                 OrderedVersion = applied.Version,
                 Acknowledgements = PartitionPolicy.Majority(_places.Members.Config.Voters.Length),
+                Session = _sessions.Now(operation),
             });
             return true;
         }
@@ -326,7 +330,8 @@ internal sealed class ProvisionalEngine
         }
         else
         {
-            _completions.Add(Provisional(operation.Handle, _overlay.Find(new Key(operation.Key)) is { } held ? ProvisionalReads.EncodeVersion(held.Object) : default, copies: 1));
+            ReadOnlyMemory<byte> version = _overlay.Find(new Key(operation.Key)) is { } held ? ProvisionalReads.EncodeVersion(held.Object) : default;
+            _completions.Add(Provisional(operation.Handle, version, copies: 1) with { Session = _sessions.Now(operation) });
         }
 
         return true;
@@ -340,6 +345,7 @@ internal sealed class ProvisionalEngine
             // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
             _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
             write.Handle = operation.Handle;
+            write.Session = _sessions.Now(operation);
             write.DeadlineMs = operation.DeadlineMs;
             return;
         }
@@ -347,7 +353,7 @@ internal sealed class ProvisionalEngine
         OpenAnswer answer = _requests.AnswerOf(earlier);
         if (answer.State == OpenAnswerState.Done)
         {
-            _completions.Add(Provisional(operation.Handle, answer.Version, answer.Acknowledgements));
+            _completions.Add(Provisional(operation.Handle, answer.Version, answer.Acknowledgements) with { Session = _sessions.Now(operation) });
             return;
         }
 
@@ -425,7 +431,7 @@ internal sealed class ProvisionalEngine
         }
 
         int copies = 1 + BitOperations.PopCount(write.HeldBy);
-        _completions.Add(Provisional(write.Handle, write.Version, copies));
+        _completions.Add(Provisional(write.Handle, write.Version, copies) with { Session = write.Session });
         _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, copies, false, write.Version));
         Forget(operation);
     }

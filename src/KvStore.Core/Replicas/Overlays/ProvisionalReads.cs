@@ -13,6 +13,7 @@ internal sealed class ProvisionalReads(
     CompletionSink completions,
     Overlay overlay,
     AccountedDots accounted,
+    ProvisionalSessions sessions,
     Func<uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
@@ -76,6 +77,7 @@ internal sealed class ProvisionalReads(
             Siblings = SiblingsOf(filled),
             Acknowledgements = 1,
             StalenessMs = estimateStalenessMs(),
+            Session = sessions.Now(operation),
         });
     }
 
@@ -135,6 +137,7 @@ internal sealed class ProvisionalReads(
             More = page.More || cut,
             Acknowledgements = 1,
             StalenessMs = estimateStalenessMs(),
+            Session = sessions.Now(operation),
         });
     }
 
