@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
 
 namespace KvStore.Core.Replicas;
 
@@ -57,6 +59,9 @@ public sealed record ReplicaOptions
 
     /// <summary>Bytes of records in one page of a scan, give or take the last record.</summary>
     public int ScanPageBytes { get; init; } = 1_048_576;
+
+    /// <summary>Nodes that an operator has given up for good: a shard that has lost its majority with them goes on here alone. See <see cref="QuorumLoss"/>. Empty but for that one start.</summary>
+    public ImmutableArray<NodeId> GivenUp { get; init; } = [];
 
     /// <summary>
     /// How far clocks may disagree, in milliseconds. A node that is further off takes no put of a last-writer-wins keyspace. Timestamps of others that are further ahead are taken with their writes and not learned by the own clock.

@@ -43,6 +43,8 @@ public sealed class ShardReplica
     private ShardMembers? _restoredMembers;
     private ViewPosition _released;
     private ReadOnlyMemory<byte> _dottedState;
+    private bool _peeks;
+
     /// <param name="recovered">What storage found of this replica; <see cref="RecoveredReplica.Empty"/> for a new one.</param>
     /// <param name="random">For election timeouts and fresh actors; owned by this replica.</param>
     /// <param name="output">Where answers go; the loop takes them after each turn.</param>
@@ -109,6 +111,9 @@ public sealed class ShardReplica
     /// <summary>The members as of the applied index.</summary>
     public ShardMembers Members => _places.Members;
 
+    /// <summary>Set since this start if the shard had lost its majority with <see cref="ReplicaOptions.GivenUp"/>.</summary>
+    public QuorumLoss? QuorumLoss { get; private set; }
+
     /// <summary>The node that leads, as far as this replica knows.</summary>
     public NodeId LeaderNode => _group?.LeaderNode ?? default;
 
@@ -154,15 +159,28 @@ public sealed class ShardReplica
     /// <summary>A record as it stands here, without any promise of freshness. False where it is absent or not in memory.</summary>
     public bool TryPeek(ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> value, out LogIndex version)
     {
-        if (IsActive && _regimes.IsOrdered && _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record) == RecordLookup.Found && OrderedRecord.IsOrdered(record.Span))
+        (value, version) = (default, LogIndex.Zero);
+        if (!IsActive || !_regimes.IsOrdered || _view.IsReplacing)
         {
-            OrderedRecord found = OrderedRecord.Decode(record);
-            (value, version) = (found.Value, found.Index);
-            return true;
+            return false;
         }
 
-        (value, version) = (default, LogIndex.Zero);
-        return false;
+        RecordLookup lookup = _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record);
+        if (lookup == RecordLookup.NotResident && !_peeks)
+        {
+            // After a snapshot, or a start that read only a part back: without this, nobody might ever ask for it otherwise.
+            _peeks = true;
+            _loader.Load(RecordSpace.Data, key, () => _peeks = false);
+        }
+
+        if (lookup != RecordLookup.Found || !OrderedRecord.IsOrdered(record.Span))
+        {
+            return false;
+        }
+
+        OrderedRecord found = OrderedRecord.Decode(record);
+        (value, version) = (found.Value, found.Index);
+        return true;
     }
 
     /// <summary>Stands for election at once: for the preferred replica of a shard that was just created.</summary>
@@ -379,6 +397,7 @@ public sealed class ShardReplica
         _regimes.Clear();
         _periods.OnViewReplaced();
         _restoredMembers = null;
+        _peeks = false;
         _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
         {
             _view.IsReplacing = false;
@@ -557,7 +576,9 @@ public sealed class ShardReplica
     private void Activate()
     {
         _places.Set(_restoredMembers ?? _places.Members);
-        _group = new ConsensusGroup(_parts, _recovered, _random);
+        RecoveredReplica recovered = _recovered;
+        QuorumLoss = QuorumLossRecovery.Recover(_places, _options.GivenUp, _storage, ref recovered);
+        _group = new ConsensusGroup(_parts, recovered, _random);
         _group.Membership.Changed = OnMembersChanged;
         _group.Membership.HasCopiedData = node => Open?.IsWhole(node) ?? true;
         _group.Membership.HasHandedOver = node => Open?.HasAllOf(node) ?? true;

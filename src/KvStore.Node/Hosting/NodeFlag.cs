@@ -25,6 +25,8 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("advertise", "HOST:PORT", "Where clients and peers reach this node (as among the members).", (o, v) => o with { AdvertisedAddress = v }),
         new("member", "ID=HOST:PORT", "One node of the cluster; repeat for each, this one included.", Member, Repeats: true),
         new("data", "DIRECTORY", "The data directory of this node.", (o, v) => o with { DataDirectory = v }),
+        new("recover-without", "ID", "UNSAFE: this node is lost for good; shards without a majority go on here alone. Repeat for each.", RecoverWithout, Repeats: true),
+        new("accept-data-loss", "", "What --recover-without asks for, once you know what it costs (docs/operations.md).", (o, v) => o with { AcceptDataLoss = Truth(v) }),
         new("engine", "rocksdb|memory", "Where data lives (rocksdb).", (o, v) => o with { Engine = Choice<StorageEngine>(v) }),
         new("shard-loops", "N", "Threads of work for shards, 1 to 64 (1).", (o, v) => o with { ShardLoops = (int)Number(v, int.MinValue, int.MaxValue) }),
         new("heartbeat-ms", "MS", "Between heartbeats (50).", (o, v) => o with { HeartbeatInterval = Milliseconds(v) }),
@@ -62,6 +64,9 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
             ? options with { Members = [.. options.Members, new PeerAddress(new NodeId(id), value[(equals + 1)..].Trim())] }
             : throw new FormatException("it must be ID=HOST:PORT with an id of 1 to 65535, such as 1=127.0.0.1:7001");
     }
+
+    private static NodeOptions RecoverWithout(NodeOptions options, string value) =>
+        options with { RecoverWithout = [.. options.RecoverWithout, new NodeId((uint)Number(value, 1, NodeId.Max))] };
 
     private static long Number(string value, long min, long max) =>
         long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) && number >= min && number <= max

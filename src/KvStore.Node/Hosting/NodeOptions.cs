@@ -54,6 +54,14 @@ public sealed record NodeOptions
     /// <summary>All nodes of the cluster, this one included. Empty: a cluster of this node alone.</summary>
     public IReadOnlyList<PeerAddress> Members { get; init; } = [];
 
+    /// <summary>
+    /// UNSAFE: these nodes are lost for good. Shards that have lost their majority with them go on at this node alone, from what it has. Asks for <see cref="AcceptDataLoss"/>; each shard is recovered once only.
+    /// </summary>
+    public IReadOnlyList<Core.Identity.NodeId> RecoverWithout { get; init; } = [];
+
+    /// <summary>The operator knows what <see cref="RecoverWithout"/> costs.</summary>
+    public bool AcceptDataLoss { get; init; }
+
     /// <summary>Lets operators cut, delay and disturb this node's links. For tests only.</summary>
     public bool EnableFaultInjection { get; init; }
 

@@ -19,7 +19,7 @@ public static class NodeOptionsValidation
         }
     }
 
-    public static IEnumerable<string> Problems(NodeOptions options) => Identity(options).Concat(Addresses(options)).Concat(Members(options)).Concat(Times(options)).Concat(Storage(options));
+    public static IEnumerable<string> Problems(NodeOptions options) => Identity(options).Concat(Addresses(options)).Concat(Members(options)).Concat(Recovery(options)).Concat(Times(options)).Concat(Storage(options));
 
     /// <summary>Whether it is "host:port" with a port that one can connect to.</summary>
     public static bool IsAddress(string address) => TrySplit(address, out string host, out int port) && port != 0 && host != "*";
@@ -123,6 +123,24 @@ public static class NodeOptionsValidation
         if (options.Members.Count > 1 && options.Port == 0 && options.AdvertisedAddress.Length == 0)
         {
             yield return "A node with peers can't listen on any free port: the peers must know it. Give --listen HOST:PORT.";
+        }
+    }
+
+    private static IEnumerable<string> Recovery(NodeOptions options)
+    {
+        if (options.RecoverWithout.Count > 0 != options.AcceptDataLoss)
+        {
+            yield return options.AcceptDataLoss
+                ? "--accept-data-loss alone recovers nothing: name the lost nodes with --recover-without ID, or leave it out."
+                : "--recover-without gives up what only the lost nodes had, acknowledged or not: read about it in docs/operations.md, then add --accept-data-loss.";
+        }
+
+        foreach (Core.Identity.NodeId lost in options.RecoverWithout)
+        {
+            if (lost.Value == options.NodeId || options.Members.All(member => member.Node != lost))
+            {
+                yield return $"Can't recover without node {lost.Value}: name other nodes of the cluster, as they stand among the members.";
+            }
         }
     }
 

@@ -79,6 +79,9 @@ public sealed class NodeServices
         _loops.RoundTripMs = node => Heartbeats.View.Find(node)?.RoundTripMs ?? 0;
         Heartbeats.Judged += new ClockWatch(_loops, loggers.CreateLogger<ClockWatch>()).OnJudged;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
+        var recoveries = new RecoveryJournal(storage, options.Time);
+        _loops.RecoveredEarlier = recoveries.Shards;
+        _loops.QuorumForced += recoveries.Note;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.RegimeChanged += _topology.SetRegime;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
@@ -196,6 +199,7 @@ public sealed class NodeServices
             SealTicks = Math.Max(1, 500 / tickMs),
             AdvertiseTicks = Math.Max(1, 250 / tickMs),
             PullTicks = Math.Max(1, 2_000 / tickMs),
+            GivenUp = [.. options.RecoverWithout],
             SnapshotPageTicks = Math.Max(1, 5_000 / tickMs),
             Raft = new RaftOptions
             {

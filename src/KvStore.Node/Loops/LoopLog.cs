@@ -19,6 +19,12 @@ internal static partial class LoopLog
     [LoggerMessage(EventId = 3005, Level = LogLevel.Information, Message = "Replica {Shard}: leader is {Leader} in term {Term}")]
     public static partial void LeaderChanged(ILogger logger, ShardId shard, NodeId leader, ulong term);
 
+    [LoggerMessage(EventId = 3007, Level = LogLevel.Critical, Message = "UNSAFE RECOVERY, replica {Shard}: its majority was given up, it goes on alone. Members were {Members}. Known to be committed up to {Settled}; taken for committed up to {Last}. What only the lost nodes had is gone")]
+    public static partial void QuorumForced(ILogger logger, ShardId shard, string members, ulong settled, ulong last);
+
+    [LoggerMessage(EventId = 3008, Level = LogLevel.Critical, Message = "UNSAFE RECOVERY, replica {Shard}: not done. Its majority was given up, but {Others} were not: start them, or give up all but one node")]
+    public static partial void QuorumNotForced(ILogger logger, ShardId shard, string others);
+
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
 

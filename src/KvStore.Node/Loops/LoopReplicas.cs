@@ -11,8 +11,8 @@ namespace KvStore.Node.Loops;
 /// <summary>
 /// The replicas of one loop. Every call into a replica goes through here, for three things must never be forgotten: its epoch goes with what it sends, a broken invariant fences it and nobody else, and
 /// after it was touched it gets a turn at the end of the step.
-/// Replicas of idle groups are quiet: a tick concerns only those that are awake, the others are looked at every <see cref="LoopSet.CoarseTicks"/>. Whatever touches a replica may wake it, so that is decided
-/// after each turn.
+/// Replicas of idle groups are quiet: a tick concerns only those that are awake, the others are looked at together now and then, so that what they have to say leaves in one frame per peer. Whatever touches a
+/// replica may wake it, so that is decided after each turn.
 /// </summary>
 internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox outbox, List<Completion> completions, ReplicaClock clock, ILogger log)
 {
@@ -26,6 +26,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
     private readonly List<ReplicaSlot> _awake = [];
     private readonly HashSet<NodeId> _unreachable = [];
     private readonly Dictionary<NodeId, ulong> _boots = [];
+
+    /// <summary>
+    /// Twice in the time after which a quiet leader renews its offer. Groups fall silent at any time; looked at more often they would renew in as many frames as there are looks, and each frame wakes threads at both ends.
+    /// </summary>
+    private readonly int _quietLookTicks = Math.Max(set.CoarseTicks, set.ReplicaOptions.Raft.QuietRenewTicks / 2);
     private int _ticksForQuiet;
     private long _losersUnsaid;
     private long _losersSayAfterMs;
@@ -49,7 +54,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
 
         IReplicaStorage own = storage.OpenReplica(descriptor.Shard, out RecoveredReplica recovered);
         LoopLog.ReplicaOpened(log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
-        var replica = new ShardReplica(descriptor, set.ReplicaOptions, own, outbox, recovered, clock, random, completions);
+        var replica = new ShardReplica(descriptor, set.OptionsFor(descriptor.Shard), own, outbox, recovered, clock, random, completions);
         var slot = new ReplicaSlot(replica);
         if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Founders[0] == descriptor.Self)
         {
@@ -232,7 +237,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         NoteLeaders();
         _awake.RemoveAll(FallsAsleep);
         _ticksForQuiet += ticks;
-        if (_ticksForQuiet >= LoopSet.CoarseTicks)
+        if (_ticksForQuiet >= _quietLookTicks)
         {
             TickQuiet(_ticksForQuiet);
             _ticksForQuiet = 0;
@@ -310,6 +315,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             catch (InvariantViolationException broken)
             {
                 Fence(slot, broken.Message);
+            }
+
+            if (slot.Replica.QuorumLoss is { } loss && !slot.QuorumLossTold && (slot.Replica.IsLeader || !loss.IsForced))
+            {
+                Tell(slot, loss);
             }
 
             if (slot.Replica.LostWrites.Found != slot.LostWrites)
@@ -432,6 +442,21 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 set.OnLeader(shard, leader);
             }
         }
+    }
+
+    /// <summary>A forced one once it leads, and so has committed and applied what was forced: from then on it needs no second recovery, and must get none.</summary>
+    private void Tell(ReplicaSlot slot, QuorumLoss loss)
+    {
+        slot.QuorumLossTold = true;
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        if (!loss.IsForced)
+        {
+            LoopLog.QuorumNotForced(log, shard, string.Join(' ', loss.Others));
+            return;
+        }
+
+        LoopLog.QuorumForced(log, shard, string.Join(' ', loss.Before.Places), loss.Settled.Value, loss.Last.Value);
+        set.OnQuorumForced(shard, loss);
     }
 
     private void NoteLostWrites(ReplicaSlot slot)

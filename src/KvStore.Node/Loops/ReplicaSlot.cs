@@ -23,6 +23,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Lost writes that were counted.</summary>
     public long LostWrites { get; set; }
 
+    /// <summary>Whether the loss of its quorum, and what came of it, was told.</summary>
+    public bool QuorumLossTold { get; set; }
+
     /// <summary>Losers of conflicts that were counted.</summary>
     public long LosersDropped { get; set; }
 

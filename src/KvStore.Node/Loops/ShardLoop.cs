@@ -70,6 +70,16 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         Schedule();
     }
 
+    /// <summary>The clock's thread: puts a tick into the inbox, and takes the turn if nobody has it.</summary>
+    public void Tick(in LoopItem item)
+    {
+        _inbox.Enqueue(item);
+        if (TakeTurn())
+        {
+            _set.Scheduler.QueueFromTick(this);
+        }
+    }
+
     public void Post(in StorageEvent e) => Post(new LoopItem { Kind = LoopItemKind.Storage, Storage = e });
 
     public void Post(Action<ShardLoop> command) => Post(new LoopItem { Kind = LoopItemKind.Command, Command = command });
@@ -139,11 +149,13 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     private void Schedule()
     {
-        if (Volatile.Read(ref _scheduled) == 0 && Interlocked.Exchange(ref _scheduled, 1) == 0)
+        if (TakeTurn())
         {
             _set.Scheduler.Queue(this);
         }
     }
+
+    private bool TakeTurn() => Volatile.Read(ref _scheduled) == 0 && Interlocked.Exchange(ref _scheduled, 1) == 0;
 
     private void Step()
     {

@@ -52,6 +52,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("members", 15, 4)]
     [InlineData("ap", 12, 4)]
     [InlineData("dial", 10, 4)]
+    [InlineData("cluster", 8, 4)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
     {
         var run = new SimulationRun();

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -47,7 +48,10 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         }
     }
 
-    public void Start()
+    public void Start() => Start(givenUp: []);
+
+    /// <summary>As an operator starts it who has given up other nodes for good.</summary>
+    public void Start(ImmutableArray<NodeId> givenUp)
     {
         _scheduler = new PumpedScheduler();
         _reports.Clear();
@@ -64,7 +68,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _cluster.Over(Node, _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered));
         var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts };
-        _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
+        _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
         _replica.Start();
     }
 
