@@ -137,7 +137,8 @@ public sealed class DataDigests
                 _sums.Add(bucket, part);
             }
 
-            if (!record.Context.IsEmpty && !changed.Contains(key))
+            // What the log wrote as such stands for its own index, which is part of the clock: there is nothing to strip, and nothing is moved.
+            if (!record.Context.IsEmpty && !OrderedRecord.IsOrdered(bytes.Span) && !changed.Contains(key))
             {
                 _state.Contexts.Note(key, record.Context);
             }

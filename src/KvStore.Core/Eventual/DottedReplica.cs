@@ -255,17 +255,66 @@ public sealed class DottedReplica
         _state.CollectGarbage();
     }
 
-    /// <summary>The log's prefix up to the index is part of every object here. Durable as the applied entries are.</summary>
-    public void AdvanceLog(LogIndex applied)
+    /// <summary>Begins an open period in a replica that had others before: running numbers go on. Before anything else.</summary>
+    public void BeginAt(ulong number)
     {
-        if (applied.Value > Clock.BaseOf(ActorId.Log))
-        {
-            Clock.AdvanceBase(ActorId.Log, applied.Value);
-            _state.Unmapped.AdvanceBase(ActorId.Log, applied.Value);
-            DurableClock.AdvanceBase(ActorId.Log, applied.Value);
-            _advertiseDue = true;
-        }
+        _state.Number = number;
+        _state.Frontier.Reset(_state.Clock.Clone(), number);
     }
+
+    /// <summary>The keys of all dots that are here and not in another clock, each with its dots in order: what this replica knows and that clock's holder does not.</summary>
+    /// <param name="unmapped">How many more such dots there are whose keys are not known any more.</param>
+    public List<(Key Key, Dot[] Dots)> Unaccounted(ShardClock known, out ulong unmapped)
+    {
+        unmapped = 0;
+        List<(Key, Dot[])> found = [];
+        HashSet<Key> listed = [];
+        List<Dot> chain = [];
+        foreach (Dot dot in Clock.MissingFrom(known))
+        {
+            if (!_state.Index.TryGetKey(dot, out Key key))
+            {
+                unmapped++;
+                continue;
+            }
+
+            if (listed.Add(key))
+            {
+                chain.Clear();
+                _state.Index.CollectDotsOf(key, chain);
+                chain.RemoveAll(known.Covers);
+                chain.Sort();
+                found.Add((key, [.. chain]));
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Takes what was written elsewhere, or in an earlier episode, and waited beside the data: an object with its frozen context, and the dots that it accounts for.</summary>
+    public DottedReceipt Absorb(Key key, DottedObject stored, DottedObject frozen, ReadOnlySpan<Dot> dots)
+    {
+        List<Dot> fresh = [];
+        foreach (Dot dot in dots)
+        {
+            if (!Clock.Covers(dot))
+            {
+                fresh.Add(dot);
+            }
+        }
+
+        if (fresh.Count == 0)
+        {
+            return new DottedReceipt(false, default, Number);
+        }
+
+        DottedObject joined = DottedObject.Sync(Fill(key, stored), frozen);
+        DottedChange change = _state.Commit(key, stored, joined, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(fresh));
+        return new DottedReceipt(true, change, change.Number);
+    }
+
+    /// <summary>The open period is over: nobody will be told which key a dot was written to.</summary>
+    public void ForgetKeysOfDots() => _state.Index.RemoveCovered(Clock, new ShardClock());
 
     /// <summary>Serves one range of a full copy: call in the turn in which the scan for it begins, and encode the page with the result.</summary>
     /// <returns>Null if this replica is recovering itself, or goes first: the asker asks again later, or somebody else.</returns>

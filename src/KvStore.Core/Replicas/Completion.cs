@@ -63,6 +63,14 @@ public enum RefusalCode : byte
     /// <summary>This replica was removed from its shard, for good.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>The shard is changing its regime, or this replica has not heard of the change yet. It passes; try again.</summary>
+    Switching = 27,
+
+    /// <summary>
+    /// The request was first tried in an earlier epoch and is not remembered: it was not executed now, and whether an earlier attempt was can't be told here.
+    /// </summary>
+    EpochPassed = 32,
+
     /// <summary>The replica serves without a leader, and this can't be answered provisionally.</summary>
     ProvisionalRefused = 28,
 

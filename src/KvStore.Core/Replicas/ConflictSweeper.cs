@@ -119,7 +119,8 @@ internal sealed class ConflictSweeper(
 
     private bool IsMyTurn()
     {
-        if (dotted.IsRecovering)
+        // What a closing replica has reported must not grow.
+        if (dotted.IsRecovering || healing.IsClosing)
         {
             return false;
         }

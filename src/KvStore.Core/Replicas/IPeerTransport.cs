@@ -53,6 +53,27 @@ public enum DottedMessageKind : byte
     /// <summary>What the sender's data comes to at its clock.</summary>
     Digests = 70,
 
+    /// <summary>A message of a later open episode than the founding one: the episode, the kind, the message.</summary>
+    EpisodeMessage = 10,
+
+    /// <summary>The same for messages on the stream for bulk data.</summary>
+    EpisodePage = 11,
+
+    /// <summary>Closing: the leader wants to know what a replica has.</summary>
+    ReportWanted = 12,
+
+    /// <summary>Closing: what a replica has, and that it takes no more.</summary>
+    CloseReport = 13,
+
+    /// <summary>Closing: what every replica should come to.</summary>
+    BaselineOffered = 14,
+
+    /// <summary>Closing: the sender holds the baseline durably.</summary>
+    BaselineHeld = 15,
+
+    /// <summary>A replica that could not follow when its shard was ordered wants a snapshot.</summary>
+    SnapshotWanted = 16,
+
     /// <summary>Overlay records for another replica without a leader, and whether an acknowledgement is wanted.</summary>
     OverlayShare = 20,
 

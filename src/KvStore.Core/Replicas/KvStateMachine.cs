@@ -21,18 +21,20 @@ public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, Log
 public sealed class KvStateMachine
 {
     private readonly IReplicaStorage _storage;
+    private readonly RegimeState _regimes;
     private readonly ExpiryIndex _expiries;
     private readonly DedupTable _dedup = new();
 
-    internal KvStateMachine(IReplicaStorage storage, ExpiryIndex expiries)
+    internal KvStateMachine(IReplicaStorage storage, RegimeState regimes, ExpiryIndex expiries)
     {
         _storage = storage;
+        _regimes = regimes;
         _expiries = expiries;
         Merge = new OverlayMerge(storage, _dedup, Accounted);
     }
 
     /// <summary>The dots of writes made outside the log that the log accounts for.</summary>
-    internal AccountedDots Accounted { get; } = new();
+    internal AccountedDots Accounted => _regimes.Accounted;
 
     /// <summary>Applies what was handed in from overlays.</summary>
     internal OverlayMerge Merge { get; }
@@ -50,7 +52,7 @@ public sealed class KvStateMachine
         }
 
         ReadOnlyMemory<byte> current = default;
-        bool reads = command.Condition != WriteCondition.None || command.Kind == OperationKind.Increment || command.IsExpiry;
+        bool reads = command.Condition != WriteCondition.None || command.Kind == OperationKind.Increment || command.IsExpiry || Accounted.HasGaps;
         if (reads && _storage.Find(RecordSpace.Data, command.Key, out current) == RecordLookup.NotResident)
         {
             result = default;
@@ -112,6 +114,15 @@ public sealed class KvStateMachine
     /// <summary>Whether a request is remembered to have been applied at an index.</summary>
     public bool HasApplied(in RequestId request, LogIndex index) => _dedup.Remembers(request, index);
 
+    /// <summary>A check over all remembered requests, to compare replicas.</summary>
+    internal UInt128 SumOfRequests() => _dedup.Sum();
+
+    /// <summary>All remembered requests, for a replica that skips the part of the log in which they stand.</summary>
+    internal List<ScannedRecord> DescribeRequests() => _dedup.Describe();
+
+    /// <summary>Takes the requests that another replica remembers in place of its own.</summary>
+    internal void ReplaceRequests(IReadOnlyList<ScannedRecord> records) => _dedup.Replace(records);
+
     /// <summary>Puts the dedup records and accounted dots that changed into the view. Called before every seal, so that they are durable with the data.</summary>
     public void WriteChangedSessions()
     {
@@ -149,13 +160,6 @@ public sealed class KvStateMachine
         return version;
     }
 
-    /// <summary>
-    /// The version of a stored record: the index of the entry that changed the key last. A merge leaves an object that may hold several values; every merge that changes them leaves its index in the context,
-    /// so the version still names exactly the live values.
-    /// </summary>
-    public static LogIndex VersionOf(ReadOnlyMemory<byte> record) =>
-        OrderedRecord.IsOrdered(record.Span) ? OrderedRecord.Decode(record).Index : new LogIndex(DottedObject.Decode(record).Context[ActorId.Log]);
-
     public const int OrderedVersionLength = 9;
 
     /// <summary>First byte of an ordered key's version; versions of open shards begin with <see cref="ObjectVersion.Format"/>.</summary>
@@ -174,13 +178,72 @@ public sealed class KvStateMachine
         return ok && index > LogIndex.Zero;
     }
 
+    /// <summary>
+    /// The version that a condition names, in either form: that of an ordered record is an index; that of a record which an open period or a merge left behind says in its context which version it was.
+    /// Zero: the log has no such state of any key, because the version names writes that are not in it yet.
+    /// </summary>
+    /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
+    internal LogIndex ReadExpected(ReadOnlyMemory<byte> version)
+    {
+        if (TryReadVersion(version.Span, out LogIndex index))
+        {
+            return index;
+        }
+
+        ObjectVersion seen = ObjectVersion.Decode(version);
+        foreach (Dot dot in seen.LiveDots)
+        {
+            if (!dot.Actor.IsLog && !Accounted.Clock.Covers(dot))
+            {
+                return LogIndex.Zero;
+            }
+        }
+
+        return new LogIndex(seen.Context[ActorId.Log]);
+    }
+
+    /// <summary>The version of such a record, as clients carry it: it serves for conditions, and as the context of a write when the shard is open again.</summary>
+    internal ReadOnlyMemory<byte> EncodeVersion(DottedObject stored) =>
+        OpenReads.EncodeVersion(stored.Fill(Accounted.Clock.BaseVector).Fill(VersionVector.Of(Dot.OfLog(VersionOf(stored)))));
+
     private static ApplyResult AsResult(in RememberedResult remembered) =>
         new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version, remembered.Counter);
 
+    /// <summary>
+    /// The version of a stored record; zero if there is no value. What an open period left behind has as its version the index at which the shard was ordered: nothing has touched it since.
+    /// </summary>
+    internal LogIndex VersionOf(ReadOnlyMemory<byte> record) => VersionOf(record, _regimes.Current.Since);
+
+    internal LogIndex VersionOf(DottedObject stored) => VersionOf(stored, _regimes.Current.Since);
+
+    /// <param name="record">As stored; empty: there is none.</param>
+    /// <param name="since">The index at which the shard was ordered last; zero: it always was.</param>
+    public static LogIndex VersionOf(ReadOnlyMemory<byte> record, LogIndex since)
+    {
+        if (record.IsEmpty)
+        {
+            return LogIndex.Zero;
+        }
+
+        if (OrderedRecord.IsOrdered(record.Span))
+        {
+            return OrderedRecord.Decode(record).Index;
+        }
+
+        DottedObject stored = DottedObject.Decode(record);
+        return stored.IsEmpty ? LogIndex.Zero : VersionOf(stored, since);
+    }
+
+    /// <summary>
+    /// A function of the live dots and of what the log has done since the order, never of how a record came to be stored: a replica that copied what the log had written holds it as an object.
+    /// </summary>
+    private static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
+        ? new LogIndex(dot.Counter)
+        : LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), since);
 
     private ApplyResult Execute(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
     {
-        LogIndex version = current.IsEmpty ? LogIndex.Zero : VersionOf(current);
+        LogIndex version = VersionOf(current);
         bool holds = command.Condition switch
         {
             WriteCondition.None => true,
@@ -191,6 +254,13 @@ public sealed class KvStateMachine
         if (!holds)
         {
             return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, version);
+        }
+
+        if (Accounted.HasGaps && command.Kind != OperationKind.Increment)
+        {
+            WriteInContext(command, index, current);
+            NoteExpiry(command);
+            return new ApplyResult(Outcome.Done, RefusalCode.None, index);
         }
 
         switch (command.Kind)
@@ -349,6 +419,34 @@ public sealed class KvStateMachine
         else
         {
             _expiries.Remove(command.Key);
+        }
+    }
+
+    /// <summary>
+    /// While dots are missing below some that are accounted for, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back.
+    /// </summary>
+    private void WriteInContext(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
+    {
+        VersionVector implied = Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
+        DottedObject before = record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
+        VersionVector kept = before.Context.Without(implied);
+        if (kept.IsEmpty && command.Kind == OperationKind.Put)
+        {
+            _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
+        }
+        else if (kept.IsEmpty)
+        {
+            _storage.Remove(RecordSpace.Data, command.Key);
+        }
+        else
+        {
+            DottedObject gone = DottedObject.Gone(kept);
+            DottedObject written = command.Kind == OperationKind.Put
+                ? gone.Write(new DottedValue(Dot.OfLog(index), new HybridTimestamp(command.Timestamp), command.Value.ToArray()) { ExpiresMs = command.ExpiresMs })
+                : gone.Write(Dot.OfLog(index), null, new HybridTimestamp(command.Timestamp));
+            var output = new ArrayBufferWriter<byte>(128);
+            written.Encode(output);
+            _storage.Put(RecordSpace.Data, command.Key, output.WrittenMemory);
         }
     }
 }

@@ -23,6 +23,7 @@ internal sealed class OpenEngine
     private const int PullForSessionAfterMs = 100;
 
     private readonly ShardDescriptor _descriptor;
+    private readonly RegimeState _regimes;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
     private readonly ReplicaClock _clock;
@@ -50,8 +51,24 @@ internal sealed class OpenEngine
     private ImmutableArray<NodeId> _peersInMasks;
     private int _lastPulledForSession;
 
+    /// <summary>The data is the log's again. What still waited for the disk finds nothing to do.</summary>
+    private bool _isRetired;
+
+    /// <param name="descriptor">What the shard is.</param>
+    /// <param name="regimes">What is in force, and what the data held when the open period began here.</param>
+    /// <param name="places">Who the replicas are.</param>
+    /// <param name="options">Bounds and timing.</param>
+    /// <param name="clock">Time.</param>
+    /// <param name="storage">Log and view.</param>
+    /// <param name="transport">To the other replicas, within this open period.</param>
+    /// <param name="view">Where the view stands: the numbers of dotted records go on from there.</param>
+    /// <param name="loader">For records that only the disk has.</param>
+    /// <param name="peers">Who can be reached.</param>
+    /// <param name="completions">Where answers go.</param>
+    /// <param name="random">For a fresh actor.</param>
     public OpenEngine(
         ShardDescriptor descriptor,
+        RegimeState regimes,
         ReplicaPlaces places,
         ReplicaOptions options,
         ReplicaClock clock,
@@ -66,6 +83,7 @@ internal sealed class OpenEngine
         Random random)
     {
         _descriptor = descriptor;
+        _regimes = regimes;
         _places = places;
         _peersInMasks = places.Peers;
         _options = options;
@@ -77,8 +95,10 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, options.Dotted);
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, regimes.ClockAtOpening(), places.Peers, options.Dotted);
+        _dotted.BeginAt(view.Dotted);
         _journal = new DottedJournal(storage, view);
+        _journal.Restore(view.Dotted);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
         if (descriptor.Conflicts == ConflictRule.LastWriterWins)
@@ -89,7 +109,7 @@ internal sealed class OpenEngine
         _journal.Changed = OnChanged;
         _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
         _freshness.OnMembersChanged();
-        _sessions = new OpenSessions(descriptor, _dotted);
+        _sessions = new OpenSessions(regimes, _dotted);
         _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
         _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
@@ -98,7 +118,26 @@ internal sealed class OpenEngine
         _healing.QuietRound = _scrub.Offer;
     }
 
-    private static ReadOnlySpan<byte> StateKey => "dotted"u8;
+    /// <summary>The Meta record that holds the state of the dotted engine.</summary>
+    public static ReadOnlySpan<byte> StateKey => "dotted"u8;
+
+    /// <summary>The shard is closing: nothing is written or taken here any more but what the leader's baseline asks for.</summary>
+    public bool IsClosing
+    {
+        get => _healing.IsClosing;
+        set => _healing.IsClosing = value;
+    }
+
+    /// <summary>All that was seen here. Not to be changed.</summary>
+    public ShardClock Clock => _dotted.Clock;
+
+    public bool IsRecovering => _dotted.IsRecovering;
+
+    /// <summary>Nothing of another replica is on its way into the data, and all that is in it is durable.</summary>
+    public bool IsAtRest => _healing.IsAtRest && _dotted.Number <= _journal.Durable;
+
+    /// <summary>Whether everything that the entry with which this open period began had behind it has reached this replica: one that skipped part of the log copies it.</summary>
+    public bool HasWholePrefix => _dotted.Clock.BaseOf(ActorId.Log) >= _regimes.Current.Episode.Value;
 
     public int PendingCount => _writes.Count + _reads.PendingCount + _freshness.WaitingCount;
 
@@ -164,6 +203,9 @@ internal sealed class OpenEngine
     {
         switch (kind)
         {
+            case DottedMessageKind.Replicate when IsClosing:
+                // Whoever sent it has not heard of the closing yet. It keeps the write, and reports it; what a replica here has said to hold must not grow.
+                break;
             case DottedMessageKind.Replicate:
                 ReceiveWrite(from, ReplicateMessage.Decode(payload));
                 break;
@@ -240,6 +282,76 @@ internal sealed class OpenEngine
         }
     }
 
+    /// <summary>A replica that skipped part of the log has what it holds, and copies the rest.</summary>
+    public void BeginIfBehind()
+    {
+        if (!HasWholePrefix && !_dotted.IsRecovering)
+        {
+            _healing.BeginAsNewcomer();
+        }
+    }
+
+    /// <summary>What is here and not in a clock, by key.</summary>
+    public List<(Key Key, Dot[] Dots)> Unaccounted(ShardClock known, out ulong unmapped) => _dotted.Unaccounted(known, out unmapped);
+
+    /// <summary>The view is about to be replaced: nothing changes it any more, whatever was on its way. What is in it can still be read.</summary>
+    public void Freeze()
+    {
+        _isRetired = true;
+        IsClosing = true;
+        _healing.Stop();
+    }
+
+    /// <summary>The view was replaced under the engine, which is not used any more.</summary>
+    public void Close()
+    {
+        Freeze();
+        FailAll(RefusalCode.Switching, "The keyspace has become cp while the operation waited; what was written here is kept and merged.");
+    }
+
+    /// <summary>A check over the data at the clock of this moment; null while it is not known.</summary>
+    public UInt128? DataSum() => CaptureDigests()?.Fold();
+
+    /// <summary>Takes what waited beside the data, with the context that it had. False: the key is only on the disk.</summary>
+    public bool TryAbsorb(Key key, DottedObject frozen, ReadOnlySpan<Dot> dots)
+    {
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            return false;
+        }
+
+        DottedReceipt receipt = _dotted.Absorb(key, stored, frozen, dots);
+        if (receipt.IsNew)
+        {
+            _journal.Persist(receipt.Change, SyncUrgency.Now);
+        }
+
+        return true;
+    }
+
+    /// <summary>The stored object of a key with the context that it has here. False: only the disk knows.</summary>
+    public bool TryFill(Key key, out DottedObject filled)
+    {
+        bool found = _journal.TryFind(key.Span, out DottedObject stored);
+        filled = found ? _dotted.Fill(key, stored) : DottedObject.Empty;
+        return found;
+    }
+
+    /// <summary>The shard is ordered, from exactly the data that is here: writes that waited are on a majority. The engine's own records leave the view, and it is not used any more.</summary>
+    public void Retire()
+    {
+        Freeze();
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            Answer(operation, PartitionPolicy.Majority(_places.Members.Config.Voters.Length), degraded: false);
+        }
+
+        _reads.FailAll(RefusalCode.Switching, "The keyspace has become cp while the read waited; try again.");
+        _storage.Remove(RecordSpace.Meta, StateKey);
+        _dotted.ForgetKeysOfDots();
+        WriteIndexChanges();
+    }
+
     public void OnMembersChanged(ShardMembers earlier)
     {
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
@@ -281,9 +393,14 @@ internal sealed class OpenEngine
 
         _reads.OnTick();
         _healing.OnTick();
-        _expirer.OnTick();
+        if (!IsClosing)
+        {
+            // Whatever is minted while the shard closes would be no part of the baseline.
+            _expirer.OnTick();
+            _sweeper?.OnTick();
+        }
+
         _digestScan.OnTick();
-        _sweeper?.OnTick();
         foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
             _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
@@ -299,7 +416,10 @@ internal sealed class OpenEngine
     public void OnQuietTicks(int ticks)
     {
         _healing.OnQuietTicks(ticks);
-        _expirer.OnTick();
+        if (!IsClosing)
+        {
+            _expirer.OnTick();
+        }
     }
 
     public void FailAll(RefusalCode code, string reason)
@@ -320,6 +440,11 @@ internal sealed class OpenEngine
         var state = new ArrayBufferWriter<byte>(256);
         _dotted.WriteState(state);
         _storage.Put(RecordSpace.Meta, StateKey, state.WrittenMemory);
+        WriteIndexChanges();
+    }
+
+    private void WriteIndexChanges()
+    {
         foreach (DotKeyChange change in _dotted.TakeIndexChanges())
         {
             if (change.Removes)
@@ -369,6 +494,11 @@ internal sealed class OpenEngine
 
     private void Strip(Key key)
     {
+        if (_isRetired)
+        {
+            return;
+        }
+
         if (!_journal.TryFind(key.Span, out DottedObject stored))
         {
             _loader.Load(RecordSpace.Data, key.Span, () => Strip(key));
@@ -403,7 +533,7 @@ internal sealed class OpenEngine
             try
             {
                 // No version is the context of who has seen nothing: the value joins whatever is there.
-                context = operation.Version.IsEmpty ? VersionVector.Empty : ObjectVersion.Decode(operation.Version).Context;
+                context = operation.Version.IsEmpty ? VersionVector.Empty : ContextOf(operation.Version);
             }
             catch (MalformedRecordException)
             {
@@ -425,6 +555,18 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (IsClosing)
+        {
+            RefuseClosing(operation);
+            return;
+        }
+
+        if (operation.Epoch.Value != 0 && operation.Epoch < _regimes.Epoch)
+        {
+            _completions.RefuseForEpoch(operation);
+            return;
+        }
+
         if (_sweeper is not null && operation.Kind is (OperationKind.Put or OperationKind.Increment) && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
         {
             _completions.Refuse(
@@ -441,7 +583,7 @@ internal sealed class OpenEngine
             return;
         }
 
-        bool wantsAcknowledgements = _descriptor.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
+        bool wantsAcknowledgements = _regimes.Replication == Replication.Sync && _places.Peers.Length > 0;
         DottedWrite written = _mint.Mint(operation, context, stored, wantsAcknowledgements ? _writes.Next : 0);
         switch (written.Status)
         {
@@ -457,9 +599,12 @@ internal sealed class OpenEngine
         }
     }
 
+    private void RefuseClosing(in ClientOperation operation) =>
+        _completions.Refuse(operation, RefusalCode.Switching, "The keyspace is on its way from ap to cp, and its replicas become equal; try again in a moment.");
+
     private void Await(in ClientOperation operation, in DottedWrite written)
     {
-        _publisher.Publish(written, _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now);
+        _publisher.Publish(written, _regimes.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now);
         _expirer.OnWritten(written.Change, written.Dot);
         ulong pending = _writes.Add(new PendingOpenWrite
         {
@@ -472,7 +617,7 @@ internal sealed class OpenEngine
             Session = _sessions.After(operation, written.Dot),
         });
         _requests.Remember(operation, pending);
-        if (_descriptor.Mode.Replication == Replication.BestEffort)
+        if (_regimes.Replication == Replication.BestEffort)
         {
             Answer(pending, acknowledgements: 1, degraded: false);
         }
@@ -493,6 +638,10 @@ internal sealed class OpenEngine
         _requests.Remember(operation, pending);
         AnswerIfSatisfied(pending, ref _writes.Find(pending));
     }
+
+    /// <summary>A version that was read while the log wrote stands for what the log had written up to its index.</summary>
+    private static VersionVector ContextOf(ReadOnlyMemory<byte> version) =>
+        KvStateMachine.TryReadVersion(version.Span, out LogIndex index) ? VersionVector.Of(Dot.OfLog(index)) : ObjectVersion.Decode(version).Context;
 
     private void AnswerRepeated(in ClientOperation operation, ulong earlier)
     {
@@ -548,6 +697,11 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (IsClosing || _isRetired)
+        {
+            return;
+        }
+
         DottedReceipt receipt = _dotted.Receive(message, stored);
         if (receipt.IsNew)
         {
@@ -598,7 +752,7 @@ internal sealed class OpenEngine
     private void CountAdvertised(NodeId from, ClockAdvertised advertised)
     {
         int place = _places.PeerIndexOf(from);
-        if (place < 0 || advertised.Recovering || _descriptor.Mode.Replication != Replication.Sync)
+        if (place < 0 || advertised.Recovering || _regimes.Replication != Replication.Sync)
         {
             return;
         }
@@ -638,12 +792,12 @@ internal sealed class OpenEngine
 
         if (write.IsKnownFromElsewhere)
         {
-            Answer(operation, 1, degraded: _descriptor.Mode.Replication == Replication.Sync);
+            Answer(operation, 1, degraded: _regimes.Replication == Replication.Sync);
             return;
         }
 
         int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
-        if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
+        if (_regimes.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
             return;

@@ -76,6 +76,12 @@ internal sealed class OpenMint(
                     "This replica can't tell whether the first attempt was counted, and does not count it again. Read the counter before deciding.");
                 break;
             default:
+                if (dotted.IsRecovering)
+                {
+                    completions.Refuse(operation, RefusalCode.Recovering, "The version speaks of writes that this replica has not got yet; try again in a moment.");
+                    break;
+                }
+
                 completions.Refuse(
                     operation,
                     RefusalCode.InvalidArgument,

@@ -281,7 +281,7 @@ internal sealed class OpenReads(
 
     private uint AgeFor(in ClientOperation operation) => operation.Level == ReadLevel.Bounded ? freshness.ConfirmedMs : freshness.EstimateMs;
 
-    private static List<SiblingView> SiblingsOf(DottedObject alive)
+    public static List<SiblingView> SiblingsOf(DottedObject alive)
     {
         var siblings = new List<SiblingView>(alive.SiblingCount);
         foreach (DottedValue value in alive.Siblings())

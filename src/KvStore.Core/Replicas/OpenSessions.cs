@@ -7,7 +7,7 @@ namespace KvStore.Core.Replicas;
 /// What a session has seen with an answer of an open replica. A read has seen the whole clock, because an absent key says as much as a value. A write has seen its own dot, and no more. Writers of whom
 /// every replica has everything are left out: that keeps positions small, and a replica that lost what it had is recovering and serves no session that has seen anything.
 /// </summary>
-internal sealed class OpenSessions(ShardDescriptor descriptor, DottedReplica dotted)
+internal sealed class OpenSessions(RegimeState regimes, DottedReplica dotted)
 {
     public const string TooLong =
         "The session's token would exceed 4,096 bytes for this shard: too many writers are not known to be on every replica, because one has been away for long. Begin a new session.";
@@ -57,7 +57,7 @@ internal sealed class OpenSessions(ShardDescriptor descriptor, DottedReplica dot
     }
 
     private ReadOnlyMemory<byte> Encode(in ClientOperation operation, ShardClock seen) =>
-        SentBy(operation).Join(SessionPosition.OfDots(descriptor.Epoch, seen)).Beyond(dotted.Everywhere).ToBytes();
+        SentBy(operation).Join(SessionPosition.OfDots(regimes.Epoch, seen)).Beyond(dotted.Everywhere).ToBytes();
 
     /// <summary>The gate has read it before, so it is well formed.</summary>
     private static SessionPosition SentBy(in ClientOperation operation) => SessionPosition.Decode(operation.Session);

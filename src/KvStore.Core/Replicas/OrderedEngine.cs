@@ -18,6 +18,8 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OrderedEngine(
     ShardDescriptor descriptor,
+    RegimeState regimes,
+    RegimeSwitch switcher,
     ReplicaPlaces places,
     ShardMembership members,
     ReplicaOptions options,
@@ -39,7 +41,6 @@ internal sealed class OrderedEngine(
     private readonly List<ulong> _expired = [];
     private readonly List<ClientOperation> _expiredReads = [];
 
-    private readonly bool _acknowledgesEarly = descriptor.Mode.Replication != Replication.Sync;
     private readonly ushort _earlyMark = WriteCommand.EarlyMarkOf(descriptor.Self.Replica);
 
     /// <summary>Requests proposed in this term that are not applied yet. Empty in sync mode.</summary>
@@ -60,11 +61,13 @@ internal sealed class OrderedEngine(
     /// <summary>What must go on even where no client asks for anything.</summary>
     public OrderedExpirer Expirer => expirer;
 
+    private bool AcknowledgesEarly => regimes.Replication != Replication.Sync;
+
     /// <summary>How old the view may be, as far as a quorum has confirmed; the largest number if it never has.</summary>
     public uint ConfirmedStalenessMs => _freshAsOfMs == long.MinValue ? uint.MaxValue : (uint)Math.Clamp(clock.NowMs - _freshAsOfMs, 0, uint.MaxValue);
 
     /// <summary>Async modes: only the acknowledging replica syncs at once; the others may ride along.</summary>
-    public SyncUrgency Urgency => descriptor.Mode.Replication switch
+    public SyncUrgency Urgency => regimes.Replication switch
     {
         Replication.Sync => SyncUrgency.Now,
         Replication.Async when _raft.State == RaftRole.Leader => SyncUrgency.Now,
@@ -92,16 +95,15 @@ internal sealed class OrderedEngine(
 
     private void Write(in ClientOperation operation)
     {
-        LogIndex expected = LogIndex.Zero;
-        if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
+        if (!TryReadExpected(operation, out LogIndex expected))
         {
-            if (descriptor.Mode.Partition == PartitionChoice.Adaptive && ObjectVersion.IsOne(operation.Version.Span))
-            {
-                completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of a provisional answer, and the log has no such state of the key; read it again.");
-                return;
-            }
-
             completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
+            return;
+        }
+
+        if (operation.Condition == WriteCondition.IfVersion && expected == LogIndex.Zero)
+        {
+            completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of an answer which the log has no such state of the key for, a provisional one or one of an open period; read it again.");
             return;
         }
 
@@ -111,13 +113,19 @@ internal sealed class OrderedEngine(
         }
 
         EnterTerm();
+        if (switcher.HoldsData)
+        {
+            completions.Refuse(operation, RefusalCode.Switching, "The keyspace is changing its mode; try again in a moment.");
+            return;
+        }
+
         if (DependsOnRecord(operation))
         {
             expirer.ExpireBefore(operation.Key.Span);
         }
 
         Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation, descriptor.DefaultTtlMs));
-        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch, descriptor.DefaultTtlMs);
+        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, regimes.Epoch, descriptor.DefaultTtlMs);
         uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
         if (!operation.Request.IsNone && stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult repeated))
         {
@@ -125,7 +133,52 @@ internal sealed class OrderedEngine(
             return;
         }
 
+        if (operation.Epoch.Value != 0 && operation.Epoch < regimes.Epoch)
+        {
+            completions.RefuseForEpoch(operation);
+            return;
+        }
+
         Propose(operation, payload);
+    }
+
+    /// <summary>The answer to a write that the log took before the shard was opened, and that is sent again: then it is answered as it was. False: nothing is remembered of it.</summary>
+    public bool TryAnswerRepeated(in ClientOperation operation)
+    {
+        if (operation.Request.IsNone)
+        {
+            return false;
+        }
+
+        TryReadExpected(operation, out LogIndex expected);
+        byte[] payload = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
+        WriteCommand.Encode(payload, operation, expected, 0, regimes.Epoch);
+        if (!stateMachine.TryAnswerRepeated(operation.Request, WriteCommand.Decode(payload).PayloadHash, out ApplyResult repeated))
+        {
+            return false;
+        }
+
+        completions.Add(Answer(operation.Handle, repeated));
+        return true;
+    }
+
+    private bool TryReadExpected(in ClientOperation operation, out LogIndex expected)
+    {
+        expected = LogIndex.Zero;
+        if (operation.Condition != WriteCondition.IfVersion)
+        {
+            return true;
+        }
+
+        try
+        {
+            expected = stateMachine.ReadExpected(operation.Version);
+            return true;
+        }
+        catch (MalformedRecordException)
+        {
+            return false;
+        }
     }
 
     /// <summary>
@@ -133,7 +186,7 @@ internal sealed class OrderedEngine(
     /// acknowledgement.
     /// </summary>
     public bool MayServeAtReplica(in ClientOperation operation) =>
-        (operation.AtReplica || operation.Level == ReadLevel.Bounded) && !_acknowledgesEarly && !_raft.Leader.IsNone;
+        (operation.AtReplica || operation.Level == ReadLevel.Bounded) && !AcknowledgesEarly && !_raft.Leader.IsNone;
 
     /// <summary>Whether this read can be answered from the view as it is, without asking a leader.</summary>
     public bool MayServeFromView(in ClientOperation operation) => operation.Level switch
@@ -219,12 +272,13 @@ internal sealed class OrderedEngine(
     private NodeId LeaderToName => _raft.Leader.IsNone || _raft.State == RaftRole.Leader || !completions.IsReachable(places.NodeOf(_raft.Leader)) ? default : places.NodeOf(_raft.Leader);
 
     /// <summary>Proposes an entry of which nobody waits for an answer. False where this replica doesn't lead, or there is no room.</summary>
-    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
+    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && regimes.IsOrdered && !switcher.HoldsData && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
 
     /// <summary>One turn of the loop is over for this replica: hand everything to Raft, carry out what it wants, apply what is committed, answer.</summary>
     public void Turn(SnapshotSender snapshots)
     {
         _reads.Close();
+        switcher.EnterTerm();
         while (_raft.HasReady)
         {
             Ready ready = consensus.Turn(Urgency);
@@ -244,6 +298,7 @@ internal sealed class OrderedEngine(
                 snapshots.Abort();
                 EndLeadership();
                 members.OnLeadershipEnded();
+                switcher.OnLeadershipEnded();
             }
             else
             {
@@ -270,8 +325,16 @@ internal sealed class OrderedEngine(
         _loadingForApply = false;
     }
 
+    /// <summary>The log has ceased to write: reads that wait for its order get none.</summary>
+    public void OnOpened() => RefuseAllReads(RefusalCode.Switching, "The keyspace has become ap while the read waited; try again.");
+
     public void OnTick()
     {
+        if (switcher.WaitsForSums)
+        {
+            Apply();
+        }
+
         const string Late = "The deadline passed before the shard could answer.";
         expirer.OnTick();
         _expired.Clear();
@@ -303,6 +366,11 @@ internal sealed class OrderedEngine(
             completions.Unknown(write.Handle, code, reason);
         }
 
+        RefuseAllReads(code, reason);
+    }
+
+    private void RefuseAllReads(RefusalCode code, string reason)
+    {
         _reads.Close();
         while (_reads.TryTakeAborted(ulong.MaxValue, out List<ClientOperation> operations))
         {
@@ -363,7 +431,7 @@ internal sealed class OrderedEngine(
 
     private void Propose(in ClientOperation operation, Memory<byte> payload)
     {
-        bool mayBeEarly = _acknowledgesEarly && IsSureToApply(operation);
+        bool mayBeEarly = AcknowledgesEarly && IsSureToApply(operation);
         if (mayBeEarly)
         {
             WriteCommand.MarkEarly(payload.Span, _earlyMark);
@@ -372,12 +440,12 @@ internal sealed class OrderedEngine(
         switch (_raft.Propose(payload, out Term term, out LogIndex index))
         {
             case ProposeResult.Accepted:
-                if (_acknowledgesEarly && !operation.Request.IsNone)
+                if (AcknowledgesEarly && !operation.Request.IsNone)
                 {
                     _unapplied.Add((operation.Request.Session, operation.Request.Sequence));
                 }
 
-                bool now = mayBeEarly && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
+                bool now = mayBeEarly && regimes.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
                 _writes.Add(new PendingWrite
                 {
                     Index = index,
@@ -385,7 +453,7 @@ internal sealed class OrderedEngine(
                     Bytes = payload.Length,
                     Handle = now ? 0 : operation.Handle,
                     DeadlineMs = operation.DeadlineMs,
-                    Early = mayBeEarly && descriptor.Mode.Replication == Replication.Async,
+                    Early = mayBeEarly && regimes.Replication == Replication.Async,
                     InSession = !operation.Session.IsEmpty,
                 });
                 if (now)
@@ -420,7 +488,7 @@ internal sealed class OrderedEngine(
     /// <summary>Async: what is durable here is acknowledged, as far as the keyspace lets acknowledgements run ahead. What is past that waits for its commit, or for room.</summary>
     private void AcknowledgeDurable()
     {
-        if (descriptor.Mode.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
+        if (regimes.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
         {
             return;
         }
@@ -441,7 +509,7 @@ internal sealed class OrderedEngine(
     }
 
     /// <summary>A write stands behind all that its session had seen: the gate has looked.</summary>
-    private ReadOnlyMemory<byte> PositionAt(bool inSession, Term term, LogIndex index) => inSession ? SessionPosition.OfLog(descriptor.Epoch, term, index).ToBytes() : default;
+    private ReadOnlyMemory<byte> PositionAt(bool inSession, Term term, LogIndex index) => inSession ? SessionPosition.OfLog(regimes.Epoch, term, index).ToBytes() : default;
 
     private void OnReadState(in ReadState state)
     {
@@ -502,7 +570,22 @@ internal sealed class OrderedEngine(
         LogIndex before = view.Applied;
         while (!_loadingForApply && consensus.ToApply.TryPeek(out Entry entry))
         {
-            if (entry.Kind == EntryKind.Data)
+            bool changesRegime = RegimeEntry.Is(entry);
+            if (changesRegime)
+            {
+                if (!switcher.TryApply(entry))
+                {
+                    HoldBack();
+                    break;
+                }
+            }
+            else if (entry.Kind == EntryKind.Data && IsOfAnotherEpoch(entry))
+            {
+                ForgetUnapplied(entry);
+                lostWrites.OnRejected(entry);
+                AnswerApplied(entry, new ApplyResult(Outcome.NotDone, RefusalCode.StaleEpoch, LogIndex.Zero));
+            }
+            else if (entry.Kind == EntryKind.Data)
             {
                 if (!stateMachine.TryApply(entry, out ApplyResult result))
                 {
@@ -522,11 +605,29 @@ internal sealed class OrderedEngine(
 
             consensus.ToApply.Dequeue();
             view.AdvanceApplied(entry.Index, entry.Term);
+            if (changesRegime)
+            {
+                switcher.AfterApplied();
+            }
         }
 
         if (view.Applied > before)
         {
             _raft.OnApplied(view.Applied);
+        }
+    }
+
+    /// <summary>Proposed before a change of regime and behind it in the log: definitely not done. A leader that knows of the change proposes none.</summary>
+    private bool IsOfAnotherEpoch(in Entry entry) => !regimes.IsOrdered || WriteCommand.EpochOf(entry.Payload.Span) < regimes.Epoch;
+
+    /// <summary>This replica can't follow the log at the next entry: it waits there for a snapshot.</summary>
+    private void HoldBack()
+    {
+        if (switcher.IsLate)
+        {
+            consensus.ToApply.Clear();
+            _raft.OnApplied(view.Applied);
+            _raft.HoldApply();
         }
     }
 

@@ -1,7 +1,6 @@
 using System.Buffers;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
-using KvStore.Core.Policy;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -10,7 +9,7 @@ namespace KvStore.Core.Replicas;
 /// Expires the keys of an ordered shard. The leader proposes an entry that names exactly the record that has expired; only when that is applied is the value gone. So what a linearizable read shows is decided by
 /// the log: a value may be seen a little longer than its time to live, never shorter, whoever leads. A leader whose clock is behind only expires later.
 /// </summary>
-internal sealed class OrderedExpirer(ShardDescriptor descriptor, ExpiryIndex expiries, ExpiryScan scan, IReplicaStorage storage, RecordLoader loader, ReplicaClock clock, RaftNode raft)
+internal sealed class OrderedExpirer(RegimeState regimes, RegimeSwitch switcher, ExpiryIndex expiries, ExpiryScan scan, IReplicaStorage storage, RecordLoader loader, ReplicaClock clock, RaftNode raft)
 {
     /// <summary>Keys that one tick looks at: 5,000 a second.</summary>
     private const int MaxPerTick = 128;
@@ -21,17 +20,20 @@ internal sealed class OrderedExpirer(ShardDescriptor descriptor, ExpiryIndex exp
     /// <summary>The wall clock may be set forward meanwhile.</summary>
     private const ulong LongestWaitMs = 60_000;
 
-    /// <summary>The group of an open shard orders no data, and so expires none.</summary>
-    private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
-
     private readonly ArrayBufferWriter<byte> _dots = new(64);
 
+    /// <summary>The group of an open shard, or of one that is closing, orders no data, and so expires none.</summary>
+    private bool Orders => regimes.Current.Kind == RegimeKind.Ordered;
+
+    /// <summary>A leader with a change of regime ahead of it takes no data, expiries neither.</summary>
+    private bool MayPropose => Orders && raft.State == RaftRole.Leader && !switcher.HoldsData && !switcher.IsLate;
+
     /// <summary>Nothing has to be looked at before a time that is still to come.</summary>
-    public bool IsQuiet => !_orders || scan.IsIdle;
+    public bool IsQuiet => !Orders || scan.IsIdle;
 
     public void OnTick()
     {
-        if (!_orders)
+        if (!Orders)
         {
             return;
         }
@@ -40,7 +42,7 @@ internal sealed class OrderedExpirer(ShardDescriptor descriptor, ExpiryIndex exp
         for (int looked = 0; looked < MaxPerTick && expiries.TryPeek(out Key key); looked++)
         {
             expiries.LookAgain(key.Span, LookAgainMs);
-            if (raft.State == RaftRole.Leader)
+            if (MayPropose)
             {
                 Look(key);
             }
@@ -74,7 +76,7 @@ internal sealed class OrderedExpirer(ShardDescriptor descriptor, ExpiryIndex exp
 
     private void LookAtLoaded(Key key)
     {
-        if (raft.State == RaftRole.Leader && storage.Find(RecordSpace.Data, key.Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+        if (MayPropose && storage.Find(RecordSpace.Data, key.Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
         {
             Propose(key.Span, record);
         }
@@ -112,7 +114,7 @@ internal sealed class OrderedExpirer(ShardDescriptor descriptor, ExpiryIndex exp
         else if (expiresMs <= nowMs)
         {
             byte[] entry = new byte[WriteCommand.SizeOf(key.Length, _dots.WrittenCount)];
-            WriteCommand.EncodeExpiry(entry, key, index, _dots.WrittenSpan, now.Packed, descriptor.Epoch);
+            WriteCommand.EncodeExpiry(entry, key, index, _dots.WrittenSpan, now.Packed, regimes.Epoch);
             raft.Propose(entry, out _, out _);
         }
         else

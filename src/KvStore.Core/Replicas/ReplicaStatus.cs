@@ -10,6 +10,28 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 public readonly record struct MemberStatus(ReplicaPlace Place, bool IsVoter, bool IsOutgoingVoter, bool IsLearner, LogIndex Match, bool RecentlyActive);
 
+/// <summary>How far a change of a shard's regime is. What only a leader knows is empty elsewhere.</summary>
+public sealed record SwitchStatus
+{
+    /// <summary>The shard is open, and this replica makes sure of that on its disk before it takes writes.</summary>
+    public required bool IsOpening { get; init; }
+
+    /// <summary>The shard was ordered while this replica had something else: it waits for a snapshot.</summary>
+    public required bool IsLate { get; init; }
+
+    /// <summary>Leader of a closing shard: who has told what it has.</summary>
+    public required ImmutableArray<NodeId> Reported { get; init; }
+
+    /// <summary>Leader of a closing shard: who holds the baseline, itself left out.</summary>
+    public required ImmutableArray<NodeId> Holders { get; init; }
+
+    /// <summary>Replicas that can't be reached: they serve in the regime that they know until they hear of another.</summary>
+    public required ImmutableArray<NodeId> Unbound { get; init; }
+
+    /// <summary>For how long the last switch from ap to cp made writes wait here, from close to order. Zero: there was none since the start.</summary>
+    public required long LastPauseMs { get; init; }
+}
+
 /// <summary>The dotted engine of one replica. In a quiet cluster that is whole nothing is kept.</summary>
 public sealed record OpenStatus
 {
@@ -41,6 +63,12 @@ public sealed record ReplicaStatus
     public required ShardDescriptor Descriptor { get; init; }
 
     public required Regime Regime { get; init; }
+
+    /// <summary>The regime that is in force here, with its epoch and mode.</summary>
+    public required ShardRegime Current { get; init; }
+
+    /// <summary>How far a change of the regime is, as this replica knows.</summary>
+    public required SwitchStatus Switch { get; init; }
 
     public required RaftRole Role { get; init; }
 

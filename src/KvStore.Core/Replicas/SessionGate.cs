@@ -13,7 +13,7 @@ namespace KvStore.Core.Replicas;
 /// is checked against the applied log; for a write at the leader its unapplied tail counts too, because the write goes behind that. The dots are checked against the shard clock.
 /// </remarks>
 internal sealed class SessionGate(
-    ShardDescriptor descriptor, ReplicaOptions options, ReplicaClock clock, ViewState view, CompletionSink completions, Action<ClientOperation> proceed)
+    ShardDescriptor descriptor, RegimeState regimes, ReplicaOptions options, ReplicaClock clock, ViewState view, CompletionSink completions, Action<ClientOperation> proceed)
 {
     /// <summary>Bounds the operations that wait; more are refused.</summary>
     private const int MaxWaiting = 4_096;
@@ -25,7 +25,7 @@ internal sealed class SessionGate(
     public RaftNode? Raft { get; set; }
 
     /// <summary>Open shards: whose clock counts.</summary>
-    public DottedReplica? Dotted { get; init; }
+    public required Func<DottedReplica?> FindDotted { get; init; }
 
     /// <summary>Ordered shards: the dots that the log accounts for, and, for an operation that is answered provisionally, those that wait to be merged.</summary>
     public required Func<ClientOperation, ShardClock> DotsFor { get; init; }
@@ -34,6 +34,8 @@ internal sealed class SessionGate(
     public required Func<ulong> OverlayChanges { get; init; }
 
     public int Count => _waiting.Count;
+
+    private DottedReplica? Dotted => FindDotted();
 
     /// <summary>The longest that one has waited, in milliseconds; zero when none waits.</summary>
     public long LongestWaitMs => _waiting.Count == 0 ? 0 : clock.NowMs - _waiting[0].SinceMs;
@@ -141,7 +143,7 @@ internal sealed class SessionGate(
 
     private SessionCheck Check(SessionPosition position, in ClientOperation operation)
     {
-        bool behind = position.Epoch > descriptor.Epoch;
+        bool behind = position.Epoch > regimes.Epoch;
         foreach (LogPlace place in position.Log)
         {
             PlaceCheck check = view.Terms.Check(place, view.Applied, view.AppliedTerm);
@@ -160,7 +162,8 @@ internal sealed class SessionGate(
 
         // What every replica has is left out of positions, and a recovering replica may not have that: it serves sessions that have seen nothing.
         behind |= Dotted is { IsRecovering: true } && position.Epoch.Value > 0;
-        behind |= !position.Seen.IsEmpty && !(Dotted?.Clock ?? DotsFor(operation)).Includes(position.Seen);
+        // What an open period says of the log is where it began: an ordered shard of a later epoch is past that.
+        behind |= !position.Seen.IsEmpty && !(Dotted is { } dotted ? dotted.Clock.Includes(position.Seen) : DotsFor(operation).Includes(position.Seen.Without(Identity.ActorId.Log)));
         return behind ? SessionCheck.Behind : SessionCheck.Reached;
     }
 

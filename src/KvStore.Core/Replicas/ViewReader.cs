@@ -6,7 +6,15 @@ namespace KvStore.Core.Replicas;
 /// Answers gets and scans from the view of an ordered shard. What has expired is shown until the log says that it is gone: were it hidden by a clock, another leader with a slower one would show it again.
 /// </summary>
 internal sealed class ViewReader(
-    ShardDescriptor descriptor, ReplicaOptions options, IReplicaStorage storage, ViewState view, RecordLoader loader, CompletionSink completions, ReplicaClock clock, Func<ReadLevel, uint> estimateStalenessMs)
+    RegimeState regimes,
+    KvStateMachine stateMachine,
+    ReplicaOptions options,
+    IReplicaStorage storage,
+    ViewState view,
+    RecordLoader loader,
+    CompletionSink completions,
+    ReplicaClock clock,
+    Func<ReadLevel, uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
@@ -15,7 +23,7 @@ internal sealed class ViewReader(
     private const int LookedAtOnce = 1_000;
 
     /// <summary>What a session has seen that has read the view as it stands. A shard's log says all: what came into it in any other way came before its entries.</summary>
-    public ReadOnlyMemory<byte> Position => SessionPosition.OfLog(descriptor.Epoch, view.AppliedTerm, view.Applied).ToBytes();
+    public ReadOnlyMemory<byte> Position => SessionPosition.OfLog(regimes.Epoch, view.AppliedTerm, view.Applied).ToBytes();
 
     public void Serve(in ClientOperation operation, bool stale)
     {
@@ -28,19 +36,7 @@ internal sealed class ViewReader(
         switch (storage.Find(RecordSpace.Data, operation.Key.Span, out ReadOnlyMemory<byte> record))
         {
             case RecordLookup.Found:
-                completions.Add(new Completion
-                {
-                    Handle = operation.Handle,
-                    Outcome = Outcome.Done,
-                    Found = true,
-                    Value = WinnerOf(record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings),
-                    OrderedVersion = KvStateMachine.VersionOf(record),
-                    Siblings = siblings,
-                    ExpiresInMs = ExpiresIn(expiresMs, clock),
-                    Acknowledgements = 1,
-                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
-                    Session = PositionFor(operation),
-                });
+                completions.Add(OrderedRecord.IsOrdered(record.Span) ? Describe(operation, OrderedRecord.Decode(record), stale) : Describe(operation, DottedObject.Decode(record), stale));
                 break;
             case RecordLookup.Absent:
                 completions.Add(new Completion
@@ -63,27 +59,33 @@ internal sealed class ViewReader(
 
     private ReadOnlyMemory<byte> PositionFor(in ClientOperation operation) => operation.Session.IsEmpty ? default : Position;
 
-    /// <summary>The value that naive readers see. A merge may have left several: those that are careful get them all.</summary>
-    private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings)
+    private Completion Describe(in ClientOperation operation, in OrderedRecord found, bool stale) => new()
     {
-        siblings = null;
-        if (OrderedRecord.IsOrdered(record.Span))
-        {
-            OrderedRecord ordered = OrderedRecord.Decode(record);
-            expiresMs = ordered.ExpiresMs;
-            return ordered.Visible;
-        }
+        Handle = operation.Handle,
+        Outcome = Outcome.Done,
+        Found = true,
+        Value = found.Visible,
+        OrderedVersion = found.Index,
+        ExpiresInMs = ExpiresIn(found.ExpiresMs, clock),
+        Acknowledgements = 1,
+        StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+        Session = PositionFor(operation),
+    };
 
-        DottedObject merged = DottedObject.Decode(record);
-        if (merged.SiblingCount > 1)
-        {
-            siblings = [.. merged.Siblings().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot))];
-        }
-
-        DottedValue winner = merged.Winner;
-        expiresMs = winner.ExpiresMs;
-        return winner.Value;
-    }
+    /// <summary>What an open period or a merge left behind: perhaps several values, or only the trace of a delete.</summary>
+    private Completion Describe(in ClientOperation operation, DottedObject found, bool stale) => new()
+    {
+        Handle = operation.Handle,
+        Outcome = Outcome.Done,
+        Found = !found.IsEmpty,
+        Value = found.IsEmpty ? default : found.Winner.Value,
+        Version = found.IsEmpty ? default : stateMachine.EncodeVersion(found),
+        ExpiresInMs = found.IsEmpty ? 0 : ExpiresIn(found.Winner.ExpiresMs, clock),
+        Siblings = found.SiblingCount > 1 ? OpenReads.SiblingsOf(found) : null,
+        Acknowledgements = 1,
+        StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+        Session = PositionFor(operation),
+    };
 
     private void Park(ClientOperation operation, bool stale)
     {
@@ -116,18 +118,23 @@ internal sealed class ViewReader(
                     int count = DottedObject.PeekSiblings(record.Record);
                     if (count > 1)
                     {
-                        items.Add(new ScanItem(record.Key, default, KvStateMachine.VersionOf(record.Record), default, count));
+                        items.Add(new ScanItem(record.Key, default, stateMachine.VersionOf(record.Record), default, count));
                     }
-
-                    continue;
                 }
-
-                ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out ulong expiresMs, out IReadOnlyList<SiblingView>? siblings);
-                items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1, ExpiresIn(expiresMs, clock)));
+                else if (OrderedRecord.IsOrdered(record.Record.Span))
+                {
+                    OrderedRecord decoded = OrderedRecord.Decode(record.Record);
+                    items.Add(new ScanItem(record.Key, decoded.Visible, decoded.Index, default, 1, ExpiresIn(decoded.ExpiresMs, clock)));
+                }
+                else if (DottedObject.Decode(record.Record) is { IsEmpty: false } left)
+                {
+                    items.Add(new ScanItem(record.Key, left.Winner.Value, Identity.LogIndex.Zero, stateMachine.EncodeVersion(left), left.SiblingCount, ExpiresIn(left.Winner.ExpiresMs, clock)));
+                }
             }
 
-            if (operation.OnlyConflicts && items.Count == 0 && page.More)
+            if (items.Count == 0 && page.More)
             {
+                // A page of nothing but traces of deletes, or without conflicts.
                 Scan(operation with { After = page.Records[^1].Key }, stale);
                 return;
             }

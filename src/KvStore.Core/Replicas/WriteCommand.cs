@@ -59,6 +59,9 @@ public readonly ref struct WriteCommand
 
     public Epoch Epoch => new(BinaryPrimitives.ReadUInt64LittleEndian(_bytes[36..]));
 
+    /// <summary>The epoch of an encoded command, or of another entry with the same header.</summary>
+    public static Epoch EpochOf(ReadOnlySpan<byte> payload) => new(BinaryPrimitives.ReadUInt64LittleEndian(payload[36..]));
+
     public LogIndex Expected => new(BinaryPrimitives.ReadUInt64LittleEndian(_bytes[44..]));
 
     /// <summary>How long the value lives, in milliseconds from the timestamp. Zero: for ever.</summary>

@@ -124,7 +124,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Keyspace = loops.Router.TryFind(status.Descriptor.Shard.Keyspace, out KeyspaceRoute route) ? route.Name : "",
         Shard = (uint)status.Descriptor.Shard.Number,
         Regime = (Regime)status.Regime,
-        Epoch = status.Descriptor.Epoch.Value,
+        Epoch = status.Current.Epoch.Value,
         ReplicaId = status.Descriptor.Self.Replica.Value,
         Role = status.Role switch
         {

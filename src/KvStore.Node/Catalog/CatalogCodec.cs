@@ -4,6 +4,7 @@ using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using MaxLag = KvStore.Core.Policy.MaxLag;
+using ShardRegime = KvStore.Core.Replicas.ShardRegime;
 
 namespace KvStore.Node.Catalog;
 
@@ -46,15 +47,15 @@ internal static class CatalogCodec
         };
     }
 
-    public static Topology ToTopology(ClusterCatalog catalog, NodeId self, Func<ShardId, NodeId> leaderOf)
+    public static Topology ToTopology(ClusterCatalog catalog, NodeId self, Func<ShardId, NodeId> leaderOf, Func<ShardId, ShardRegime?> regimeOf)
     {
         var topology = new Topology { ClusterId = catalog.ClusterId, Revision = catalog.Revision, Node = self.Value };
         topology.Members.AddRange(catalog.Members.Select(ToWire));
-        topology.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace, leaderOf)));
+        topology.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace, leaderOf, regimeOf)));
         return topology;
     }
 
-    public static Keyspace ToWire(CatalogKeyspace keyspace, Func<ShardId, NodeId>? leaderOf = null)
+    public static Keyspace ToWire(CatalogKeyspace keyspace, Func<ShardId, NodeId>? leaderOf = null, Func<ShardId, ShardRegime?>? regimeOf = null)
     {
         var wire = new Keyspace
         {
@@ -76,6 +77,16 @@ internal static class CatalogCodec
             if (!keyspace.Founders[number].SequenceEqual(keyspace.Shards[number]))
             {
                 shard.Founders.AddRange(keyspace.Founders[number].Select(ToWire));
+            }
+
+            if (leaderOf is not null)
+            {
+                // In the founding regime as long as this node has not heard of another one.
+                ShardRegime? regime = regimeOf?.Invoke(new ShardId(keyspace.Id, number));
+                shard.Epoch = regime?.Epoch.Value ?? keyspace.Epoch.Value;
+                shard.Regime = regime is { } known
+                    ? known.IsOrdered ? Regime.Ordered : Regime.Open
+                    : keyspace.Mode.Partition == PartitionChoice.Ap ? Regime.Open : Regime.Ordered;
             }
 
             wire.Shards.Add(shard);

@@ -83,6 +83,7 @@ public sealed class NodeServices
         _loops.RecoveredEarlier = recoveries.Shards;
         _loops.QuorumForced += recoveries.Note;
         _loops.LeaderChanged += _topology.SetLeader;
+        _loops.RegimeChanged += _topology.SetRegime;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
     }
 

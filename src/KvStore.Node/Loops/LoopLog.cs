@@ -40,6 +40,9 @@ internal static partial class LoopLog
         Message = "Replica {Shard} has seen the same writes as a peer and holds other data, in {Buckets} of 256 buckets: one of them is damaged; compare dumps, then replace the damaged one")]
     public static partial void DigestsDiffer(ILogger logger, ShardId shard, int buckets);
 
+    [LoggerMessage(EventId = 3009, Level = LogLevel.Information, Message = "Replica {Shard}: {Regime}")]
+    public static partial void RegimeChanged(ILogger logger, ShardId shard, string regime);
+
     [LoggerMessage(EventId = 3040, Level = LogLevel.Information, Message = "{Count} concurrent values of last-writer-wins keyspaces were dropped because others won, the last ones in replica {Shard}")]
     public static partial void LosersDropped(ILogger logger, long count, ShardId shard);
 }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KvStore.Core;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
 using KvStore.Node.Peers;
 using KvStore.Storage;
@@ -109,6 +110,27 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         try
         {
             slot.Replica.ChangeMembers(handle: 0, voters, learners, deadlineMs);
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
+    }
+
+    /// <summary>Asks the replica, if it leads, to bring the shard into a mode. What becomes of it is seen in its regime.</summary>
+    public void ChangeMode(ShardId shard, KeyspaceMode wanted, long deadlineMs)
+    {
+        if (Find(shard) is not { } slot)
+        {
+            return;
+        }
+
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        try
+        {
+            slot.Replica.ChangeMode(handle: 0, wanted, deadlineMs);
         }
         catch (InvariantViolationException broken)
         {
@@ -405,15 +427,22 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
-    /// <summary>Nobody's leader changes while he is quiet.</summary>
+    /// <summary>Nobody's leader or regime changes while he is quiet.</summary>
     private void NoteLeaders()
     {
         foreach (ReplicaSlot slot in _awake)
         {
             NodeId leader = slot.Replica.LeaderNode;
+            ShardId shard = slot.Replica.Descriptor.Shard;
+            if (slot.Replica.CurrentRegime is var regime && regime.Epoch != slot.Epoch)
+            {
+                slot.Epoch = regime.Epoch;
+                LoopLog.RegimeChanged(log, shard, regime.ToString());
+                set.OnRegime(shard, regime);
+            }
+
             if (leader != slot.Leader)
             {
-                ShardId shard = slot.Replica.Descriptor.Shard;
                 slot.Leader = leader;
                 LoopLog.LeaderChanged(log, shard, leader, slot.Replica.Term.Value);
                 set.OnLeader(shard, leader);

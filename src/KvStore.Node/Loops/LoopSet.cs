@@ -56,6 +56,9 @@ internal sealed class LoopSet : IDisposable
     /// <summary>On a shard's loop: a replica of this node learned who leads.</summary>
     public event Action<ShardId, NodeId>? LeaderChanged;
 
+    /// <summary>The replica of this node is in another regime than before. Raised on the shard's loop.</summary>
+    public event Action<ShardId, ShardRegime>? RegimeChanged;
+
     /// <summary>On a shard's loop: an unsafe recovery has taken effect.</summary>
     public event Action<ShardId, QuorumLoss>? QuorumForced;
 
@@ -211,6 +214,8 @@ internal sealed class LoopSet : IDisposable
             }
         }
     }
+
+    internal void OnRegime(ShardId shard, ShardRegime regime) => RegimeChanged?.Invoke(shard, regime);
 
     internal void OnQuorumForced(ShardId shard, QuorumLoss loss) => QuorumForced?.Invoke(shard, loss);
 

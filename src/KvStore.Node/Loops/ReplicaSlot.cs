@@ -17,6 +17,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Who led when last looked.</summary>
     public NodeId Leader { get; set; }
 
+    /// <summary>The epoch when last looked; the founding one until the replica says otherwise.</summary>
+    public Epoch Epoch { get; set; } = replica.Descriptor.Epoch;
+
     /// <summary>Lost writes that were counted.</summary>
     public long LostWrites { get; set; }
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
 using KvStore.Node.Peers;
 using KvStore.Storage;
@@ -119,6 +120,9 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     /// <summary>On the loop: asks its replica of the shard, if it leads, for other members.</summary>
     public void ChangeMembers(ShardId shard, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs) =>
         _replicas.ChangeMembers(shard, voters, learners, deadlineMs);
+
+    /// <summary>On the loop: asks its replica of the shard, if it leads, to bring the shard into a mode (<see cref="ShardReplica.ChangeMode"/>). To be repeated until it is there.</summary>
+    public void ChangeMode(ShardId shard, KeyspaceMode wanted, long deadlineMs) => _replicas.ChangeMode(shard, wanted, deadlineMs);
 
     /// <summary>On the loop.</summary>
     public ShardReplica? Find(ShardId shard) => _replicas.Find(shard)?.Replica;

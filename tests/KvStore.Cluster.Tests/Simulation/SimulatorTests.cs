@@ -26,6 +26,12 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("wipe", 29, 29)]
     [InlineData("wipe", 39, 39)]
     [InlineData("wipe", 101, 101)]
+    [InlineData("dial", 1, 24)]
+    [InlineData("dial", 66, 66)]
+    [InlineData("dial", 338, 338)]
+    [InlineData("dial", 384, 384)]
+    [InlineData("dial", 553, 553)]
+    [InlineData("dial", 659, 659)]
     [InlineData("cluster", 5, 12)]
     [InlineData("cluster", 818319037, 818319037)]
     [InlineData("cluster", 818319342, 818319342)]
@@ -46,6 +52,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("consensus", 35, 10)]
     [InlineData("members", 15, 4)]
     [InlineData("open", 15, 4)]
+    [InlineData("dial", 10, 4)]
     [InlineData("cluster", 8, 4)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
     {

@@ -61,6 +61,9 @@ internal sealed class ReplicaCluster
     /// <summary>Nodes to which snapshot pages were sent, in order.</summary>
     public List<NodeId> Pages { get; } = [];
 
+    /// <summary>What stands between a replica that starts and its storage.</summary>
+    public Func<NodeId, IReplicaStorage, IReplicaStorage> Over { get; set; } = (_, storage) => storage;
+
     /// <summary>Messages of these kinds get lost.</summary>
     public HashSet<string> Lost { get; } = [];
 
@@ -248,6 +251,34 @@ internal sealed class ReplicaCluster
         TickUntil(() => Answers.ContainsKey(handle), "an answer to a change of the members");
         return Answers[handle];
     }
+
+    /// <summary>Asks the leader for a mode and lets time pass until it has answered.</summary>
+    public Completion ChangeMode(KeyspaceMode wanted) => ChangeModeAt(Leader, wanted);
+
+    public Completion ChangeModeAt(ReplicaMachine at, KeyspaceMode wanted)
+    {
+        ulong handle = AskMode(at, wanted);
+        Settle();
+        TickUntil(() => Answers.ContainsKey(handle), "an answer to a change of the mode");
+        return Answers[handle];
+    }
+
+    /// <summary>Asks and does not wait.</summary>
+    public ulong AskMode(ReplicaMachine at, KeyspaceMode wanted)
+    {
+        at.Replica.ChangeMode(++_lastHandle, wanted, _nowMs + 20_000);
+        at.Step();
+        return _lastHandle;
+    }
+
+    public Completion PutIf(ReplicaMachine at, string key, string value, ReadOnlyMemory<byte> version) => Submit(at, new ClientOperation
+    {
+        Kind = OperationKind.Put,
+        Condition = WriteCondition.IfVersion,
+        Version = version,
+        Key = Encoding.UTF8.GetBytes(key),
+        Value = Encoding.UTF8.GetBytes(value),
+    });
 
     public Completion Put(ReplicaMachine at, string key, string value, RequestId request = default, ulong ttlMs = 0, WriteCondition condition = WriteCondition.None) => Submit(at, new ClientOperation
     {

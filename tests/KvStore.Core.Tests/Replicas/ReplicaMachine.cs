@@ -88,7 +88,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
             Scheduler = _scheduler,
         });
         _loop = _storage.CreateLoop(this);
-        IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
+        IReplicaStorage storage = _cluster.Over(Node, _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered));
         View = storage;
         var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs };
         _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
@@ -100,6 +100,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
 
     /// <summary>How many totals a counter consists of.</summary>
     public int Totals(string key) => DottedObject.Decode(Records().Single(record => System.Text.Encoding.UTF8.GetString(record.Key.Span) == key).Record).Values.Length;
+
+    /// <summary>What is sealed goes to the view's disk.</summary>
+    public void Flush() => _storage!.RequestFlush();
 
     public void LosePower()
     {

@@ -1,4 +1,3 @@
-using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Clients;
 using KvStore.Simulator.Nodes;
@@ -42,7 +41,6 @@ internal sealed class OpenDumps
             Kind = OperationKind.Get,
             Level = ReadLevel.Eventual,
             Key = ClientKeys.Bytes(key),
-            Epoch = new Epoch(1),
             DeadlineMs = _cluster.Timeline.NowMs + 5_000,
         };
         _cluster.Submit(node, get, (_, answer) =>

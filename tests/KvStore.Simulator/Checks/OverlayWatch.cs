@@ -80,7 +80,7 @@ internal sealed class OverlayWatch
             CheckErased(name, DottedObject.Decode(before), now);
         }
 
-        if (_merged.Add((name, KvStateMachine.VersionOf(after))))
+        if (_merged.Add((name, KvStateMachine.VersionOf(after, LogIndex.Zero))))
         {
             OnMerged(name, TextOf(now.Values.ToArray().Select(value => value.Value)));
         }

@@ -13,6 +13,8 @@ internal sealed class StepWatch
 {
     private readonly OneLeaderPerTerm _leaders = new();
     private readonly PositionsNeverGoBack _positions = new();
+    private readonly OneDotPerValue _dots = new();
+    private readonly EqualRequests _requests = new();
     private readonly EqualStates _states = new();
     private readonly VersionsOnlyGrow _versions = new();
     private readonly HashSet<(int Key, LogIndex Version)> _seen = [];
@@ -25,6 +27,8 @@ internal sealed class StepWatch
     }
 
     public LogsAgree Logs { get; } = new();
+
+    public RegimesAgree Regimes { get; } = new();
 
     public CommittedEntriesStay Committed { get; }
 
@@ -63,6 +67,12 @@ internal sealed class StepWatch
 
         LogIndex applied = replica.Position.Applied;
         bool moved = _positions.Look(node, applied, replica.Term);
+        if (settings.Switches)
+        {
+            LookAtSwitched(node, applied, leads, settings);
+            return;
+        }
+
         if (settings.IsOpen)
         {
             return;
@@ -79,6 +89,31 @@ internal sealed class StepWatch
         }
     }
 
+    private void LookAtSwitched(SimulatedNode node, LogIndex applied, bool leads, ScenarioSettings settings)
+    {
+        Regimes.Look(node);
+
+        // Into an open period the position skips before it is durable, and only then the entries that it passed over are void.
+        Term atApplied = Logs.Of(node).TermAt(applied);
+        if (applied <= Logs.Of(node).Last && (atApplied == Term.Zero || atApplied == node.Replica!.Position.AppliedTerm))
+        {
+            Committed.Look(node, applied, node.Replica!.Term, leads);
+        }
+
+        if (node.Replica!.CurrentRegime.Kind == RegimeKind.Ordered && node.Replica.CaptureRequests() is { } sum)
+        {
+            _requests.Look(node, applied, sum);
+        }
+
+        for (int key = 0; key < settings.Keys; key++)
+        {
+            if (node.View!.Find(RecordSpace.Data, ClientKeys.Bytes(key).Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+            {
+                _dots.Look(node, key, record);
+            }
+        }
+    }
+
     private void LookAt(SimulatedNode node, LogIndex applied, int key, ReadOnlyMemory<byte> record)
     {
         _states.Look(node, applied, key, record.Span);
@@ -87,7 +122,7 @@ internal sealed class StepWatch
             return;
         }
 
-        LogIndex version = KvStateMachine.VersionOf(record);
+        LogIndex version = KvStateMachine.VersionOf(record, LogIndex.Zero);
         _versions.Look(node, applied, key, version);
         if (!_seen.Add((key, version)))
         {

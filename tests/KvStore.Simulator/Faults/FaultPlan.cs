@@ -61,7 +61,7 @@ internal static class FaultPlan
     {
         FaultKind.LostDisk => settings.MayWipe,
         FaultKind.OldBackup => settings.MayRestoreBackup,
-        FaultKind.LogBitFlip or FaultKind.ViewDamage or FaultKind.LogFileMissing => !settings.IsAdaptive && (!settings.IsOpen || settings.MayDamage) && settings.Nodes > 2 && settings.Spares == 0,
+        FaultKind.LogBitFlip or FaultKind.ViewDamage or FaultKind.LogFileMissing => !settings.IsAdaptive && !settings.Switches && (!settings.IsOpen || settings.MayDamage) && settings.Nodes > 2 && settings.Spares == 0,
         FaultKind.Partition or FaultKind.Isolation or FaultKind.OneWayCut or FaultKind.LinkCut or FaultKind.Flapping => settings.Nodes > 1,
         FaultKind.Ring or FaultKind.Bridge => settings.Nodes > 3,
         _ => true,

@@ -20,6 +20,9 @@ internal enum ScenarioKind
     /// <summary>An open shard of any size under all faults: disks lost, replicas replaced while it serves, absences past the bound of the dot-key index.</summary>
     Open,
 
+    /// <summary>A shard whose mode changes, between cp and ap and back.</summary>
+    Dial,
+
     /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
     Cluster,
 }
@@ -36,6 +39,7 @@ internal static class ScenarioKinds
         ["open"] = ScenarioKind.Open,
         ["members"] = ScenarioKind.Members,
         ["adaptive"] = ScenarioKind.Adaptive,
+        ["dial"] = ScenarioKind.Dial,
         ["cluster"] = ScenarioKind.Cluster,
     };
 }

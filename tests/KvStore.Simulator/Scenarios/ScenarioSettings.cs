@@ -78,6 +78,9 @@ internal sealed record ScenarioSettings
 
     public bool IsAdaptive => Mode.Partition == PartitionChoice.Adaptive;
 
+    /// <summary>Whether the mode changes: <see cref="Mode"/> is the founding one.</summary>
+    public bool Switches { get; init; }
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random)
@@ -88,6 +91,7 @@ internal sealed record ScenarioSettings
             ScenarioKind.Adaptive => AdaptivePlay.Adapt(OrderedSettings.Draw(random), random),
             ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
             ScenarioKind.Open => OpenSettings.Widen(DrawOpen(kind, random), random),
+            ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
             _ => DrawOpen(kind, random),
         };
 

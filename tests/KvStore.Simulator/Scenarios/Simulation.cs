@@ -77,6 +77,10 @@ internal static class Simulation
             {
                 MembersPlay.Play(stage, plan);
             }
+            else if (kind == ScenarioKind.Dial)
+            {
+                DialPlay.Play(stage, plan);
+            }
             else
             {
                 OpenPlay.Play(stage, plan);

@@ -7,7 +7,7 @@ namespace KvStore.Core.Replicas.Overlays;
 /// Brings this replica's overlay into the log: sends it to the leader batch by batch, one on its way at a time, and takes in the batches of others where this replica leads. What has become of a batch is
 /// seen from the log alone: it is done when its records have left the overlay, and sent again, perhaps to another leader, if that takes too long. Repeats are harmless.
 /// </summary>
-internal sealed class HandIn(ShardDescriptor descriptor, ReplicaOptions options, ReplicaClock clock, Overlay overlay, AccountedDots accounted, IPeerTransport transport)
+internal sealed class HandIn(ShardDescriptor descriptor, RegimeState regimes, ReplicaOptions options, ReplicaClock clock, Overlay overlay, AccountedDots accounted, IPeerTransport transport)
 {
     /// <summary>Records of one batch. Applying one takes a few microseconds, so a batch never holds the log up for long.</summary>
     private const int MaxBatchRecords = 128;
@@ -41,7 +41,7 @@ internal sealed class HandIn(ShardDescriptor descriptor, ReplicaOptions options,
         _changes = overlay.Changes;
         if (leader == descriptor.Self.Node)
         {
-            propose(MergeCommand.Compose(kind, _body.WrittenSpan, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch));
+            propose(MergeCommand.Compose(kind, _body.WrittenSpan, clock.Hybrid.Now((long)clock.WallMs).Packed, regimes.Epoch));
         }
         else
         {
@@ -64,7 +64,7 @@ internal sealed class HandIn(ShardDescriptor descriptor, ReplicaOptions options,
             return;
         }
 
-        propose(MergeCommand.Compose(entry, body.Span, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch));
+        propose(MergeCommand.Compose(entry, body.Span, clock.Hybrid.Now((long)clock.WallMs).Packed, regimes.Epoch));
     }
 
     /// <summary>Nothing that was sent is waited for any more: the leadership moved.</summary>

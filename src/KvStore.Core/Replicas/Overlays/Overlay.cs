@@ -142,6 +142,9 @@ internal sealed class Overlay(ReplicaOptions options, ReplicaClock clock, IRepli
         return Replace(whole, urgency);
     }
 
+    /// <summary>Takes a record in while a snapshot is about to replace the view: it is durable with the snapshot (<see cref="BeforeSwitch"/>), and until then the data that it came from is.</summary>
+    public void AddForSwitch(OverlayRecord incoming) => Keep(Find(incoming.Key) is { } held ? OverlayRecord.Join(held, incoming) : incoming);
+
     /// <summary>Takes a record in that has seen all that is held of its key, and accounts for it.</summary>
     /// <returns>The number of its log record, for <see cref="Durable"/>.</returns>
     public ulong Replace(OverlayRecord whole, SyncUrgency urgency)

@@ -151,12 +151,15 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
     /// </summary>
     private void Store(Key key, DottedObject before, DottedObject joined, LogIndex index)
     {
-        if (joined.Values.SequenceEqual(before.Values))
+        // While some accounted dots have gaps below them, the base does not imply what was superseded there, and the record must say it.
+        DottedObject rest = joined.Strip(accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index))));
+        bool saysMore = accounted.HasGaps && !rest.Context.IsEmpty;
+        if (joined.Values.SequenceEqual(before.Values) && !saysMore)
         {
             return;
         }
 
-        if (joined.IsEmpty)
+        if (joined.IsEmpty && !saysMore)
         {
             storage.Remove(RecordSpace.Data, key.Span);
             return;

@@ -24,6 +24,7 @@ internal sealed class ProvisionalEngine
     private readonly record struct Sharing(Key Key, ulong Declined);
 
     private readonly ShardDescriptor _descriptor;
+    private readonly RegimeState _regimes;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
     private readonly ReplicaClock _clock;
@@ -50,6 +51,7 @@ internal sealed class ProvisionalEngine
     public ProvisionalEngine(in ReplicaParts parts, Random random)
     {
         _descriptor = parts.Descriptor;
+        _regimes = parts.Regimes;
         _places = parts.Places;
         _options = parts.Options;
         _clock = parts.Clock;
@@ -65,7 +67,7 @@ internal sealed class ProvisionalEngine
         _contact = new LeaderContact(parts.Descriptor.ProvisionalAfter.Ms);
         _contact.Start(parts.Clock.NowMs);
         _lastContactMs = parts.Clock.NowMs;
-        _sessions = new ProvisionalSessions(parts.Descriptor, parts.View, parts.Overlay);
+        _sessions = new ProvisionalSessions(parts.Regimes, parts.View, parts.Overlay);
         _reads = new ProvisionalReads(parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Overlay, parts.StateMachine.Accounted, _sessions, EstimateStalenessMs);
     }
 
@@ -195,7 +197,7 @@ internal sealed class ProvisionalEngine
     private bool Admit(in ClientOperation operation)
     {
         RequestClass request = RequestClasses.Of(operation);
-        PolicyDecision decision = PartitionPolicy.Decide(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
+        PolicyDecision decision = PartitionPolicy.Decide(_regimes.Current.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
 
         // A session or a bound on the age can't be kept here: the token would have to say which overlay it has seen (C19).
         bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Quorum };
@@ -205,7 +207,7 @@ internal sealed class ProvisionalEngine
         }
 
         string advice = known
-            ? RefusalAdvice.For(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
+            ? RefusalAdvice.For(_regimes.Current.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
             : "This kind of operation can't be served so: ask a node on the side with a majority.";
         _completions.Add(new Completion
         {
@@ -228,7 +230,7 @@ internal sealed class ProvisionalEngine
         }
 
         byte[] command = new byte[WriteCommand.SizeOf(operation, _descriptor.DefaultTtlMs)];
-        WriteCommand.Encode(command, operation, LogIndex.Zero, 0, _descriptor.Epoch, _descriptor.DefaultTtlMs);
+        WriteCommand.Encode(command, operation, LogIndex.Zero, 0, _regimes.Epoch, _descriptor.DefaultTtlMs);
         uint payloadHash = WriteCommand.Decode(command).PayloadHash;
         if (!operation.Request.IsNone && TryAnswerRepeated(operation, payloadHash))
         {
@@ -282,10 +284,10 @@ internal sealed class ProvisionalEngine
                 written,
                 [.. held is null ? [] : held.Dots.ToArray(), dot],
                 operation.Request.IsNone ? requests : requests.Append(new OverlayRequest(dot, operation.Request, payloadHash)),
-                _descriptor.Epoch,
+                _regimes.Epoch,
                 held?.SinceMs ?? _clock.WallMs),
             SyncUrgency.Now);
-        bool waits = _descriptor.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
+        bool waits = _regimes.Current.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
         ulong pending = _writes.Add(new PendingOpenWrite
         {
             Handle = operation.Handle,
@@ -430,7 +432,7 @@ internal sealed class ProvisionalEngine
         }
 
         ulong settled = write.HeldBy | _sharing[operation].Declined;
-        for (int i = 0; _descriptor.Mode.Replication == Replication.Sync && i < _places.Peers.Length; i++)
+        for (int i = 0; _regimes.Current.Mode.Replication == Replication.Sync && i < _places.Peers.Length; i++)
         {
             if ((settled & ReplicaPlaces.BitOf(i)) == 0 && _places.Votes(i) && _peers.IsReachable(_places.Peers[i]))
             {
@@ -451,7 +453,7 @@ internal sealed class ProvisionalEngine
         Regime = Regime.Provisional,
         Version = version,
         Acknowledgements = copies,
-        Degraded = _descriptor.Mode.Replication == Replication.Sync && copies < PartitionPolicy.Majority(_places.Members.Config.Voters.Length),
+        Degraded = _regimes.Current.Mode.Replication == Replication.Sync && copies < PartitionPolicy.Majority(_places.Members.Config.Voters.Length),
     };
 
     private void Resend()
