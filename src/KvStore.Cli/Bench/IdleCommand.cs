@@ -26,7 +26,7 @@ internal static class IdleCommand
         var shards = Count("--shards", "How many shards the one keyspace has.", 256, KvLimits.MaxShards);
         var policy = new Option<string>("--policy") { Description = "cp (default) or ap.", DefaultValueFactory = _ => "cp" };
         policy.AcceptOnlyFromAmong("cp", "ap");
-        var warmUp = Time("--warm-up", "How long to wait once all is quiet, before the first window: methods that run often are compiled anew in that time.", TimeSpan.FromSeconds(20), TimeSpan.Zero);
+        var warmUp = Time("--warm-up", "How long to wait once all is quiet, before the first window: methods that run often are compiled anew in that time.", TimeSpan.FromSeconds(60), TimeSpan.Zero);
         var window = Time("--window", "How long each window is.", TimeSpan.FromSeconds(20), TimeSpan.FromMilliseconds(100));
         var windows = Count("--windows", "How many windows.", 3, 1_000);
         var command = new Command("idle", "Start a cluster of its own, wait until it is quiet, and measure its processor time.") { nodes, shards, policy, warmUp, window, windows };
