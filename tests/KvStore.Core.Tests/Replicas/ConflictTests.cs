@@ -158,6 +158,7 @@ public class ConflictTests
         {
             cluster.Lost.Add("Replicate");
             cluster.SubmitOnly(cluster[1], Put(key, "of 1"));
+            cluster.PassTime(1);
             cluster.SubmitOnly(cluster[2], Put(key, "of 2"));
             cluster.Settle();
             cluster.Lost.Clear();
