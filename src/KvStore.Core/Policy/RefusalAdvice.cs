@@ -43,11 +43,11 @@ public static class RefusalAdvice
 
     private static string NotOffered(ServingRegime regime, RequestClass request) => (regime, request) switch
     {
-        (ServingRegime.Open, RequestClass.LinearizableRead) => "An ap keyspace offers the levels eventual and quorum; linearizable needs a cp keyspace.",
+        (ServingRegime.Open, RequestClass.LinearizableRead) => "An ap keyspace offers the levels eventual, session, bounded and quorum; linearizable needs a cp keyspace.",
         (ServingRegime.Open, RequestClass.StrongWrite) => "An ap keyspace has no strong writes; they need a cp or an adaptive keyspace.",
         (ServingRegime.Open, _) =>
             "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.",
-        (_, RequestClass.QuorumRead) => "A cp keyspace offers the levels linearizable and eventual; quorum is for ap keyspaces.",
+        (_, RequestClass.QuorumRead) => "A cp keyspace offers the levels linearizable, session, bounded and eventual; quorum is for ap keyspaces.",
         _ => "Writes in context are for ap keyspaces; in a cp keyspace use if-version.",
     };
 }

@@ -82,6 +82,32 @@ public sealed class AttemptPlanTests
         Next(put, nowMs: 1).Node!.Node.Should().NotBe(2);
     }
 
+    [Fact]
+    public void A_session_that_one_replica_is_behind_is_tried_at_the_others_and_reported_when_all_are_for_two_seconds()
+    {
+        KvOperation put = Put();
+        for (long nowMs = 0; nowMs < 2_000; nowMs += 250)
+        {
+            NextStep next = Next(put, nowMs);
+            if (next.Kind == NextStepKind.Send)
+            {
+                _plan.OnAnswer(put, Refused(Code.SessionBehind), next.Node!.Node, nowMs).Kind.Should().Be(NextStepKind.Choose);
+            }
+        }
+
+        put.Attempts.Should().BeGreaterThan(3, "each replica was asked, and then again");
+        NextStep last = Next(put, 2_000);
+        for (int i = 0; last.Kind == NextStepKind.Send && i < 4; i++)
+        {
+            _plan.OnAnswer(put, Refused(Code.SessionBehind), last.Node!.Node, 2_000);
+            last = Next(put, 2_000);
+        }
+
+        (last.Kind, last.Code).Should().Be((NextStepKind.Report, KvCode.SessionBehind));
+        KvException failure = Failure.Of(put, last.Code, last.Reason, unknown: false);
+        failure.Message.Should().Contain("SessionBehind").And.Contain("attempts").And.Contain("answered by the server").And.Contain("The write had no effect").And.Contain("begin a new session");
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
