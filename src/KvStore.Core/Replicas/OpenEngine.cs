@@ -162,7 +162,7 @@ internal sealed class OpenEngine
         IsRecovering = _dotted.IsRecovering,
         IndexedDots = _dotted.IndexedDots,
         UncoveredContexts = _dotted.UncoveredContexts,
-        MayStrip = _dotted.MayStrip,
+        MayStrip = _dotted.MayStrip || _dotted.HasIndexRemovals,
         HasDigests = _dotted.Digests.AreComplete,
         Comparisons = _scrub.Comparisons,
         DifferentBuckets = _scrub.DifferentBuckets,

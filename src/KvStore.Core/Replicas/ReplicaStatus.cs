@@ -44,7 +44,7 @@ public sealed record OpenStatus
     /// <summary>Records that hold more than one dot of metadata for each value, and deletes that are still remembered.</summary>
     public required int UncoveredContexts { get; init; }
 
-    /// <summary>Some of them may be due to be stripped.</summary>
+    /// <summary>Some of them may be due to be stripped, or dot keys to be removed from the view.</summary>
     public required bool MayStrip { get; init; }
 
     /// <summary>All records were read since the start, so that the digests are known.</summary>
