@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using KvStore.Contracts.V1;
 using KvStore.Node.Catalog;
@@ -81,3 +83,9 @@ internal sealed record ProblemDocument(string Type, string Title, int Status, st
 [JsonSerializable(typeof(ClusterDocument))]
 [JsonSerializable(typeof(ProblemDocument))]
 internal sealed partial class RestJson : JsonSerializerContext;
+
+/// <summary>The same documents as text in which quotes and letters stay readable: nothing here is put into HTML.</summary>
+internal static class ReadableJson
+{
+    public static RestJson Context { get; } = new(new JsonSerializerOptions(RestJson.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}
