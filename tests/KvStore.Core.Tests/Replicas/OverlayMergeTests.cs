@@ -183,9 +183,10 @@ public class OverlayMergeTests
 
     private void Merge(params OverlayRecord[] records)
     {
-        var body = new ArrayBufferWriter<byte>();
-        MergeCommand.EncodeRecords(body, [.. records.Select(Encoded)]);
-        Apply(MergeCommand.Compose(MergeCommand.MergeKind, body.WrittenSpan, 1, new Epoch(1)));
+        foreach (OverlayRecord record in records)
+        {
+            Apply(MergeCommand.Compose(MergeCommand.MergeKind, Encoded(record).Span, 1, new Epoch(1)));
+        }
     }
 
     private void MergeDone(Dot upTo)
