@@ -25,6 +25,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("wipe", 29, 29)]
     [InlineData("wipe", 39, 39)]
     [InlineData("wipe", 101, 101)]
+    [InlineData("adaptive", 1, 12)]
+    [InlineData("adaptive", 16, 16)]
     [InlineData("cluster", 5, 12)]
     [InlineData("cluster", 818319037, 818319037)]
     [InlineData("cluster", 818319342, 818319342)]
