@@ -33,6 +33,9 @@ public class PlantedBugTests(ITestOutputHelper output)
         "answers-swapped",
         "retry-under-new-id",
         "lost-writes-unsaved",
+        "overlay-context-refilled",
+        "merge-without-dedup",
+        "merge-clock-too-far",
     ];
 
     [Theory]
