@@ -134,7 +134,6 @@ public sealed class KvStateMachine
     {
         _dedup.Clear();
         Accounted.Clear();
-        Merge.Clear();
     }
 
     /// <summary>Takes a Meta record of the view back, if it is this state machine's.</summary>

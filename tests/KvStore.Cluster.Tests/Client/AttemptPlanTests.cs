@@ -58,16 +58,16 @@ public sealed class AttemptPlanTests
         var open = new ClusterMap(Told(leader: 0, PartitionPolicy.Ap), previous: null);
         KvOperation increment = Put();
         increment.Wire.Kind = OperationKind.Increment;
-        uint first = _plan.Next(increment, open, 0, nowMs: 0).Node!.Node;
+        uint first = _plan.Next(increment, open, 0, 0, nowMs: 0).Node!.Node;
         increment.Wire.MayHaveHappened.Should().BeFalse();
         AttemptPlan.OnLost(increment, first, AttemptLoss.Sent);
 
-        uint second = _plan.Next(increment, open, 0, nowMs: 1).Node!.Node;
+        uint second = _plan.Next(increment, open, 0, 0, nowMs: 1).Node!.Node;
         second.Should().NotBe(first);
         increment.Wire.MayHaveHappened.Should().BeTrue();
         WireResult untold = new() { Outcome = Outcome.Unknown, Code = Code.RequestExpired };
         _plan.OnAnswer(increment, untold, second, nowMs: 2).Kind.Should().Be(NextStepKind.Pause);
-        _plan.Next(increment, open, 0, nowMs: 50).Node!.Node.Should().NotBe(second);
+        _plan.Next(increment, open, 0, 0, nowMs: 50).Node!.Node.Should().NotBe(second);
     }
 
     [Fact]

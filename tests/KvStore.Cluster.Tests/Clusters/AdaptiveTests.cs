@@ -46,7 +46,7 @@ public sealed class AdaptiveTests(FiveNodes nodes, ITestOutputHelper output) : I
         foreach (KvTestNode node in _cluster.Nodes)
         {
             KvNodeAnswer quiet = await node.Client.GetAsync(name, "quiet");
-            (quiet.Value, quiet.Regime).Should().Be(("minority", Regime.Ordered), $"at node {node.Id}");
+            (quiet.Value, quiet.Regime).Should().Be(("minority", Regime.Ordered), $"at node {node.Id} {quiet.Reason}");
             (await node.Client.GetAsync(name, "busy")).Values.Should().Equal(["majority", "minority"], $"at node {node.Id}");
         }
 
@@ -100,7 +100,7 @@ public sealed class AdaptiveTests(FiveNodes nodes, ITestOutputHelper output) : I
 
     private async Task MergeAsync(string name)
     {
-        await _cluster.HealAsync();
+        await nodes.HealAsync();
         await _cluster.WaitUntilAsync(
             "every overlay is merged and every replica ordered",
             async () => (await _cluster.ReplicasAsync(name)) is { Count: 5 } replicas && replicas.All(replica => replica is { OverlayKeys: 0, Regime: Regime.Ordered }));

@@ -53,6 +53,9 @@ public class PlantedBugTests(ITestOutputHelper output)
         "open-put-lost",
         "context-taken-for-blind",
         "context-forgotten",
+        "overlay-context-refilled",
+        "merge-without-dedup",
+        "merge-clock-too-far",
     ];
 
     [Theory]

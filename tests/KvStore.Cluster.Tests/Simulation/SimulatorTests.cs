@@ -37,6 +37,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("dial", 384, 384)]
     [InlineData("dial", 553, 553)]
     [InlineData("dial", 659, 659)]
+    [InlineData("adaptive", 1, 12)]
+    [InlineData("adaptive", 16, 16)]
     [InlineData("cluster", 5, 12)]
     [InlineData("cluster", 818319037, 818319037)]
     [InlineData("cluster", 818319342, 818319342)]

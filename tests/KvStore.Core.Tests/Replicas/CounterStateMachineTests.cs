@@ -19,7 +19,7 @@ public sealed class CounterStateMachineTests
     public CounterStateMachineTests()
     {
         _clock.Set(0, 1_000);
-        _machine = new KvStateMachine(_storage, new ExpiryIndex(_clock));
+        _machine = NewMachine();
     }
 
     [Fact]
@@ -31,7 +31,7 @@ public sealed class CounterStateMachineTests
         Increment("c", 5, sequence: 1).Counter.Should().Be(5);
 
         _machine.WriteChangedSessions();
-        _machine = new KvStateMachine(_storage, new ExpiryIndex(_clock));
+        _machine = NewMachine();
         foreach (ScannedRecord record in _storage.Read(new ScanRequest { Tag = 1, Space = RecordSpace.Meta, MaxRecords = 100, MaxBytes = 10_000 }).Records)
         {
             _machine.Restore(record.Key.Span, record.Record);
@@ -150,4 +150,6 @@ public sealed class CounterStateMachineTests
     private DottedObject Held(string key) => DottedObject.Decode(Record(key));
 
     private string Text(string key) => Encoding.UTF8.GetString(OrderedRecord.Decode(Record(key)).Visible.Span);
+
+    private KvStateMachine NewMachine() => new(_storage, OrderedShard.Regimes(_storage), new ExpiryIndex(_clock));
 }

@@ -20,7 +20,7 @@ public class OverlayMergeTests
     private readonly KvStateMachine _machine;
     private ulong _index;
 
-    public OverlayMergeTests() => _machine = new KvStateMachine(_storage);
+    public OverlayMergeTests() => _machine = new KvStateMachine(_storage, OrderedShard.Regimes(_storage), new ExpiryIndex(new ReplicaClock()));
 
     [Fact]
     public void C1_a_merge_erases_only_what_its_frozen_context_had_seen()
@@ -183,9 +183,10 @@ public class OverlayMergeTests
 
     private void Merge(params OverlayRecord[] records)
     {
-        var body = new ArrayBufferWriter<byte>();
-        MergeCommand.EncodeRecords(body, [.. records.Select(Encoded)]);
-        Apply(MergeCommand.Compose(MergeCommand.MergeKind, body.WrittenSpan, 1, new Epoch(1)));
+        foreach (OverlayRecord record in records)
+        {
+            Apply(MergeCommand.Compose(MergeCommand.MergeKind, Encoded(record).Span, 1, new Epoch(1)));
+        }
     }
 
     private void MergeDone(Dot upTo)
@@ -212,6 +213,6 @@ public class OverlayMergeTests
     private LogIndex Version(string key)
     {
         _storage.Find(RecordSpace.Data, Encoding.UTF8.GetBytes(key), out ReadOnlyMemory<byte> record);
-        return KvStateMachine.VersionOf(record);
+        return KvStateMachine.VersionOf(record, LogIndex.Zero);
     }
 }

@@ -172,6 +172,12 @@ internal sealed class AdaptiveClient(ClientContext context, int number, Random r
             call.Recorded!.Done(values);
             _seen[call.Key] = (values, answer.OrderedVersion);
         }
+        else if (call.MayHaveHappened && call.Kind == OperationKind.Delete)
+        {
+            // An earlier attempt may have been taken provisionally and merged: that removed what was seen there, and nothing newer.
+            call.Recorded!.Unknown();
+            _seen.Remove(call.Key);
+        }
         else
         {
             call.Recorded!.Done();

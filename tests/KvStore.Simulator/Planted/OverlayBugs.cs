@@ -82,7 +82,8 @@ internal sealed class ContextRefilled : OverlayBug
 
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new HandInSpoiler(transport, (inner, shard, to, body) =>
     {
-        VersionVector now = VersionVector.Of(Dot.OfLog(node.Replica!.Position.Applied));
+        LogIndex applied = node.Replica!.Position.Applied;
+        VersionVector now = applied == LogIndex.Zero ? VersionVector.Empty : VersionVector.Of(Dot.OfLog(applied));
         inner.Send(shard, to, DottedMessageKind.HandIn, BodyOf([.. RecordsOf(body).Select(record =>
             new OverlayRecord(record.Key, record.Object.Fill(now), record.Dots.ToArray(), record.Requests.ToArray(), record.Epoch, record.SinceMs))]));
     });

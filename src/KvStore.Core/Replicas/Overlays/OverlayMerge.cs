@@ -11,11 +11,6 @@ namespace KvStore.Core.Replicas.Overlays;
 /// </summary>
 internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, AccountedDots accounted)
 {
-    /// <summary>
-    /// Records of the entry at hand that are applied. The rest waits for a key from the disk. The view may be sealed in between: repeated from its beginning, the entry finds their dots accounted for.
-    /// </summary>
-    private int _applied;
-
     /// <summary>The key that <see cref="TryApply"/> needs from the disk.</summary>
     public Key Missing { get; private set; }
 
@@ -40,24 +35,16 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
             return true;
         }
 
-        OverlayRecord[] records = MergeCommand.DecodeRecords(body);
-        for (; _applied < records.Length; _applied++)
+        OverlayRecord record = OverlayRecord.Decode(body);
+        if (record.IsNewTo(accounted.Clock) && !TryMerge(record, entry.Index, timestampMs))
         {
-            OverlayRecord record = records[_applied];
-            if (record.IsNewTo(accounted.Clock) && !TryMerge(record, entry.Index, timestampMs))
-            {
-                Missing = record.Key;
-                return false;
-            }
-
-            Merged(record.Key);
+            Missing = record.Key;
+            return false;
         }
 
-        _applied = 0;
+        Merged(record.Key);
         return true;
     }
-
-    public void Clear() => _applied = 0;
 
     private bool TryMerge(OverlayRecord record, LogIndex index, ulong timestampMs)
     {
