@@ -47,7 +47,8 @@ internal sealed class StepWatch
     public IReplicaStorage OnStart(SimulatedNode node, RecoveredReplica recovered, IReplicaStorage storage)
     {
         Logs.OnStart(node, recovered);
-        return new LogRecorder(node, new OverlayRecorder(new AppliedRecorder(storage, LostWrites), Overlays), Logs);
+        IReplicaStorage applied = new AppliedRecorder(storage, LostWrites);
+        return new LogRecorder(node, node.IsAdaptive ? new OverlayRecorder(applied, Overlays) : applied, Logs);
     }
 
     public void Look(SimulatedNode node, ScenarioSettings settings)
@@ -122,14 +123,22 @@ internal sealed class StepWatch
             return;
         }
 
-        LogIndex version = KvStateMachine.VersionOf(record, LogIndex.Zero);
+        // Not the version that clients get: a merge that takes a sibling away again leaves the live values, and so the version, of before.
+        DottedObject held = DottedObject.Decode(record);
+        var version = new LogIndex(OrderedRecord.IsOrdered(record.Span) ? OrderedRecord.Decode(record).Index.Value : held.Context[ActorId.Log]);
+        if (held.IsEmpty)
+        {
+            // The trace of a delete: no value.
+            return;
+        }
+
         _versions.Look(node, applied, key, version);
         if (!_seen.Add((key, version)))
         {
             return;
         }
 
-        foreach (DottedValue found in DottedObject.Decode(record).Values)
+        foreach (DottedValue found in held.Values)
         {
             ReadOnlySpan<byte> value = found.Value.Span;
             int end = value.IndexOf((byte)'.');

@@ -1,3 +1,4 @@
+using KvStore.Core.Versioning;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Checks;
@@ -170,7 +171,7 @@ internal sealed class AdaptiveClient(ClientContext context, int number, Random r
             string? values = !answer.Found ? null
                 : OverlayWatch.TextOf(answer.Siblings is { } siblings ? siblings.Select(sibling => sibling.Value) : [answer.Value]);
             call.Recorded!.Done(values);
-            _seen[call.Key] = (values, answer.OrderedVersion);
+            _seen[call.Key] = (values, IndexOf(answer));
         }
         else if (call.MayHaveHappened && call.Kind == OperationKind.Delete)
         {
@@ -271,4 +272,9 @@ internal sealed class AdaptiveClient(ClientContext context, int number, Random r
         _call = null;
         Think();
     }
+
+    /// <summary>The index that a version stands for: that of a key with merged values says it in its context.</summary>
+    private static LogIndex IndexOf(in Completion answer) => answer.OrderedVersion > LogIndex.Zero || answer.Version.IsEmpty
+        ? answer.OrderedVersion
+        : new LogIndex(ObjectVersion.Decode(answer.Version).Context[ActorId.Log]);
 }

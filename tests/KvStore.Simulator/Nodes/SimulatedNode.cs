@@ -47,6 +47,9 @@ internal sealed class SimulatedNode
         _transport = new NodeTransport(this, cluster.Network, id => cluster.Nodes[(int)id.Value - 1], cluster.Trace);
     }
 
+    /// <summary>Whether its shard is adaptive.</summary>
+    public bool IsAdaptive => _cluster.Settings.IsAdaptive;
+
     public int Index { get; }
 
     public NodeId Id { get; }

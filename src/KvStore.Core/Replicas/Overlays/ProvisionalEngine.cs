@@ -199,8 +199,8 @@ internal sealed class ProvisionalEngine
         RequestClass request = RequestClasses.Of(operation);
         PolicyDecision decision = PartitionPolicy.Decide(_regimes.Current.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
 
-        // A session or a bound on the age can't be kept here: the token would have to say which overlay it has seen (C19).
-        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Quorum };
+        // A session's gate has seen to it that this overlay holds what the session has seen (C19). A bound on the age can't be kept without a leader.
+        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Session };
         if (decision == PolicyDecision.ServeProvisionally && known)
         {
             return true;
