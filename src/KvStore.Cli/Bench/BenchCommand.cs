@@ -6,7 +6,7 @@ using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|failover</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|failover|switch</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -22,6 +22,7 @@ internal static class BenchCommand
         Create(host, BenchKind.Get, "Read random keys; all keys are written first."),
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
         FailoverCommand.Create(host),
+        SwitchBenchCommand.Create(host),
     };
 
     private static Command Create(CommandHost host, BenchKind kind, string description)

@@ -70,6 +70,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         operation.Phase = KvPhase.Server;
         operation.LastNode = answer.Node != 0 ? answer.Node : from;
+        operation.Shard!.Learn(answer.Epoch, answer.Regime);
         if (answer.Outcome == Outcome.Done)
         {
             // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.
@@ -97,6 +98,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             case Verdict.Relearn when !operation.Unresolved:
                 operation.Wire.Epoch = Math.Max(answer.Epoch, operation.Wire.Epoch);
                 return Pause(operation, nowMs);
+            case Verdict.Relearn:
+                return NextStep.Report(KvCode.EpochPassed, "the keyspace has changed its mode since the write was first tried, and nothing tells what became of that attempt");
             default:
                 return answer.Code == Code.ConditionFailed && operation.IsConditional ? NextStep.Complete : NextStep.Report((KvCode)answer.Code, answer.Reason);
         }
@@ -172,13 +175,14 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return NextStep.Report(KvCode.StaleEpoch, "the keyspace has fewer shards than when the scan began");
         }
 
+        operation.Shard = keyspace.Shards[shard];
         if (operation.IsWrite && !operation.Unresolved)
         {
-            wire.Epoch = Math.Max(wire.Epoch, keyspace.Epoch);
+            // Nothing was taken of it yet: it is a write of the present epoch. Once an attempt may have been taken, only its own epoch can tell.
+            wire.Epoch = Math.Max(wire.Epoch, operation.Shard.Epoch);
         }
 
-        operation.Shard = keyspace.Shards[shard];
-        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
+        operation.Route = operation.Shard.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
         return null;
     }
 

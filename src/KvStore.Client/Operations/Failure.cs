@@ -23,6 +23,7 @@ internal static class Failure
     {
         KvCode.NoLeader => "the shard has no leader",
         KvCode.NoQuorum => "too few replicas can be reached for a majority",
+        KvCode.Switching => "the keyspace is changing its mode",
         KvCode.Overloaded => "too many operations are under way to this node",
         KvCode.UnknownKeyspace => "there is no keyspace of this name",
         KvCode.DeadlineExceeded => "the deadline passed",

@@ -65,6 +65,9 @@ internal static class CatalogCodec
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
+            FoundingPolicy = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.PartitionPolicy)keyspace.FoundingMode.Partition,
+            FoundingReplication = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.Replication)keyspace.FoundingMode.Replication,
+            Alterations = keyspace.Alterations,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -83,7 +86,7 @@ internal static class CatalogCodec
                 shard.Epoch = regime?.Epoch.Value ?? keyspace.Epoch.Value;
                 shard.Regime = regime is { } known
                     ? known.IsOrdered ? Regime.Ordered : Regime.Open
-                    : keyspace.Mode.Partition == PartitionChoice.Ap ? Regime.Open : Regime.Ordered;
+                    : keyspace.FoundingMode.Partition == PartitionChoice.Ap ? Regime.Open : Regime.Ordered;
             }
 
             wire.Shards.Add(shard);
@@ -101,6 +104,10 @@ internal static class CatalogCodec
         [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
     {
         MaxLag = FromWire(wire.MaxLag),
+        FoundingMode = wire.FoundingPolicy == default
+            ? new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication)
+            : new KeyspaceMode((PartitionChoice)wire.FoundingPolicy, (Core.Policy.Replication)wire.FoundingReplication),
+        Alterations = wire.Alterations,
         Conflicts = FromWire(wire.Conflicts),
     };
 

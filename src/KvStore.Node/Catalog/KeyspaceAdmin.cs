@@ -107,10 +107,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
 
         var mode = new KeyspaceMode((PartitionChoice)request.Policy, (Core.Policy.Replication)request.Replication);
-        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
-        {
-            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
-        }
+        CheckMode(mode);
 
         if (CatalogCodec.FromWire(request.MaxLag).Fault is { } fault)
         {
@@ -123,9 +120,22 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, ConflictRules.FaultOf(conflicts, mode.Partition) ?? "The rule for conflicts is not known to this node: choose siblings or last-writer-wins.");
         }
 
-        return mode.Partition == PartitionChoice.Adaptive
-            ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
-            : mode;
+        return mode;
+    }
+
+    /// <summary>For keyspaces that are created and for such that are altered.</summary>
+    /// <exception cref="RpcException">The settings are unknown or contradictory.</exception>
+    internal static void CheckMode(KeyspaceMode mode)
+    {
+        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
+        {
+            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
+        }
+
+        if (mode.Partition == PartitionChoice.Adaptive)
+        {
+            throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.");
+        }
     }
 
     private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
@@ -162,13 +172,13 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag), Conflicts = CatalogCodec.FromWire(request.Conflicts) };
     }
 
-    private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
+    internal async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
     {
         Result result = await RunAsync(new WireOperation { Kind = OperationKind.Get, Key = RecordKey, Level = ReadLevel.Linearizable }, cancellation);
         return result.Found ? (CatalogCodec.Decode(result.Value.Span), result.Version) : (initial, ByteString.Empty);
     }
 
-    private async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
+    internal async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
     {
         byte[] record = CatalogCodec.Encode(next);
         if (record.Length > KvLimits.MaxValueBytes)
@@ -209,5 +219,5 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
     }
 
-    private static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
+    internal static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
 }

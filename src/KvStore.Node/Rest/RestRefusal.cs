@@ -41,7 +41,7 @@ internal sealed class RestRefusal(int status, Code code, Outcome outcome, bool r
         Code.Overloaded or Code.TooManySiblings => StatusCodes.Status429TooManyRequests,
         Code.DiskLow => StatusCodes.Status507InsufficientStorage,
         Code.DeadlineExceeded => StatusCodes.Status504GatewayTimeout,
-        Code.NoLeader or Code.NoQuorum or Code.NotLeader or Code.WrongNode or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCodes.Status503ServiceUnavailable,
+        Code.NoLeader or Code.NoQuorum or Code.Switching or Code.NotLeader or Code.WrongNode or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCodes.Status503ServiceUnavailable,
         _ => StatusCodes.Status500InternalServerError,
     };
 }
