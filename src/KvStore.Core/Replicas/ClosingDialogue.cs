@@ -38,6 +38,11 @@ internal sealed class ClosingDialogue(
     /// <summary>How long it waits for one that can be reached and does not hold the baseline yet: who misses it takes a snapshot instead.</summary>
     private const long HoldPatienceMs = 3_000;
 
+    /// <summary>
+    /// After so long with a baseline that no majority comes to hold, the leader hands over: perhaps it is its own data that is the odd one out.
+    /// </summary>
+    private const long StuckMs = 10_000;
+
     private readonly Dictionary<NodeId, ShardClock> _reports = [];
     private readonly HashSet<NodeId> _holders = [];
     private readonly ArrayBufferWriter<byte> _message = new(256);
@@ -176,6 +181,26 @@ internal sealed class ClosingDialogue(
         if (places.IsMajority(places.MaskOf([.. _holders, descriptor.Self.Node])) && (everybodyHolds || clock.NowMs - _roundSinceMs > HoldPatienceMs))
         {
             switcher.TryPropose(new RegimeEntry(RegimeStep.Order, regimes.Epoch, regimes.Current.Target, _baseline));
+        }
+        else if (clock.NowMs - _roundSinceMs > StuckMs && peers.HasMajority)
+        {
+            HandOver();
+        }
+    }
+
+    /// <summary>To the next voter that can be reached, in the order of their ids, so that everybody has a turn.</summary>
+    private void HandOver()
+    {
+        _roundSinceMs = clock.NowMs;
+        ImmutableArray<ReplicaId> voters = places.Members.Config.Voters;
+        int self = voters.IndexOf(raft.Self);
+        for (int i = 1; i < voters.Length; i++)
+        {
+            ReplicaId next = voters[(self + i) % voters.Length];
+            if (peers.IsReachable(places.NodeOf(next)) && raft.TransferLeadership(next))
+            {
+                return;
+            }
         }
     }
 

@@ -241,6 +241,44 @@ public class RegimeSwitchTests
         cluster.Get(cluster.Leader, "b").Siblings.Should().HaveCount(2);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Equal_clocks_over_unequal_data_are_found_out_and_the_odd_one_takes_a_snapshot_even_if_it_leads(uint odd)
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        bool forgets = true;
+        cluster.Over = (_, storage) => new ForgetfulStorage(storage, "rot"u8.ToArray(), () => forgets);
+        cluster[odd].LosePower();
+        cluster[odd].Start();
+        cluster.TickUntilLed();
+        cluster.TickUntil(() => cluster[odd].Replica.IsActive, "it is back");
+        cluster.Elect(1);
+        cluster.Put(cluster[2], "rot", "there").Outcome.Should().Be(Outcome.Done);
+        cluster.TickUntil(() => cluster[odd].Status.Clock == cluster[2].Status.Clock, "the clocks are equal");
+        cluster.Tick(60);
+        cluster[odd].Flush();
+        cluster.Tick(10);
+        cluster[odd].LosePower();
+        forgets = false;
+        cluster[odd].Start();
+        cluster.TickUntil(() => cluster[odd].Replica.IsActive && cluster[odd].Replica.CaptureDigests() is not null && cluster[odd].Status.Clock == cluster[2].Status.Clock, "it is back again");
+        cluster.TickUntilLed();
+        if (!cluster[1].Replica.IsLeader)
+        {
+            cluster.Leader.Replica.TransferLeadership(new NodeId(1));
+            cluster.TickUntil(() => cluster[1].Replica.IsLeader, "the first one leads");
+        }
+
+        ReplicaCluster.TextOf(cluster.Get(cluster[odd], "rot", ReadLevel.Eventual)).Should().Be("(none)", "its disk has lost it");
+        cluster.AskMode(cluster[1], CpSync);
+        AllAre(cluster, RegimeKind.Ordered, epoch: 3);
+        for (uint node = 1; node <= 3; node++)
+        {
+            ReplicaCluster.TextOf(cluster.Get(cluster[node], "rot", ReadLevel.Eventual)).Should().Be("there");
+        }
+    }
+
     [Fact]
     public void A_late_replica_that_loses_its_power_again_and_again_still_brings_everything()
     {

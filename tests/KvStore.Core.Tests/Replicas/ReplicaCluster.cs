@@ -52,6 +52,9 @@ internal sealed class ReplicaCluster
     /// <summary>Nodes to which snapshot pages were sent, in order.</summary>
     public List<NodeId> Pages { get; } = [];
 
+    /// <summary>What stands between a replica that starts and its storage.</summary>
+    public Func<NodeId, IReplicaStorage, IReplicaStorage> Over { get; set; } = (_, storage) => storage;
+
     /// <summary>Messages of these kinds get lost.</summary>
     public HashSet<string> Lost { get; } = [];
 

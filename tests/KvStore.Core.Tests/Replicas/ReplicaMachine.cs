@@ -62,11 +62,14 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
             Scheduler = _scheduler,
         });
         _loop = _storage.CreateLoop(this);
-        IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
+        IReplicaStorage storage = _cluster.Over(Node, _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered));
         var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts };
         _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
         _replica.Start();
     }
+
+    /// <summary>What is sealed goes to the view's disk.</summary>
+    public void Flush() => _storage!.RequestFlush();
 
     public void LosePower()
     {
