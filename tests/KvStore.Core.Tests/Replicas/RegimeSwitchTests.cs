@@ -253,7 +253,6 @@ public class RegimeSwitchTests
         cluster[odd].Start();
         cluster.TickUntilLed();
         cluster.TickUntil(() => cluster[odd].Replica.IsActive, "it is back");
-        cluster.Elect(1);
         cluster.Put(cluster[2], "rot", "there").Outcome.Should().Be(Outcome.Done);
         cluster.TickUntil(() => cluster[odd].Status.Clock == cluster[2].Status.Clock, "the clocks are equal");
         cluster.Tick(60);

@@ -46,7 +46,6 @@ internal static class PlantedBugs
         static () => new ClosingForgotten(),
         static () => new RegimeLeftOut(),
         static () => new AccountedLeftOut(),
-        static () => new OverlayNotSaved(),
         static () => new ActorReused(),
     ];
 

@@ -132,44 +132,6 @@ internal sealed class Forgetter(byte[] key, IPeerTransport inner) : TransportDec
         base.Send(shard, to, page with { Records = [.. page.Records.Where(record => record.Space != RecordSpace.Meta || !record.Key.Span.SequenceEqual(key))] });
 }
 
-/// <summary>What a snapshot leaves of an open copy is in memory only, and is slow to be handed in.</summary>
-internal sealed class OverlayNotSaved : SwitchBug
-{
-    public override string Name => "overlay-not-saved";
-
-    public override string StandsFor => "A replica that was cut off through a switch takes the ordered state in place of its own, and what it alone had acknowledged is not on its disk any more.";
-
-    public override string ExpectedBy => "AcknowledgedSwitchedWrites";
-
-    public override ScenarioSettings Adjust(ScenarioSettings drawn) => base.Adjust(drawn) with { FaultEveryMs = 400 };
-
-    public override IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => new Dropper(storage);
-
-    public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Delayer(this, transport);
-
-    private sealed class Delayer(OverlayNotSaved bug, IPeerTransport inner) : TransportDecorator(inner)
-    {
-        public override void Send(ShardId shard, NodeId to, DottedMessageKind kind, ReadOnlySpan<byte> payload)
-        {
-            if (kind != DottedMessageKind.HandIn || bug.OneIn(10))
-            {
-                base.Send(shard, to, kind, payload);
-            }
-        }
-    }
-
-    private sealed class Dropper(IReplicaStorage inner) : StorageDecorator(inner)
-    {
-        public override void Install(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlySpan<byte> record)
-        {
-            if (space != RecordSpace.Overlay)
-            {
-                base.Install(space, key, record);
-            }
-        }
-    }
-}
-
 /// <summary>Every start and every open period of a node mints under the same name, from one.</summary>
 internal sealed class ActorReused : SwitchBug
 {
