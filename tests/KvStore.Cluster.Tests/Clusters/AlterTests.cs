@@ -104,13 +104,13 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
         await AlterAsync(name, new KvKeyspaceChange { Policy = PartitionPolicy.Cp });
         foreach (uint node in (uint[])[1, 2, 3])
         {
-            KvNodeAnswer answer = await _cluster.ClientOf(node).GetAsync(name, "k", ReadLevel.Linearizable);
+            KvNodeAnswer answer = await ReadAsync(node, name, "k");
             answer.Values.Should().BeEquivalentTo(["island", "mainland"], $"node {node}: {answer.Reason}");
         }
 
-        KvNodeAnswer both = await _cluster.ClientOf(1).GetAsync(name, "k", ReadLevel.Linearizable);
+        KvNodeAnswer both = await ReadAsync(1, name, "k");
         (await _cluster.ClientOf(1).TryPutAsync(name, "k", "settled", both.Version)).IsDone.Should().BeTrue("in cp a condition on both settles it");
-        (await _cluster.ClientOf(2).GetAsync(name, "k", ReadLevel.Linearizable)).Values.Should().Equal("settled");
+        (await ReadAsync(2, name, "k")).Values.Should().Equal("settled");
     }
 
     [Fact]
@@ -148,7 +148,7 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
 
         for (int round = 0; round < Rounds; round++)
         {
-            (await _cluster.ClientOf(1).GetAsync(name, $"k{round}", ReadLevel.Linearizable)).Value.Should().Be("v");
+            (await ReadAsync(1, name, $"k{round}")).Value.Should().Be("v");
         }
     }
 
@@ -185,6 +185,14 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
 
             return true;
         });
+    }
+
+    /// <summary>A linearizable read at one node, which may have to hear of its leader first.</summary>
+    private async Task<KvNodeAnswer> ReadAsync(uint node, string name, string key)
+    {
+        KvNodeAnswer? answer = null;
+        await _cluster.WaitUntilAsync($"node {node} answers a linearizable read", async () => (answer = await _cluster.ClientOf(node).GetAsync(name, key, ReadLevel.Linearizable)).IsDone);
+        return answer!;
     }
 
     private async Task<string> CreateAsync(string prefix, PartitionPolicy policy, int shards)
