@@ -6,7 +6,7 @@ using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|failover|idle</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|failover|switch|idle</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -23,6 +23,7 @@ internal static class BenchCommand
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
         FailoverCommand.Create(host),
         IdleCommand.Create(host),
+        SwitchBenchCommand.Create(host),
     };
 
     private static Command Create(CommandHost host, BenchKind kind, string description)

@@ -11,7 +11,7 @@ namespace KvStore.Cli.Demo;
 /// Two nodes are cut off from an adaptive keyspace. The majority goes on, linearizable; the two go on provisionally, and say so with every answer. After the heal their writes are merged through the log: keys
 /// that nobody else had touched simply take them, of those that both sides wrote both values are kept. All that clients did is recorded and checked at the end.
 /// </summary>
-internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, CancellationToken stop) : IDemoScenario
+internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, CancellationToken stop) : IScenario
 {
     private const string Keyspace = "profiles";
 
@@ -28,7 +28,7 @@ internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, C
     private readonly List<string> _broken = [];
 
     /// <summary>What clients did, with the merges as writes.</summary>
-    public History OrderedHistory => _history.ToHistory();
+    public History History => _history.ToHistory();
 
     private uint[] Minority => [.. cluster.Nodes.Select(node => node.Node).Take((cluster.Nodes.Count - 1) / 2)];
 
@@ -143,7 +143,7 @@ internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, C
     private async Task<bool> JudgeAsync()
     {
         narrator.Step("The verdict on everything that clients were told");
-        var ordered = LinearizabilityChecker.Check(OrderedHistory, cancel: stop);
+        var ordered = LinearizabilityChecker.Check(History, cancel: stop);
         string[] keys = [Conflict, .. Enumerable.Range(0, Notes).Select(Note), .. Enumerable.Range(0, RecordedTraffic.Keys).Select(RecordedTraffic.Key)];
         var dumps = await Convergence.WaitAsync(cluster, Keyspace, keys, Deadline, stop);
         var converged = ConvergenceChecker.Check(dumps);

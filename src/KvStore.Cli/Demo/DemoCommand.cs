@@ -11,13 +11,18 @@ internal static class DemoCommand
         """
         kv demo --scenario split-brain
         kv demo --scenario adaptive
+        kv demo --scenario switch
         kv demo --scenario split-brain --no-tui --history run.jsonl && kv history check run.jsonl
         """;
 
     public static Command Create(CommandHost host)
     {
-        var scenario = new Option<string>("--scenario") { Description = "split-brain: the network splits in two and heals; adaptive: a minority serves provisionally and is merged.", DefaultValueFactory = _ => "split-brain" };
-        scenario.AcceptOnlyFromAmong("split-brain", "adaptive");
+        var scenario = new Option<string>("--scenario")
+        {
+            Description = "split-brain: the network splits in two and heals. adaptive: a minority serves provisionally and is merged. switch: a keyspace in use goes from cp to ap and back, twice, with a replica cut off.",
+            DefaultValueFactory = _ => "split-brain",
+        };
+        scenario.AcceptOnlyFromAmong("split-brain", "adaptive", "switch");
         var nodes = new Option<int>("--nodes")
         {
             Description = "How many nodes, 3 to 7. Default: 3; adaptive: 5.",
@@ -48,11 +53,16 @@ internal static class DemoCommand
             var begin = TimeProvider.System.GetTimestamp();
             await using var cluster = await DemoCluster.StartAsync(context, directory, nodes);
             narrator.Good($"up after {Quantities.Describe(TimeSpan.FromMilliseconds(Math.Round(TimeProvider.System.GetElapsedTime(begin).TotalMilliseconds)))}");
-            IDemoScenario scenario = adaptive ? new AdaptiveScenario(cluster, narrator, context.Stop) : new SplitBrainScenario(cluster, narrator, context.Stop);
+            IScenario scenario = name switch
+            {
+                "adaptive" => new AdaptiveScenario(cluster, narrator, context.Stop),
+                "switch" => new SwitchScenario(cluster, narrator, context.Stop),
+                _ => new SplitBrainScenario(cluster, narrator, context.Stop),
+            };
             holds = await scenario.RunAsync();
             if (historyFile is not null)
             {
-                HistoryFile.Write(historyFile, scenario.OrderedHistory);
+                HistoryFile.Write(historyFile, scenario.History);
             }
 
             return holds ? ExitCode.Ok : ExitCode.Failed;

@@ -17,7 +17,7 @@ internal readonly record struct TrafficCount(int Done, int Refused, int Unknown)
 /// Clients of one keyspace, one at each node, that read and write a few keys at a steady pace and record what they are told. Every write has a value of its own, so that
 /// the checkers can tell all of them apart.
 /// </summary>
-internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, HistoryRecorder recorder)
+internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, HistoryRecorder recorder, string prefix = "key-")
 {
     /// <summary>Few enough to collide, enough to keep each key's history short: the check grows fast with the operations of one key.</summary>
     public const int Keys = 12;
@@ -28,6 +28,8 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
     private readonly Dictionary<uint, TrafficCount> _counts = [];
 
     public static string Key(int number) => $"key-{number}";
+
+    private string Own(int number) => $"{prefix}{number}";
 
     /// <summary>Runs until the token is cancelled; operations in flight are awaited.</summary>
     public Task RunAsync(CancellationToken end) => Task.WhenAll(cluster.Nodes.Select(node => RunAsync(node, end)));
@@ -105,7 +107,7 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
         {
             for (var number = 0; await timer.WaitForNextTickAsync(end); number++)
             {
-                var key = Key((int)(((5 * number) + (7 * node.Node) + (number / Keys)) % Keys));
+                var key = Own((int)(((5 * number) + (7 * node.Node) + (number / Keys)) % Keys));
                 if (number % 2 == 0)
                 {
                     await PutAsync(node, client, key, $"n{node.Node}-{number}", CancellationToken.None);

@@ -104,6 +104,24 @@ internal sealed class KeyspaceSettings
         };
     }
 
+    /// <summary>What is to be altered.</summary>
+    /// <exception cref="CliFailure">Nothing is, or a setting is unknown.</exception>
+    public KvKeyspaceChange ReadChange(CommandContext context)
+    {
+        if (!((Option[])[Policy, Replication, MaxLag]).Any(context.WasGiven))
+        {
+            throw CliFailure.Usage("Nothing is to be altered; say --policy, --replication or --max-lag.");
+        }
+
+        return new KvKeyspaceChange
+        {
+            Policy = context.WasGiven(Policy) ? ReadPolicy(context.Value(Policy)) : null,
+            Replication = context.WasGiven(Replication) ? ReadReplication(context.Value(Replication)) : null,
+            MaxLagBytes = context.Value(MaxLag).Bytes is > 0 and var bytes ? bytes : null,
+            MaxLagTime = context.Value(MaxLag).Time is var time && time > TimeSpan.Zero ? time : null,
+        };
+    }
+
     private static PartitionPolicy ReadPolicy(string? text) => text switch
     {
         "cp" => PartitionPolicy.Cp,

@@ -21,6 +21,19 @@ public interface IKvAdmin
     /// <param name="cancellationToken">Stops the waiting.</param>
     ValueTask<KeyspaceDescription> DescribeKeyspaceAsync(string name, uint node = 0, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Sets other settings for a keyspace that is in use. Answers when that is decided, which needs a majority of the cluster; the shards follow by themselves:
+    /// <see cref="KvAlterationExtensions.WaitForAlterationAsync"/> waits for them. Repeating it changes nothing.
+    /// </summary>
+    /// <param name="name">The keyspace.</param>
+    /// <param name="change">What is to be altered.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">Contradictory or unknown settings, an unknown keyspace, or no quorum.</exception>
+    ValueTask<AlterKeyspaceResponse> AlterKeyspaceAsync(string name, KvKeyspaceChange change, CancellationToken cancellationToken = default);
+
+    /// <summary>How far the shards of a keyspace are on the way to its settings, and which replicas have not heard of them.</summary>
+    ValueTask<KeyspaceProgress> AlterProgressAsync(string name, CancellationToken cancellationToken = default);
+
     /// <summary>What a node sees: itself, its peers and, if wanted, its replicas.</summary>
     /// <param name="node">The node to ask; 0: any.</param>
     /// <param name="replicas">Also list every replica.</param>

@@ -78,6 +78,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         operation.Phase = KvPhase.Server;
         operation.LastNode = answer.Node != 0 ? answer.Node : from;
+        operation.Shard!.Learn(answer.Epoch, answer.Regime);
         if (answer.Outcome == Outcome.Done)
         {
             // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.
@@ -112,6 +113,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             case Verdict.Relearn when !operation.Unresolved:
                 operation.Wire.Epoch = Math.Max(answer.Epoch, operation.Wire.Epoch);
                 return Pause(operation, nowMs);
+            case Verdict.Relearn:
+                return NextStep.Report(KvCode.EpochPassed, "the keyspace has changed its mode since the write was first tried, and nothing tells what became of that attempt");
             default:
                 return answer.Code == Code.ConditionFailed && operation.IsConditional ? NextStep.Complete : NextStep.Report((KvCode)answer.Code, answer.Reason);
         }
@@ -198,14 +201,15 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return NextStep.Report(KvCode.StaleEpoch, "the keyspace has fewer shards than when the scan began");
         }
 
+        operation.Shard = keyspace.Shards[shard];
         if (operation.IsWrite && !operation.Unresolved)
         {
-            wire.Epoch = Math.Max(wire.Epoch, keyspace.Epoch);
+            // Nothing was taken of it yet: it is a write of the present epoch. Once an attempt may have been taken, only its own epoch can tell.
+            wire.Epoch = Math.Max(wire.Epoch, operation.Shard.Epoch);
         }
 
         // A replica of an ap keyspace that can't tell what became of the first attempt must not count again.
         wire.MayHaveHappened = wire.Kind == OperationKind.Increment && operation.Unresolved;
-        operation.Shard = keyspace.Shards[shard];
         operation.ShardNumber = (uint)shard;
         if (operation.Session is { } session)
         {
@@ -223,8 +227,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         ref WireOperation wire = ref operation.Wire;
         ReadLevel level = wire.Level == ReadLevel.Unspecified ? keyspace.DefaultReadLevel : wire.Level;
-        bool anyReplica = !operation.IsWrite && (wire.ServeAtReplica || level is ReadLevel.Session or ReadLevel.Bounded || (level == ReadLevel.Eventual && !keyspace.IsOpen));
-        return anyReplica ? RouteKind.Nearest : keyspace.IsOpen ? RouteKind.FirstReplica : RouteKind.Leader;
+        bool anyReplica = !operation.IsWrite && (wire.ServeAtReplica || level is ReadLevel.Session or ReadLevel.Bounded || (level == ReadLevel.Eventual && !operation.Shard!.IsOpen));
+        return anyReplica ? RouteKind.Nearest : operation.Shard!.IsOpen ? RouteKind.FirstReplica : RouteKind.Leader;
     }
 
     /// <summary>Every node that could be asked has been.</summary>

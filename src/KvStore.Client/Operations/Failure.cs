@@ -25,6 +25,7 @@ internal static class Failure
         KvCode.NoQuorum => "too few replicas can be reached for a majority",
         KvCode.ProvisionalRefused => "only replicas without a majority can be reached, and what was asked can't be answered provisionally",
         KvCode.OverlayFull => "too many provisional writes wait to be merged",
+        KvCode.Switching => "the keyspace is changing its mode",
         KvCode.Overloaded => "too many operations are under way to this node",
         KvCode.UnknownKeyspace => "there is no keyspace of this name",
         KvCode.DeadlineExceeded => "the deadline passed",

@@ -96,6 +96,12 @@ public enum KvCode
     /// <summary>A write that the session has seen was lost in a failover. Look at what is there, and begin a new session.</summary>
     SessionLost = 35,
 
+    /// <summary>The shard is changing its regime; the client tries again until the deadline.</summary>
+    Switching = 27,
+
+    /// <summary>An earlier attempt may have been executed in an epoch of the keyspace that has passed, and nothing tells: the outcome is unknown.</summary>
+    EpochPassed = 32,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

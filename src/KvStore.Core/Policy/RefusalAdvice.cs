@@ -25,7 +25,7 @@ public static class RefusalAdvice
 
     private static string Otherwise(KeyspaceMode mode) => mode.Partition == PartitionChoice.Adaptive
         ? "If no majority is found soon, this side begins to serve provisionally."
-        : "Data that must stay writable on every side belongs in an ap keyspace.";
+        : "Data that must stay writable on every side belongs in an ap keyspace; a majority may make this one such with 'kv keyspace alter --policy ap'.";
 
     private static string Provisionally(KeyspaceMode mode, ServingRegime regime, bool majority)
     {

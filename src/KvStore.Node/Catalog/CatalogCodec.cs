@@ -68,6 +68,9 @@ internal static class CatalogCodec
             ProvisionalAfterMs = keyspace.Mode.Partition == PartitionChoice.Adaptive ? (uint)keyspace.ProvisionalAfter.Ms : 0,
             DefaultTtlMs = keyspace.DefaultTtlMs,
             DefaultReadLevel = (ReadLevel)keyspace.DefaultReadLevel,
+            FoundingPolicy = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.PartitionPolicy)keyspace.FoundingMode.Partition,
+            FoundingReplication = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.Replication)keyspace.FoundingMode.Replication,
+            Alterations = keyspace.Alterations,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -86,7 +89,7 @@ internal static class CatalogCodec
                 shard.Epoch = regime?.Epoch.Value ?? keyspace.Epoch.Value;
                 shard.Regime = regime is { } known
                     ? known.IsOrdered ? Regime.Ordered : Regime.Open
-                    : keyspace.Mode.Partition == PartitionChoice.Ap ? Regime.Open : Regime.Ordered;
+                    : keyspace.FoundingMode.Partition == PartitionChoice.Ap ? Regime.Open : Regime.Ordered;
             }
 
             wire.Shards.Add(shard);
@@ -107,6 +110,10 @@ internal static class CatalogCodec
         ProvisionalAfter = ProvisionalAfterOf(wire.ProvisionalAfterMs),
         DefaultTtlMs = wire.DefaultTtlMs,
         DefaultReadLevel = (Core.Replicas.ReadLevel)wire.DefaultReadLevel,
+        FoundingMode = wire.FoundingPolicy == default
+            ? new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication)
+            : new KeyspaceMode((PartitionChoice)wire.FoundingPolicy, (Core.Policy.Replication)wire.FoundingReplication),
+        Alterations = wire.Alterations,
         Conflicts = FromWire(wire.Conflicts),
     };
 

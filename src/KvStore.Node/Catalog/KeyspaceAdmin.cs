@@ -107,10 +107,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
 
         var mode = new KeyspaceMode((PartitionChoice)request.Policy, (Core.Policy.Replication)request.Replication);
-        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
-        {
-            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp, ap or adaptive, and sync, async or best-effort.");
-        }
+        CheckMode(mode);
 
         if (CatalogCodec.FromWire(request.MaxLag).Fault is { } fault)
         {
@@ -143,6 +140,16 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
 
         return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
+    }
+
+    /// <summary>For keyspaces that are created and for such that are altered.</summary>
+    /// <exception cref="RpcException">The settings are unknown or contradictory.</exception>
+    internal static void CheckMode(KeyspaceMode mode)
+    {
+        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
+        {
+            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp, ap or adaptive, and sync, async or best-effort.");
+        }
     }
 
     /// <summary>Whether reads that state no level may have this one. Bounded needs a bound with each read.</summary>
@@ -198,13 +205,13 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         };
     }
 
-    private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
+    internal async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
     {
         Result result = await RunAsync(new WireOperation { Kind = OperationKind.Get, Key = RecordKey, Level = ReadLevel.Linearizable }, cancellation);
         return result.Found ? (CatalogCodec.Decode(result.Value.Span), result.Version) : (initial, ByteString.Empty);
     }
 
-    private async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
+    internal async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
     {
         byte[] record = CatalogCodec.Encode(next);
         if (record.Length > KvLimits.MaxValueBytes)
@@ -245,5 +252,5 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
     }
 
-    private static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
+    internal static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
 }

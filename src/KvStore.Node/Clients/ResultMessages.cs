@@ -85,7 +85,7 @@ internal static class ResultMessages
     /// <summary>The table at the head of kv.proto.</summary>
     public static StatusCode StatusOf(Code code) => code switch
     {
-        Code.NoLeader or Code.NoQuorum or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed or Code.SessionBehind or Code.TooStale => StatusCode.Unavailable,
+        Code.NoLeader or Code.NoQuorum or Code.Switching or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed or Code.SessionBehind or Code.TooStale => StatusCode.Unavailable,
         Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
         Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
             or Code.ProvisionalRefused or Code.SessionLost => StatusCode.FailedPrecondition,

@@ -34,6 +34,7 @@ public sealed class NodeServices
     private readonly TopologyFeed _topology;
     private readonly CatalogFollower _catalog;
     private readonly PlacementKeeper _placement;
+    private readonly RegimeKeeper _regimes;
     private readonly PeerMetrics _peerMetrics;
     private readonly KeyspaceAdmin _keyspaces;
     private readonly OperationExecutor _executor;
@@ -71,6 +72,7 @@ public sealed class NodeServices
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
         _placement = new PlacementKeeper(_loops);
+        _regimes = new RegimeKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
         _peerMetrics = new PeerMetrics(self, Heartbeats);
@@ -115,6 +117,8 @@ public sealed class NodeServices
         services.AddSingleton<KeyspaceScan>();
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
+        services.AddSingleton<KeyspaceAlteration>();
+        services.AddSingleton<AlterProgressReader>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
         services.AddSingleton(new NodeFacts(_options.ClusterId, version, _options.EnableFaultInjection, Stopwatch.GetTimestamp()));
     }
@@ -137,6 +141,7 @@ public sealed class NodeServices
         _catalog.Start();
         _loops.Start();
         _placement.Start();
+        _regimes.Start();
         Mesh.Start();
         Heartbeats.UseDatagrams(datagrams);
         Heartbeats.Start();
@@ -157,6 +162,7 @@ public sealed class NodeServices
     {
         _lifetime.SetReady(false);
         _placement.Dispose();
+        _regimes.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
         await Task.WhenAll(Heartbeats.StopAsync(), Mesh.StopAsync()).WaitAsync(cancellation);
         _peerMetrics.Dispose();
@@ -167,6 +173,7 @@ public sealed class NodeServices
     public void Kill()
     {
         _placement.Dispose();
+        _regimes.Dispose();
         _peerMetrics.Dispose();
         Heartbeats.Abort();
         Mesh.Abort();
@@ -227,6 +234,8 @@ public sealed class NodeServices
                 Mesh.DropInbound(member.Node);
             }
         }
+
+        _regimes.Look();
     }
 
     /// <summary>A frame of a peer, on the task of its stream: goes into the inboxes of the loops.</summary>

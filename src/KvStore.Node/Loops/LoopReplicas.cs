@@ -47,8 +47,9 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
 
     public void Open(ShardDescriptor descriptor, Random random)
     {
-        if (_slots.ContainsKey(descriptor.Shard))
+        if (_slots.TryGetValue(descriptor.Shard, out ReplicaSlot? known))
         {
+            known.Replica.SetMaxLag(descriptor.MaxLag);
             return;
         }
 

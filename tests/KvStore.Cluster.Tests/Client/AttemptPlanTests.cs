@@ -162,8 +162,42 @@ public sealed class AttemptPlanTests
 
         _plan.OnAnswer(fresh, stale, from: 2, nowMs: 1).Kind.Should().Be(NextStepKind.Pause);
         fresh.Wire.Epoch.Should().Be(Epoch + 1);
-        _plan.OnAnswer(open, stale, from: 1, nowMs: 1).Kind.Should().Be(NextStepKind.Report);
+        NextStep outcome = _plan.OnAnswer(open, stale, from: 1, nowMs: 1);
+        (outcome.Kind, outcome.Code).Should().Be((NextStepKind.Report, KvCode.EpochPassed));
         open.Wire.Epoch.Should().Be(Epoch, "under a new epoch the old attempt would not be found");
+    }
+
+    [Fact]
+    public void A_change_of_regime_that_one_answer_tells_counts_for_all_that_is_sent_next()
+    {
+        KvOperation first = Put();
+        Next(first, nowMs: 0).Node!.Node.Should().Be(2, "it leads");
+        _plan.OnAnswer(first, new WireResult { Outcome = Outcome.NotDone, Code = Code.StaleEpoch, Epoch = Epoch + 3, Regime = Regime.Open, Retryable = true }, from: 2, nowMs: 1);
+        _plan.OnAnswer(first, new WireResult { Outcome = Outcome.NotDone, Code = Code.Switching, Epoch = Epoch + 2, Regime = Regime.Ordered, Retryable = true }, from: 2, nowMs: 1).Kind.Should().Be(NextStepKind.Pause);
+
+        KvOperation second = Put();
+        NextStep step = Next(second, nowMs: 2);
+
+        second.Wire.Epoch.Should().Be(Epoch + 3, "what an earlier epoch said afterwards is older");
+        step.Node!.Node.Should().Be(1, "in an open shard the first replica takes all writes");
+    }
+
+    [Fact]
+    public void A_topology_of_a_node_that_lags_does_not_bring_an_old_epoch_back()
+    {
+        KvOperation put = Put();
+        Next(put, nowMs: 0);
+        _plan.OnAnswer(put, new WireResult { Outcome = Outcome.Done, Epoch = Epoch + 1, Regime = Regime.Open }, from: 2, nowMs: 1);
+
+        Topology behind = Told(leader: 3);
+        behind.Keyspaces[0].Shards[0].Epoch = Epoch;
+        behind.Keyspaces[0].Shards[0].Regime = Regime.Ordered;
+        ShardRoute shard = new ClusterMap(behind, _map).Find("ks")!.Shards[0];
+        (shard.Epoch, shard.IsOpen).Should().Be((Epoch + 1, true));
+
+        behind.Keyspaces[0].Shards[0].Epoch = Epoch + 4;
+        shard = new ClusterMap(behind, _map).Find("ks")!.Shards[0];
+        (shard.Epoch, shard.IsOpen).Should().Be((Epoch + 4, false));
     }
 
     [Fact]

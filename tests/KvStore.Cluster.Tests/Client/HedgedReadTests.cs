@@ -88,7 +88,7 @@ public sealed class HedgedReadTests
         var nodes = new Nodes(new Node(1, 1), new Node(2, 1), new Node(3, 50));
         var shard = new Shard();
         shard.Replicas.AddRange(((uint[])[1, 2, 3]).Select(node => new Replica { Node = node, ReplicaId = node }));
-        var route = new ShardRoute(shard, 0, null);
+        var route = new ShardRoute(shard, new Keyspace(), null);
         var random = new Random(7);
         var asked = new int[4];
         for (int i = 0; i < 300; i++)
