@@ -78,7 +78,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         operation.Phase = KvPhase.Server;
         operation.LastNode = answer.Node != 0 ? answer.Node : from;
-        operation.Shard!.Learn(answer.Epoch, answer.Regime);
+        operation.Shard?.Learn(answer.Epoch, answer.Regime);
         if (answer.Outcome == Outcome.Done)
         {
             // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.

@@ -100,6 +100,7 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
         await _cluster.WaitUntilAsync("node 3 acknowledges alone", async () => (await _cluster.ClientOf(3).PutAsync(name, "k", "island")).Acknowledgements == 1);
         (await _cluster.ClientOf(1).PutAsync(name, "k", "mainland")).IsDone.Should().BeTrue();
         await _cluster.HealAsync();
+        await _cluster.WaitUntilWholeAsync();
 
         await AlterAsync(name, new KvKeyspaceChange { Policy = PartitionPolicy.Cp });
         foreach (uint node in (uint[])[1, 2, 3])
@@ -124,7 +125,9 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
             PartitionPolicy policy = round % 2 == 0 ? PartitionPolicy.Ap : PartitionPolicy.Cp;
             uint leader = await _cluster.LeaderOfAsync(name);
             uint survivor = Others(leader)[0];
-            (await _cluster.ClientOf(survivor).PutAsync(name, $"k{round}", "v")).IsDone.Should().BeTrue();
+
+            // Right after a change a write may be refused as retryable, by a node that is still becoming what the keyspace is now.
+            await _cluster.WaitUntilAsync("a write is taken", async () => (await _cluster.ClientOf(survivor).PutAsync(name, $"k{round}", "v")).IsDone);
             await using IKvClient client = KvClient.Create($"http://{_cluster.Node(survivor).Address}");
             await AlterByMajorityAsync(client, name, policy);
 
