@@ -135,8 +135,9 @@ public sealed class AntiEntropy
 
             if (fresh.Count > 0)
             {
-                DottedObject joined = DottedObject.Sync(stored(pulled.Key).Fill(_state.KnownFor(pulled.Key)), pulled.Object);
-                changes.Add(_state.Commit(pulled.Key, joined, CollectionsMarshal.AsSpan(fresh)));
+                DottedObject mine = stored(pulled.Key);
+                DottedObject joined = DottedObject.Sync(mine.Fill(_state.KnownFor(pulled.Key)), pulled.Object);
+                changes.Add(_state.Commit(pulled.Key, mine, joined, CollectionsMarshal.AsSpan(fresh)));
             }
         }
 

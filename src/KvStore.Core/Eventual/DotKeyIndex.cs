@@ -95,6 +95,17 @@ internal sealed class DotKeyIndex
         }
     }
 
+    /// <summary>The view holds entries that are not wanted any more.</summary>
+    public bool HasRemovals => _savedButGone.Count > 0;
+
+    /// <summary>The record keys of entries that the view holds and that are not wanted any more: told early, so that a shard in which nothing more happens keeps none.</summary>
+    public List<ReadOnlyMemory<byte>> TakeRemovals()
+    {
+        List<ReadOnlyMemory<byte>> removals = [.. _savedButGone.Select(dot => (ReadOnlyMemory<byte>)RecordKeyOf(dot))];
+        _savedButGone.Clear();
+        return removals;
+    }
+
     /// <summary>
     /// What the view must learn at a seal: entries added since the last one that are still wanted, and saved ones that are not. An entry that came and went in between never costs a write.
     /// </summary>

@@ -60,8 +60,11 @@ public sealed class DottedReplica
     /// <summary>How many dots wait for some peer.</summary>
     public int IndexedDots => _state.Index.Count;
 
-    /// <summary>How many deleted keys wait for their records to be removed.</summary>
-    public int FadingTombstones => _state.Tombstones.Count;
+    /// <summary>How many records hold a context that the clock's base did not imply when they were stored: deletes above all.</summary>
+    public int UncoveredContexts => _state.Contexts.Count;
+
+    /// <summary>What the data comes to, for comparing replicas whose clocks are equal.</summary>
+    public DataDigests Digests => _state.Digests;
 
     /// <summary>The stored object with the context it has here: for reads, and for answers to quorum reads.</summary>
     public DottedObject Fill(Key key, DottedObject stored) => stored.Fill(_state.KnownFor(key));
@@ -75,7 +78,7 @@ public sealed class DottedReplica
     public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
     {
         DottedObject filled = Fill(key, stored);
-        return Mint(key, filled, DottedObject.Gone(filled.Context), value, timestamp, operation);
+        return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation);
     }
 
     /// <summary>A write that supersedes exactly what the context saw. Other arguments as for a blind write.</summary>
@@ -94,7 +97,7 @@ public sealed class DottedReplica
         int after = kept.SiblingCount + (value is null ? 0 : 1);
         return after > _state.Options.MaxSiblings && after > filled.SiblingCount
             ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
-            : Mint(key, kept, kept, value, timestamp, operation);
+            : Mint(key, stored, kept, kept, value, timestamp, operation);
     }
 
     /// <summary>
@@ -127,7 +130,7 @@ public sealed class DottedReplica
 
         // Filled with the clock as it is: one that already covered the incoming dot would drop its value (C20).
         DottedObject joined = DottedObject.Sync(Fill(message.Key, stored), message.Object);
-        DottedChange change = _state.Commit(message.Key, joined, message.Dot);
+        DottedChange change = _state.Commit(message.Key, stored, joined, message.Dot);
         return new DottedReceipt(true, change, change.Number);
     }
 
@@ -222,14 +225,19 @@ public sealed class DottedReplica
         return new CopyCapture(Clock.Clone(), _state.Unmapped.Clone());
     }
 
-    /// <summary>Deleted keys whose records can't go yet.</summary>
-    public int FadingCount => _state.Tombstones.Count;
+    /// <summary>Whether some record may hold a context that the clock implies by now.</summary>
+    public bool MayStrip => _state.Contexts.MayHold(Clock.BaseVector);
 
-    /// <summary>Deleted keys whose records are due to go, looking at no more than so many. Load each and <see cref="Fade"/> it.</summary>
-    public List<Key> TakeFaded(int maxLooked) => _state.Tombstones.TakeCovered(Clock.BaseVector, maxLooked);
+    /// <summary>Keys whose records hold a context that the clock implies by now. Load each and <see cref="Strip"/> it.</summary>
+    /// <param name="maxLooked">So many waiting keys are looked at, at most.</param>
+    /// <param name="maxTaken">So many are returned, at most.</param>
+    public List<Key> TakeStrippable(int maxLooked, int maxTaken) => _state.Contexts.TakeCovered(Clock.BaseVector, maxLooked, maxTaken);
 
-    /// <summary>Whether the record is to be removed from the view. Needs no log record: an absent key filled with the clock says the same.</summary>
-    public bool Fade(DottedObject stored) => stored.IsEmpty && stored.Strip(Clock.BaseVector).IsVacant;
+    /// <summary>
+    /// The object without what the clock implies: to be put into the view, or removed from it if nothing is left (<see cref="DottedObject.IsVacant"/>). The same instance if nothing is to be done.
+    /// Needs no log record: filled with the clock it is the same object.
+    /// </summary>
+    public DottedObject Strip(DottedObject stored) => stored.Strip(Clock.BaseVector);
 
     /// <summary>Repeats a log record after a restart. Records at or below the state's number change nothing.</summary>
     /// <returns>What to put into the view, if anything.</returns>
@@ -267,6 +275,12 @@ public sealed class DottedReplica
     /// <summary>What the view's dot-key space must learn at this seal.</summary>
     public IReadOnlyList<DotKeyChange> TakeIndexChanges() => _state.Index.TakeChanges();
 
+    /// <summary>The view's dot-key space holds records that are not wanted any more.</summary>
+    public bool HasIndexRemovals => _state.Index.HasRemovals;
+
+    /// <summary>Record keys to be removed from the view's dot-key space before the next seal, should there be none for a while.</summary>
+    public IReadOnlyList<ReadOnlyMemory<byte>> TakeIndexRemovals() => _state.Index.TakeRemovals();
+
     /// <summary>Takes the state of the last seal, after construction and before anything else.</summary>
     /// <exception cref="MalformedRecordException">The bytes are no such state.</exception>
     public void ReadState(ReadOnlyMemory<byte> bytes)
@@ -292,7 +306,7 @@ public sealed class DottedReplica
         }
     }
 
-    private DottedWrite Mint(Key key, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    private DottedWrite Mint(Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
     {
         if (filled.Context[Self] > _state.Minted)
         {
@@ -302,7 +316,7 @@ public sealed class DottedReplica
         Dot dot = new(Self, _state.Minted + 1);
         _state.Minted = dot.Counter;
         DottedObject written = kept.Write(dot, value, timestamp);
-        DottedChange change = _state.Commit(key, written, dot);
+        DottedChange change = _state.Commit(key, stored, written, dot);
         _message.ResetWrittenCount();
         ReplicateMessage.Encode(_message, operation, key, dot, written);
         return new DottedWrite(DottedWriteStatus.Written, dot, change, written, _message.WrittenMemory);
@@ -321,7 +335,7 @@ public sealed class DottedReplica
         }
 
         DottedObject stored = record.Stored.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record.Stored);
-        _state.Remember(record.Key, stored);
+        _state.Contexts.Note(record.Key, stored.Context);
         return new DottedChange(record.Key, number, stored, logRecord, record.Stored);
     }
 }

@@ -145,11 +145,12 @@ public sealed class FullCopy
                 theirs = page.Keys[next++].Object;
             }
 
-            DottedObject mine = stored(key).Fill(_state.KnownFor(key));
+            DottedObject before = stored(key);
+            DottedObject mine = before.Fill(_state.KnownFor(key));
             DottedObject joined = DottedObject.Sync(mine, theirs);
             if (!joined.Equals(mine) && !(joined.IsEmpty && mine.IsEmpty && ReferenceEquals(theirs, absent)))
             {
-                changes.Add(_state.Commit(key, joined, ReadOnlySpan<Dot>.Empty));
+                changes.Add(_state.Commit(key, before, joined, ReadOnlySpan<Dot>.Empty));
             }
         }
 

@@ -11,16 +11,25 @@ namespace KvStore.Core.Eventual;
 /// Invariants. (1) Every dot of <see cref="Clock"/> is either in <see cref="Index"/> or in <see cref="Unmapped"/>, never in both. (2) Outside a full copy, the filled object of a key is
 /// the join of what the dots of the clock did to it: so equal clocks mean equal data. (3) The durable clock never holds what a power loss could take back.
 /// </remarks>
-internal sealed class ReplicaState(ActorId self, ulong minted, DottedOptions options)
+internal sealed class ReplicaState
 {
     private readonly Dot[] _oneDot = new Dot[1];
 
-    public ActorId Self { get; } = self;
+    public ReplicaState(ActorId self, ulong minted, DottedOptions options)
+    {
+        Self = self;
+        Minted = minted;
+        Options = options;
+        Contexts = new UncoveredContexts(options.MaxRemembered);
+        Digests = new DataDigests(this);
+    }
 
-    public DottedOptions Options { get; } = options;
+    public ActorId Self { get; }
+
+    public DottedOptions Options { get; }
 
     /// <summary>The last counter that this replica minted. A fact of its own, never derived from a clock.</summary>
-    public ulong Minted { get; set; } = minted;
+    public ulong Minted { get; set; }
 
     /// <summary>The running number of the last record handed out for the log.</summary>
     public ulong Number { get; set; }
@@ -38,7 +47,9 @@ internal sealed class ReplicaState(ActorId self, ulong minted, DottedOptions opt
 
     public DurableFrontier Frontier { get; } = new();
 
-    public FadingTombstones Tombstones { get; } = new(options.MaxRemembered);
+    public UncoveredContexts Contexts { get; }
+
+    public DataDigests Digests { get; }
 
     /// <summary>While a full copy runs: where it stands.</summary>
     public CopiedRanges? Copied { get; set; }
@@ -48,14 +59,18 @@ internal sealed class ReplicaState(ActorId self, ulong minted, DottedOptions opt
     /// <summary>What is known to be accounted for in the stored object of this key: what it is to be filled with.</summary>
     public VersionVector KnownFor(Key key) => Copied is null ? Clock.BaseVector : Copied.KnownFor(key, Clock.BaseVector);
 
-    public DottedChange Commit(Key key, DottedObject filled, Dot dot)
+    /// <param name="key">The key.</param>
+    /// <param name="before">Its object as stored until now.</param>
+    /// <param name="filled">The object from now on.</param>
+    /// <param name="dot">The dot that it accounts for.</param>
+    public DottedChange Commit(Key key, DottedObject before, DottedObject filled, Dot dot)
     {
         _oneDot[0] = dot;
-        return Commit(key, filled, _oneDot);
+        return Commit(key, before, filled, _oneDot);
     }
 
     /// <summary>Makes the joined object the stored one and counts the dots as seen, as one log record.</summary>
-    public DottedChange Commit(Key key, DottedObject filled, ReadOnlySpan<Dot> newDots)
+    public DottedChange Commit(Key key, DottedObject before, DottedObject filled, ReadOnlySpan<Dot> newDots)
     {
         Number++;
         foreach (Dot dot in newDots)
@@ -66,20 +81,13 @@ internal sealed class ReplicaState(ActorId self, ulong minted, DottedOptions opt
 
         DottedObject stored = filled.Strip(Clock.BaseVector);
         (byte[] record, int storedBytes) = DottedRecord.EncodeChange(Scratch, key, newDots, stored);
-        Remember(key, stored);
+        Contexts.Note(key, stored.Context);
+        Digests.OnChanged(key, before, stored);
         Copied?.Touch(key);
         return new DottedChange(key, Number, stored, record, record.AsMemory(record.Length - storedBytes));
     }
 
     public DottedMark CommitMark(DottedRecordKind kind, ShardClock? clock) => new(++Number, DottedRecord.EncodeMark(Scratch, kind, clock));
-
-    public void Remember(Key key, DottedObject stored)
-    {
-        if (stored.IsEmpty && !stored.Context.IsEmpty)
-        {
-            Tombstones.Remember(key, stored.Context);
-        }
-    }
 
     /// <summary>Counts a dot as seen and keeps its key while some peer may lack it.</summary>
     public void See(Dot dot, Key key)

@@ -26,12 +26,8 @@ internal static class ReplicaStateCodec
             state.Peers.ClockAt(i).Encode(output);
         }
 
-        VarInt.Write(output, (ulong)state.Tombstones.Count);
-        foreach ((Key key, VersionVector context) in state.Tombstones.Waiting)
-        {
-            VarInt.WriteBytes(output, key.Span);
-            context.Encode(output);
-        }
+        // Where earlier versions listed deleted keys. They are found when all records are read after a start.
+        VarInt.Write(output, 0);
     }
 
     public static void Read(ReplicaState state, ReadOnlyMemory<byte> bytes)
@@ -59,7 +55,7 @@ internal static class ReplicaStateCodec
         for (int left = input.ReadCount(3); left > 0; left--)
         {
             Key key = input.ReadKey();
-            state.Tombstones.Remember(key, VersionVector.Decode(ref input));
+            state.Contexts.Note(key, VersionVector.Decode(ref input));
         }
 
         input.ExpectEnd();

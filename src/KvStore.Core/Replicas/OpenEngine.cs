@@ -13,8 +13,11 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class OpenEngine
 {
-    /// <summary>How many deleted keys one tick looks at, to remove what every clock already implies.</summary>
-    private const int FadePerTick = 256;
+    /// <summary>How many records one tick strips of contexts that the clock implies, or removes, because they are deletes; bounds what it loads from disk.</summary>
+    private const int StripPerTick = 256;
+
+    /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
+    private const int StripLooksPerTick = 4_096;
 
     private readonly ShardDescriptor _descriptor;
     private readonly ReplicaPlaces _places;
@@ -30,6 +33,7 @@ internal sealed class OpenEngine
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
     private readonly ConflictSweeper? _sweeper;
+    private readonly DigestScan _digestScan;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -70,6 +74,7 @@ internal sealed class OpenEngine
         }
 
         _journal.Changed = OnChanged;
+        _digestScan = new DigestScan(_dotted.Digests, loader, options);
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 
@@ -81,7 +86,8 @@ internal sealed class OpenEngine
     public bool WaitsForDurable => _journal.Waits;
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
-    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _dotted.FadingCount == 0 && _healing.IsQuiet && (_sweeper?.IsQuiet ?? true);
+    public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
 
@@ -89,6 +95,17 @@ internal sealed class OpenEngine
     public long LosersDropped => _sweeper?.LosersDropped ?? 0;
 
     public string DescribeClock() => _dotted.Clock.ToString();
+
+    public OpenStatus Describe() => new()
+    {
+        IsRecovering = _dotted.IsRecovering,
+        IndexedDots = _dotted.IndexedDots,
+        UncoveredContexts = _dotted.UncoveredContexts,
+        MayStrip = _dotted.MayStrip,
+        HasDigests = _dotted.Digests.AreComplete,
+    };
+
+    public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
     public void Submit(in ClientOperation operation)
     {
@@ -211,12 +228,15 @@ internal sealed class OpenEngine
         _reads.OnTick();
         _healing.OnTick();
         _sweeper?.OnTick();
-        foreach (Key key in _dotted.TakeFaded(FadePerTick))
+        _digestScan.OnTick();
+        foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
-            if (_journal.TryFind(key.Span, out DottedObject stored) && _dotted.Fade(stored))
-            {
-                _storage.Remove(RecordSpace.Data, key.Span);
-            }
+            _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
+        }
+
+        foreach (Key key in _dotted.TakeStrippable(StripLooksPerTick, StripPerTick))
+        {
+            Strip(key);
         }
     }
 
@@ -287,6 +307,27 @@ internal sealed class OpenEngine
     {
         _healing.OnChanged(change);
         _sweeper?.OnChanged(change);
+    }
+
+    private void Strip(Key key)
+    {
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            _loader.Load(RecordSpace.Data, key.Span, () => Strip(key));
+            return;
+        }
+
+        DottedObject stripped = _dotted.Strip(stored);
+        if (stripped.IsVacant)
+        {
+            _storage.Remove(RecordSpace.Data, key.Span);
+        }
+        else if (!ReferenceEquals(stripped, stored))
+        {
+            var record = new ArrayBufferWriter<byte>(128);
+            stripped.Encode(record);
+            _storage.Put(RecordSpace.Data, key.Span, record.WrittenMemory);
+        }
     }
 
     private void Write(in ClientOperation operation)

@@ -10,6 +10,25 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 public readonly record struct MemberStatus(ReplicaPlace Place, bool IsVoter, bool IsOutgoingVoter, bool IsLearner, LogIndex Match, bool RecentlyActive);
 
+/// <summary>The dotted engine of one replica. In a quiet cluster that is whole nothing is kept.</summary>
+public sealed record OpenStatus
+{
+    /// <summary>The replica is being copied: no source, no member of a quorum.</summary>
+    public required bool IsRecovering { get; init; }
+
+    /// <summary>Dots whose keys are kept for some peer that may lack them.</summary>
+    public required int IndexedDots { get; init; }
+
+    /// <summary>Records that hold more than one dot of metadata for each value, and deletes that are still remembered.</summary>
+    public required int UncoveredContexts { get; init; }
+
+    /// <summary>Some of them may be due to be stripped.</summary>
+    public required bool MayStrip { get; init; }
+
+    /// <summary>All records were read since the start, so that the digests are known.</summary>
+    public required bool HasDigests { get; init; }
+}
+
 /// <summary>A replica as operators see it.</summary>
 public sealed record ReplicaStatus
 {
@@ -47,6 +66,12 @@ public sealed record ReplicaStatus
 
     /// <summary>How often this replica began to serve provisionally since its start.</summary>
     public long ProvisionalEpisodes { get; init; }
+
+    /// <summary>An open shard: what its dotted engine holds beside the data. Null: the shard is ordered.</summary>
+    public OpenStatus? Open { get; init; }
+
+    /// <summary>What <see cref="ShardReplica.CaptureDigests"/> comes to, as text; filled in by whoever shows it. Empty: not known.</summary>
+    public string Digest { get; init; } = "";
 
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using KvStore.Core.Consensus;
+using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas.Overlays;
@@ -444,6 +445,9 @@ public sealed class ShardReplica
     /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>
     public int ClearLostWrites(ulong upTo) => IsActive && !_view.IsReplacing ? LostWrites.Clear(upTo) : 0;
 
+    /// <summary>What the data of an open shard comes to at this replica's present clock; null if it is not known yet, because not all records were read since the start, or the shard is ordered.</summary>
+    public BucketDigests? CaptureDigests() => IsActive ? _open?.CaptureDigests() : null;
+
     public ReplicaStatus Describe() => new()
     {
         Descriptor = Descriptor,
@@ -462,6 +466,7 @@ public sealed class ShardReplica
         OverlayBytes = _overlay.Bytes,
         OverlayAgeMs = _overlay.AgeMs,
         ProvisionalEpisodes = _provisional?.Episodes ?? 0,
+        Open = _open?.Describe(),
         Quiet = IsQuiet,
         LosersDropped = LosersDropped,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),

@@ -197,6 +197,13 @@ public sealed class DottedObject : IEquatable<DottedObject>
 
     public void Encode(IBufferWriter<byte> output)
     {
+        EncodeValues(output);
+        Context.Encode(output);
+    }
+
+    /// <summary>All of the record but the context: what digests are made of.</summary>
+    public void EncodeValues(IBufferWriter<byte> output)
+    {
         VarInt.WriteByte(output, Tag);
         VarInt.Write(output, (ulong)_values.Length);
         foreach (ref readonly DottedValue value in _values.AsSpan())
@@ -205,8 +212,6 @@ public sealed class DottedObject : IEquatable<DottedObject>
             VarInt.WriteFixed64(output, value.Timestamp.Packed);
             VarInt.WriteBytes(output, value.Value.Span);
         }
-
-        Context.Encode(output);
     }
 
     /// <summary>Reads a stored record of either regime. Values are slices of the record.</summary>

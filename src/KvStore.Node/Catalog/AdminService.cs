@@ -94,7 +94,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         var all = new List<ReplicaStatus>();
         foreach (ShardLoop loop in loops.Loops)
         {
-            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe()).ToList())).Select(ToWire));
+            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe() with { Digest = replica.CaptureDigests()?.ToString() ?? "" }).ToList())).Select(ToWire));
         }
 
         return [.. all.OrderBy(replica => replica.KeyspaceId).ThenBy(replica => replica.Shard)];
@@ -141,6 +141,10 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Fenced = status.Fenced,
         Removed = status.Removed,
         LosersDropped = (ulong)status.LosersDropped,
+        Recovering = status.Open is { IsRecovering: true },
+        DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
+        UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
+        Digest = status.Digest,
     };
 }
 

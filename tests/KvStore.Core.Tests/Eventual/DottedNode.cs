@@ -17,6 +17,7 @@ internal sealed class DottedNode
     private readonly List<(ulong After, NodeId To, ulong Operation, ActorId Actor)> _owed = [];
     private SortedDictionary<byte[], byte[]> _index = new(ByteOrder);
     private Sealed _sealed = new([], [], [], 0);
+    private (List<(Key, ReadOnlyMemory<byte>)> Records, bool Last)? _scanned;
 
     /// <summary>As the node's incarnation record would say, which is written before the replica starts.</summary>
     private bool _diskLost;
@@ -97,6 +98,7 @@ internal sealed class DottedNode
     public void Restart()
     {
         _owed.Clear();
+        _scanned = null;
         _log.RemoveAll(entry => entry.Number > DurableNumber);
         Replica = Create();
         View = new SortedDictionary<Key, ReadOnlyMemory<byte>>(_sealed.View.ToDictionary());
@@ -131,6 +133,7 @@ internal sealed class DottedNode
     public void Wipe()
     {
         _owed.Clear();
+        _scanned = null;
         _log.Clear();
         DurableNumber = 0;
         _sealed = new Sealed([], [], [], 0);
@@ -156,12 +159,51 @@ internal sealed class DottedNode
         }
     }
 
+    /// <summary>Strips and removes what the clock implies by now.</summary>
     public void Fade()
     {
-        foreach (Key key in Replica.TakeFaded(int.MaxValue).Where(key => View.ContainsKey(key) && Replica.Fade(Stored(key))))
+        foreach (Key key in Replica.TakeStrippable(int.MaxValue, int.MaxValue).Where(View.ContainsKey))
         {
-            View.Remove(key);
+            DottedObject stripped = Replica.Strip(Stored(key));
+            if (stripped.IsVacant)
+            {
+                View.Remove(key);
+            }
+            else
+            {
+                ArrayBufferWriter<byte> record = new();
+                stripped.Encode(record);
+                View[key] = record.WrittenMemory;
+            }
         }
+    }
+
+    /// <summary>Begins, or ends, the reading of one page of records for the digests; what happens in between is not in the page.</summary>
+    public void ScanForDigests(int pageKeys)
+    {
+        if (_scanned is { } page)
+        {
+            _scanned = null;
+            Replica.Digests.TakePage(page.Records, page.Last);
+        }
+        else if (Replica.Digests.NeedsPage)
+        {
+            ReadOnlyMemory<byte> after = Replica.Digests.BeginPage();
+            List<(Key, ReadOnlyMemory<byte>)> behind = [.. View.Where(entry => entry.Key.Span.SequenceCompareTo(after.Span) > 0).Select(entry => (entry.Key, entry.Value))];
+            _scanned = ([.. behind.Take(pageKeys)], behind.Count <= pageKeys);
+        }
+    }
+
+    /// <summary>The digests that the records of the view come to, made from nothing.</summary>
+    public BucketDigests CountDigests()
+    {
+        BucketDigests counted = new();
+        foreach (Key key in View.Keys)
+        {
+            counted.Add(key, Replica.Strip(Stored(key)));
+        }
+
+        return counted;
     }
 
     public void Receive(NodeId from, DottedMessageKind kind, byte[] bytes)

@@ -21,7 +21,8 @@ public sealed class RandomHistories
                 foreach (DottedNode node in environment.Nodes)
                 {
                     node.View.Values.Should().OnlyContain(record => !DottedObject.Decode(record).IsEmpty);
-                    node.Replica.FadingTombstones.Should().Be(0);
+                    node.Replica.UncoveredContexts.Should().Be(0);
+                    node.View.Values.Should().OnlyContain(record => DottedObject.Decode(record).Context.IsEmpty, "one dot a value is left");
                 }
             },
             iter: 200);
@@ -62,6 +63,12 @@ public sealed class RandomHistories
             DottedNode node = environment.Nodes[random.Next(3)];
             Step(random, environment, node, contexts, crashes);
             RecordDurable(environment, node, durable);
+            if (step % 2 == 0)
+            {
+                node.ScanForDigests(pageKeys: 1 + (step % 3));
+                CheckDigests(node);
+            }
+
             if (wipes && random.Next(60) == 0 && environment.Nodes.All(other => !other.Replica.IsRecovering))
             {
                 WipeWhatOthersHave(environment, node);
@@ -75,6 +82,16 @@ public sealed class RandomHistories
 
         environment.Heal();
         durable.Should().OnlyContain(dot => environment[1].Replica.Clock.Covers(dot), "a durable write is not lost");
+        foreach (DottedNode node in environment.Nodes)
+        {
+            for (int page = 0; page < 20 && !node.Replica.Digests.AreComplete; page++)
+            {
+                node.ScanForDigests(pageKeys: 2);
+            }
+
+            node.Replica.Digests.Capture().Should().Be(environment[1].Replica.Digests.Capture(), "equal clocks, equal data");
+        }
+
         return environment;
     }
 
@@ -103,6 +120,7 @@ public sealed class RandomHistories
                 break;
             case 7:
                 node.Advertise();
+                node.Fade();
                 break;
             case 8 when environment.InFlight > 0:
                 environment.DropOne();
@@ -128,6 +146,14 @@ public sealed class RandomHistories
     {
         environment.Heal();
         node.Wipe();
+    }
+
+    private static void CheckDigests(DottedNode node)
+    {
+        if (node.Replica.Digests.AreComplete)
+        {
+            node.Replica.Digests.Capture().Should().Be(node.CountDigests());
+        }
     }
 
     private static void RecordDurable(DottedEnvironment environment, DottedNode node, SortedSet<Dot> durable)

@@ -12,6 +12,7 @@ namespace KvStore.Simulator.Checks;
 /// <summary>Judges what an open shard has done, when it is over.</summary>
 internal static class OpenVerdict
 {
+    /// <summary>Equal clocks, nothing kept for a peer, nothing to be stripped any more, and every record counted.</summary>
     public static bool HasConverged(SimulatedCluster cluster)
     {
         if (cluster.Nodes.Any(node => !node.IsUp))
@@ -23,7 +24,7 @@ internal static class OpenVerdict
         foreach (SimulatedNode node in cluster.Nodes)
         {
             ReplicaStatus status = node.Replica!.Describe();
-            if (status.Fenced.Length > 0 || status.PeerLag > 0 || status.Clock != first.Clock)
+            if (status.Fenced.Length > 0 || status.PeerLag > 0 || status.Clock != first.Clock || status.Open is not { IsRecovering: false, IndexedDots: 0, MayStrip: false, HasDigests: true })
             {
                 return false;
             }

@@ -34,6 +34,8 @@ internal static class OpenPlay
         var dumps = new OpenDumps(stage.Cluster);
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => stage.Cluster.Nodes.TrueForAll(node => node.Replica?.PendingCount == 0), 10_000_000);
+        stage.Demand("after the heal, all replicas have sealed what they hold", () => stage.Cluster.Nodes.TrueForAll(node => node.View?.UnsealedBytes == 0), 10_000_000);
+        EqualOpenViews.Check(stage.Cluster, stage.Cluster.Nodes);
         OpenVerdict.Check(stage.Recorder.ToHistory(), dumps, context, stage.Faults);
     }
 

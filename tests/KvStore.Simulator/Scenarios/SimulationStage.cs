@@ -82,6 +82,6 @@ internal sealed class SimulationStage
         ReplicaStatus status = replica.Describe();
         return $"{node.Id} {status.Role} term {status.Term.Value} leader {status.Leader} commit {status.Commit.Value} applied {status.Applied.Value} last {status.LastIndex.Value} "
             + $"members {string.Join(' ', status.Members.Select(member => $"{member.Place}{(member.IsVoter ? "" : member.IsLearner ? " learns" : " leaves")}"))} "
-            + $"pending {replica.PendingCount} clock {status.Clock} lag {status.PeerLag} {status.Fenced}";
+            + $"pending {replica.PendingCount} clock {status.Clock} lag {status.PeerLag} {status.Open} {status.Fenced}";
     }
 }

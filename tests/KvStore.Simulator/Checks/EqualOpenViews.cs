@@ -1,0 +1,73 @@
+using KvStore.Core.Eventual;
+using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
+using KvStore.Simulator.Engine;
+using KvStore.Simulator.Nodes;
+
+namespace KvStore.Simulator.Checks;
+
+/// <summary>
+/// In the end the replicas of an open shard hold the same records, byte for byte, no dot key is left, no record is the trace of a delete that all have seen, and each replica's digests are
+/// what its records come to.
+/// </summary>
+internal static class EqualOpenViews
+{
+    private const string Digests = "TrueDigests";
+    private const string Residue = "NoResidue";
+    private const long ReadUs = 5_000_000;
+
+    public static void Check(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
+    {
+        var dumps = new SortedDictionary<NodeId, IReadOnlyList<ScannedRecord>>();
+        foreach (SimulatedNode node in nodes)
+        {
+            node.Dump(records => dumps[node.Id] = records);
+        }
+
+        if (!cluster.Timeline.RunUntil(() => dumps.Count == nodes.Count, ReadUs))
+        {
+            throw new SimulationFailedException(SimulationFailedException.Progress, "The views can't be read.");
+        }
+
+        IReadOnlyList<ScannedRecord> first = DataOf(dumps[nodes[0].Id]);
+        BucketDigests ofFirst = nodes[0].Replica!.CaptureDigests()!;
+        foreach (SimulatedNode node in nodes)
+        {
+            IReadOnlyList<ScannedRecord> data = DataOf(dumps[node.Id]);
+            if (data.Count != first.Count || !data.Zip(first).All(pair => IsSame(pair.First, pair.Second)))
+            {
+                throw new SimulationFailedException(nameof(EqualOpenViews), $"{nodes[0].Id} and {node.Id} have equal clocks and hold different records:{Environment.NewLine}{Text(first)}{Environment.NewLine}{Text(data)}");
+            }
+
+            int dotKeys = dumps[node.Id].Count(record => record.Space == RecordSpace.DotKeys);
+            if (dotKeys > 0)
+            {
+                throw new SimulationFailedException(Residue, $"{node.Id} keeps the keys of {dotKeys} dots although every replica has them.");
+            }
+
+            BucketDigests captured = node.Replica!.CaptureDigests()!;
+            if (!captured.Equals(Count(data)) || !captured.Equals(ofFirst))
+            {
+                throw new SimulationFailedException(Digests, $"{node.Id} has digests {captured}, its records come to {Count(data)}, those of {nodes[0].Id} are {ofFirst}.");
+            }
+        }
+    }
+
+    private static List<ScannedRecord> DataOf(IReadOnlyList<ScannedRecord> records) => [.. records.Where(record => record.Space == RecordSpace.Data)];
+
+    private static BucketDigests Count(IReadOnlyList<ScannedRecord> data)
+    {
+        BucketDigests counted = new();
+        foreach (ScannedRecord record in data)
+        {
+            counted.Add(new Key(record.Key), DottedObject.Decode(record.Record));
+        }
+
+        return counted;
+    }
+
+    private static bool IsSame(in ScannedRecord one, in ScannedRecord other) => one.Key.Span.SequenceEqual(other.Key.Span) && one.Record.Span.SequenceEqual(other.Record.Span);
+
+    private static string Text(IReadOnlyList<ScannedRecord> data) => string.Join("; ", data.Select(record => $"{new Key(record.Key)} {DottedObject.Decode(record.Record)}"));
+}
