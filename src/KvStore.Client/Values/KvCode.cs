@@ -78,6 +78,9 @@ public enum KvCode
     /// <summary>The replica that was asked was removed from its shard.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>A keyspace in memory: the write would take more than the shard may use.</summary>
+    MemoryFull = 30,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

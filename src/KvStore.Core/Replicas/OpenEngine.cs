@@ -33,7 +33,8 @@ internal sealed class OpenEngine
     private readonly OpenHealing _healing;
     private readonly OpenReads _reads;
     private readonly ConflictSweeper? _sweeper;
-    private readonly DigestScan _digestScan;
+    private readonly MemoryRecovery? _recovery;
+    private readonly DigestScan? _digestScan;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -65,8 +66,10 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, DottedOptions.Default);
-        _journal = new DottedJournal(storage, view);
+        MemoryRecords? memory = descriptor.IsInMemory ? new MemoryRecords(descriptor.MemoryBytes) : null;
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, memory is null ? DottedOptions.Default : DottedOptions.ForMemory);
+        _journal = new DottedJournal(storage, view, loader, memory) { Evicted = _dotted.Evict };
+        _recovery = memory is null ? null : new MemoryRecovery(descriptor, places, clock, _dotted, _journal, storage, view, peers);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         if (descriptor.Conflicts == ConflictRule.LastWriterWins)
         {
@@ -74,7 +77,7 @@ internal sealed class OpenEngine
         }
 
         _journal.Changed = OnChanged;
-        _digestScan = new DigestScan(_dotted.Digests, loader, options);
+        _digestScan = memory is null ? new DigestScan(_dotted.Digests, loader, options) : null;
         _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
     }
 
@@ -87,7 +90,7 @@ internal sealed class OpenEngine
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
-        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && (_digestScan?.IsIdle ?? true) && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
 
@@ -150,6 +153,7 @@ internal sealed class OpenEngine
             case DottedMessageKind.ClockAdvertised:
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
+                _recovery?.OnAdvertised(from, advertised.Recovering);
                 _healing.OnAdvertised(from, advertised);
                 break;
             default:
@@ -160,11 +164,23 @@ internal sealed class OpenEngine
 
     public void OnDurable(LogPosition position)
     {
-        if (!_journal.OnDurable(position))
+        if (_journal.OnDurable(position))
         {
-            return;
+            AfterDurable();
         }
+    }
 
+    /// <summary>At the end of each turn: what lives in memory only is as durable as it gets.</summary>
+    public void OnTurn()
+    {
+        if (_journal.TakeMemory())
+        {
+            AfterDurable();
+        }
+    }
+
+    private void AfterDurable()
+    {
         _dotted.OnDurable(_journal.Durable);
         _healing.OnDurable();
         while (_acknowledgements.TryPeek(out (ulong Number, NodeId To, ulong Operation, ActorId Actor) next) && next.Number <= _journal.Durable)
@@ -197,6 +213,15 @@ internal sealed class OpenEngine
         }
     }
 
+    /// <summary>The process has restarted. What lived in memory only is copied from a peer.</summary>
+    public void BeginAnewInMemory() => _recovery?.Begin();
+
+    public MemoryRecovery? Recovery => _recovery;
+
+    public MemoryRecords? Memory => _journal.Memory;
+
+    public long Evictions => _journal.Evictions;
+
     public void OnMembersChanged(ShardMembers earlier)
     {
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
@@ -228,7 +253,15 @@ internal sealed class OpenEngine
         _reads.OnTick();
         _healing.OnTick();
         _sweeper?.OnTick();
-        _digestScan.OnTick();
+        _digestScan?.OnTick();
+        if (_recovery is not null)
+        {
+            // There is no view that would have to learn of them.
+            _recovery.OnTick();
+            _dotted.TakeIndexChanges();
+            _dotted.TakeIndexRemovals();
+        }
+
         foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
             _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
@@ -254,6 +287,12 @@ internal sealed class OpenEngine
     /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
     public void WriteState()
     {
+        if (_recovery is not null)
+        {
+            // A clock without the data would claim what is not there.
+            return;
+        }
+
         var state = new ArrayBufferWriter<byte>(256);
         _dotted.WriteState(state);
         _storage.Put(RecordSpace.Meta, StateKey, state.WrittenMemory);
@@ -276,7 +315,11 @@ internal sealed class OpenEngine
         {
             _dotted.RestoreIndexed(key, record.Span);
         }
-        else if (key.SequenceEqual(StateKey))
+        else if (key.SequenceEqual(MemoryRecovery.RecordKey))
+        {
+            _recovery?.Restore(record.Span);
+        }
+        else if (_recovery is null && key.SequenceEqual(StateKey))
         {
             _dotted.ReadState(record);
         }
@@ -320,7 +363,7 @@ internal sealed class OpenEngine
         DottedObject stripped = _dotted.Strip(stored);
         if (stripped.IsVacant)
         {
-            _storage.Remove(RecordSpace.Data, key.Span);
+            _journal.Forget(key, stored);
         }
         else if (!ReferenceEquals(stripped, stored))
         {
@@ -367,6 +410,15 @@ internal sealed class OpenEngine
                 RefusalCode.ClockSkew,
                 $"This node's clock is {Math.Abs(_clock.OffsetMs)} ms {(_clock.OffsetMs > 0 ? "ahead of" : "behind")} its peers', and at most {_options.MaxClockDriftMs} ms are allowed where the newest of concurrent writes wins. "
                     + "Write through another node, and set the clock right (NTP).");
+            return;
+        }
+
+        if (context is not null && _journal.Memory is { } memory && stored.SizeOfValues + operation.Value.Length > memory.MaxBytes / 2)
+        {
+            _completions.Refuse(
+                operation,
+                RefusalCode.MemoryFull,
+                $"The key's concurrent values would take more than half of the {memory.MaxBytes} bytes that this shard may use; read it and write in that context, or put one value in the place of all.");
             return;
         }
 

@@ -110,6 +110,12 @@ public sealed class ShardReplica
 
     public ViewPosition Position => _view.Position;
 
+    /// <summary>Data in memory only: objects evicted since the start, and losses of all replicas that were declared here since the start.</summary>
+    public (long Evictions, long Losses) Memory => (_open?.Evictions ?? 0, _open?.Recovery?.LossesSinceStart ?? 0);
+
+    /// <summary>Data in memory only: there is nothing here yet, and a peer that has it can be reached or may turn up in a moment.</summary>
+    public bool AwaitsCopy => Descriptor.IsInMemory && FencedBecause is null && !_places.IsRemoved && (!IsActive || (_open?.Recovery?.AwaitsCopy ?? false));
+
     /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped => _open?.LosersDropped ?? 0;
 
@@ -417,6 +423,7 @@ public sealed class ShardReplica
         }
 
         _group!.Turn();
+        _open?.OnTurn();
         _view.SealIfFull();
     }
 
@@ -469,6 +476,10 @@ public sealed class ShardReplica
         Open = _open?.Describe(),
         Quiet = IsQuiet,
         LosersDropped = LosersDropped,
+        MemoryBytes = _open?.Memory?.Bytes ?? 0,
+        Evictions = Memory.Evictions,
+        MemoryLosses = _open?.Recovery?.Losses ?? 0,
+        LastMemoryLossMs = _open?.Recovery?.LastLossMs ?? 0,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
 
@@ -488,6 +499,10 @@ public sealed class ShardReplica
             if (!Descriptor.IsFounder)
             {
                 open.BeginIfNewcomer();
+            }
+            else if (_recovered.Records.Count > 0 || _recovered.Position != ViewPosition.Zero)
+            {
+                open.BeginAnewInMemory();
             }
         }
 

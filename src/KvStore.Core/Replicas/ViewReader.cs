@@ -8,6 +8,9 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
 
+    /// <summary>Records of one page when conflicts are looked for.</summary>
+    private const int LookedAtOnce = 1_000;
+
     public void Serve(in ClientOperation operation, bool stale)
     {
         if (operation.Kind == OperationKind.Scan)
@@ -52,7 +55,7 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
         DottedObject merged = DottedObject.Decode(record);
         if (merged.SiblingCount > 1)
         {
-            siblings = [.. merged.Values.ToArray().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs))];
+            siblings = [.. merged.Values.ToArray().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot))];
         }
 
         return merged.Winner.Value;
@@ -77,20 +80,32 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
             return;
         }
 
-        if (operation.OnlyConflicts)
-        {
-            // One order of all writes leaves nothing concurrent.
-            completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Items = [], Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
-            return;
-        }
-
-        loader.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
+        // Merges are rare: whoever looks for what they have left reads all records, many at a time.
+        int limit = operation.OnlyConflicts ? Math.Max(operation.Limit, LookedAtOnce) : operation.Limit;
+        loader.Scan(RecordSpace.Data, operation.Key, operation.After, limit, options.ScanPageBytes, page =>
         {
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)
             {
+                if (operation.OnlyConflicts)
+                {
+                    int count = DottedObject.PeekSiblings(record.Record);
+                    if (count > 1)
+                    {
+                        items.Add(new ScanItem(record.Key, default, KvStateMachine.VersionOf(record.Record), default, count));
+                    }
+
+                    continue;
+                }
+
                 ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out IReadOnlyList<SiblingView>? siblings);
                 items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1));
+            }
+
+            if (operation.OnlyConflicts && items.Count == 0 && page.More)
+            {
+                Scan(operation with { After = page.Records[^1].Key }, stale);
+                return;
             }
 
             completions.Add(new Completion

@@ -3,6 +3,7 @@ using Google.Protobuf;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using Durability = KvStore.Core.Policy.Durability;
 using MaxLag = KvStore.Core.Policy.MaxLag;
 
 namespace KvStore.Node.Catalog;
@@ -64,6 +65,8 @@ internal static class CatalogCodec
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
+            Durability = keyspace.MemoryBytes > 0 ? Contracts.V1.Durability.Memory : Contracts.V1.Durability.Unspecified,
+            MemoryBytes = (ulong)keyspace.MemoryBytes,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -91,7 +94,14 @@ internal static class CatalogCodec
     {
         MaxLag = FromWire(wire.MaxLag),
         Conflicts = FromWire(wire.Conflicts),
+        MemoryBytes = FromWire(wire.Durability) == Durability.Memory ? (long)Math.Min(wire.MemoryBytes, long.MaxValue) : 0,
     };
+
+    public static Durability FromWire(Contracts.V1.Durability wire) => wire == Contracts.V1.Durability.Unspecified ? Durability.Disk : (Durability)wire;
+
+    /// <summary>Zero: on the disk.</summary>
+    public static long MemoryBytesOf(CreateKeyspaceRequest request) =>
+        FromWire(request.Durability) == Durability.Memory && request.MemoryBytes == 0 ? MemoryBound.DefaultBytes : (long)Math.Min(request.MemoryBytes, long.MaxValue);
 
     public static ConflictRule FromWire(Conflicts wire) => wire == Conflicts.Unspecified ? ConflictRule.Siblings : (ConflictRule)wire;
 

@@ -117,6 +117,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, fault);
         }
 
+        int shards = request.Shards == 0 ? KvLimits.DefaultShards : (int)request.Shards;
+        if (MemoryBound.FaultOf(CatalogCodec.FromWire(request.Durability), CatalogCodec.MemoryBytesOf(request), shards, mode.Partition) is { } memoryFault)
+        {
+            throw Refused(StatusCode.InvalidArgument, memoryFault);
+        }
+
         ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
         if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
         {
@@ -135,6 +141,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
     private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
         existing.Mode == mode
         && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
+        && existing.MemoryBytes == CatalogCodec.MemoryBytesOf(request)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
@@ -159,7 +166,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
         }
 
-        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag), Conflicts = CatalogCodec.FromWire(request.Conflicts) };
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag), Conflicts = CatalogCodec.FromWire(request.Conflicts), MemoryBytes = CatalogCodec.MemoryBytesOf(request) };
     }
 
     private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)

@@ -85,7 +85,7 @@ internal static class ResultMessages
         Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
         Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved => StatusCode.FailedPrecondition,
         Code.InvalidArgument or Code.RequestReused => StatusCode.InvalidArgument,
-        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings => StatusCode.ResourceExhausted,
+        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.MemoryFull => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,
         Code.DeadlineExceeded => StatusCode.DeadlineExceeded,
         _ => StatusCode.Internal,

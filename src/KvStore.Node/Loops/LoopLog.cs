@@ -22,6 +22,9 @@ internal static partial class LoopLog
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
 
+    [LoggerMessage(EventId = 3041, Level = LogLevel.Critical, Message = "Replica {Shard}: every replica of this shard in memory has restarted; what it held is lost, and it goes on with what was written since")]
+    public static partial void MemoryLost(ILogger logger, ShardId shard);
+
     [LoggerMessage(EventId = 3040, Level = LogLevel.Information, Message = "{Count} concurrent values of last-writer-wins keyspaces were dropped because others won, the last ones in replica {Shard}")]
     public static partial void LosersDropped(ILogger logger, long count, ShardId shard);
 }

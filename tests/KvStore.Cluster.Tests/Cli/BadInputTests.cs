@@ -42,7 +42,7 @@ public sealed class BadInputTests
         { "not a partition policy", ["keyspace", "create", "orders", "--policy", "ca"], ExitCode.Usage },
         { "Adaptive keyspaces are not built yet", ["keyspace", "create", "orders", "--policy", "adaptive"], ExitCode.Usage },
         { "not a replication", ["keyspace", "create", "orders", "--policy", "cp", "--replication", "psync"], ExitCode.Usage },
-        { "--durability memory is not built yet", ["keyspace", "create", "orders", "--policy", "ap", "--durability", "memory"], ExitCode.Usage },
+        { "Durability memory is for ap keyspaces", ["keyspace", "create", "orders", "--policy", "cp", "--durability", "memory"], ExitCode.Usage },
         { "--ttl is not built yet", ["keyspace", "create", "orders", "--policy", "ap", "--ttl", "10m"], ExitCode.Usage },
         { "from 1 to 1024", ["keyspace", "create", "orders", "--policy", "cp", "--shards", "5000"], ExitCode.Usage },
         { "is not a node", ["fault", "cut", "one", "2"], ExitCode.Usage },

@@ -21,9 +21,10 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings)
+    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings, long memoryBytes = 0)
     {
         Conflicts = conflicts;
+        MemoryBytes = memoryBytes;
         Mode = new KeyspaceMode(partition, Replication.Sync);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
@@ -38,6 +39,8 @@ internal sealed class ReplicaCluster
     public KeyspaceMode Mode { get; }
 
     public ConflictRule Conflicts { get; }
+
+    public long MemoryBytes { get; }
 
     public ReplicaOptions Options { get; }
 

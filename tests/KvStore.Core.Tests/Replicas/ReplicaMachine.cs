@@ -17,6 +17,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     private StorageLoop? _loop;
     private ShardReplica? _replica;
 
+    /// <summary>Each start draws another actor, as in production.</summary>
+    private int _starts;
+
     public ReplicaMachine(ReplicaCluster cluster, ReplicaPlace place)
     {
         _cluster = cluster;
@@ -63,8 +66,8 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         });
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
-        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts };
-        _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value), _completions);
+        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, MemoryBytes = _cluster.MemoryBytes };
+        _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
         _replica.Start();
     }
 

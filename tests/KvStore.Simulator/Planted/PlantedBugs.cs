@@ -41,6 +41,8 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new LosersUndotted(),
+        static () => new EvictionAsDelete(),
     ];
 
     /// <summary>In the order of the table in docs/testing.md.</summary>

@@ -58,18 +58,26 @@ internal sealed record ScenarioSettings
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>An open shard: what is shown of concurrent values.</summary>
+    public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
+    /// <summary>An open shard: not zero, if its data is in memory only.</summary>
+    public long MemoryBytes { get; init; }
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
     public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind switch
     {
         ScenarioKind.Consensus => OrderedSettings.Draw(random),
         ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
+        ScenarioKind.Lww => LwwPlay.Adapt(DrawOpen(kind, random), random),
+        ScenarioKind.Memory => MemoryPlay.Adapt(DrawOpen(kind, random), random),
         _ => DrawOpen(kind, random),
     };
 
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Conflicts == ConflictRule.LastWriterWins ? $", the last writer wins, swept after {Replica.SweepGraceMs} ms" : "")}{(MemoryBytes > 0 ? $", in {MemoryBytes} bytes of memory" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {

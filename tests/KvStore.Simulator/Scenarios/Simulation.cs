@@ -69,6 +69,14 @@ internal static class Simulation
             {
                 MembersPlay.Play(stage, plan);
             }
+            else if (kind == ScenarioKind.Lww)
+            {
+                LwwPlay.Play(stage, plan);
+            }
+            else if (kind == ScenarioKind.Memory)
+            {
+                MemoryPlay.Play(stage, plan);
+            }
             else
             {
                 OpenPlay.Play(stage, plan);

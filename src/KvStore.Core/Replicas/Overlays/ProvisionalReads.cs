@@ -174,7 +174,7 @@ internal sealed class ProvisionalReads(
         var siblings = new List<SiblingView>(filled.SiblingCount);
         foreach (ref readonly DottedValue value in filled.Values)
         {
-            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs));
+            siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }
 
         return siblings;
