@@ -62,7 +62,7 @@ public interface IKvKeyspace
 
     /// <summary>
     /// The keys of a range that have more than one live value, in key order over all shards, as the replicas that are asked know them. The nodes keep a list of these keys: the cost follows the conflicts, not the data. A cp keyspace has
-    /// none. In a last-writer-wins keyspace these are the keys whose losers are not dropped yet.
+    /// none. In an adaptive keyspace they are what merges have left, and finding them reads all keys. In a last-writer-wins keyspace these are the keys whose losers are not dropped yet.
     /// </summary>
     /// <exception cref="KvException">A page could not be read.</exception>
     IAsyncEnumerable<KvConflict> ConflictsAsync(KvRange range, KvScanOptions? options = null, CancellationToken cancellationToken = default);
