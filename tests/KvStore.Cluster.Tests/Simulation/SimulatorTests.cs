@@ -45,6 +45,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("consensus", 35, 10)]
     [InlineData("members", 15, 4)]
     [InlineData("ap", 12, 4)]
+    [InlineData("lww", 3, 2)]
+    [InlineData("memory", 3, 2)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
     {
         var run = new SimulationRun();
