@@ -17,7 +17,7 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
 
     private readonly HashSet<NodeId> _recovering = [];
     private readonly HashSet<NodeId> _sources = [];
-    private long _sinceMs = long.MinValue;
+    private long? _sinceMs;
 
     public static ReadOnlySpan<byte> RecordKey => "memory-lost"u8;
 
@@ -31,7 +31,7 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
     public long LossesSinceStart { get; private set; }
 
     /// <summary>Nothing is here yet, and a peer that has it can be reached, or may turn up in a moment.</summary>
-    public bool AwaitsCopy => dotted.IsRecovering && (_sources.Any(peers.IsReachable) || clock.NowMs - _sinceMs < GraceMs);
+    public bool AwaitsCopy => dotted.IsRecovering && (_sources.Any(peers.IsReachable) || (_sinceMs is { } sinceMs && clock.NowMs - sinceMs < GraceMs));
 
     public void Restore(ReadOnlySpan<byte> record)
     {
@@ -42,7 +42,7 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
         }
     }
 
-    /// <summary>The process has restarted: what this replica held is gone.</summary>
+    /// <summary>The process has restarted and what this replica held is gone, or it is new.</summary>
     public void Begin()
     {
         _sinceMs = clock.NowMs;
@@ -57,7 +57,7 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
 
     public void OnTick()
     {
-        if (dotted.IsRecovering && _sinceMs != long.MinValue && IsFirst() && AllOthersAreRecovering())
+        if (dotted.IsRecovering && IsFirst() && AllOthersAreRecovering())
         {
             journal.Persist(dotted.GiveUpRecovery());
             Losses++;

@@ -209,7 +209,14 @@ internal sealed class OpenEngine
     {
         if (_dotted.Number == 0)
         {
-            _healing.BeginAsNewcomer();
+            if (_recovery is { } recovery)
+            {
+                recovery.Begin();
+            }
+            else
+            {
+                _healing.BeginAsNewcomer();
+            }
         }
     }
 
