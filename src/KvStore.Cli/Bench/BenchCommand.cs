@@ -6,7 +6,7 @@ using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|failover</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -21,6 +21,7 @@ internal static class BenchCommand
         Create(host, BenchKind.Put, "Write random keys."),
         Create(host, BenchKind.Get, "Read random keys; all keys are written first."),
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
+        FailoverCommand.Create(host),
     };
 
     private static Command Create(CommandHost host, BenchKind kind, string description)

@@ -117,7 +117,7 @@ internal static class ClusterCommands
     /// <summary>Every pair of nodes, as the first of them sees the second.</summary>
     private static TextTable Links(IReadOnlyList<NodeReport> nodes)
     {
-        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "clock", "is heard");
+        var table = new TextTable("node", "sees", "as", "phi", "last heard", "round trip", "clock", "is heard", "losses", "on hold");
         foreach (var node in nodes)
         {
             foreach (var peer in node.Status?.Peers.OrderBy(peer => peer.Node) ?? Enumerable.Empty<PeerStatus>())
@@ -130,7 +130,9 @@ internal static class ClusterCommands
                     Text(peer.LastHeardMs) + " ms",
                     string.Create(CultureInfo.InvariantCulture, $"{peer.RoundTripMs:0.00} ms"),
                     string.Create(CultureInfo.InvariantCulture, $"{peer.ClockOffsetMs:+0;-0;0} ms"),
-                    peer.HearsUs ? "yes" : "no");
+                    peer.HearsUs ? "yes" : "no",
+                    Text(peer.Losses),
+                    peer.HeldDownMs == 0 ? "-" : Text(peer.HeldDownMs) + " ms");
             }
         }
 

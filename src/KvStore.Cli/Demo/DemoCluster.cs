@@ -42,6 +42,12 @@ internal sealed class DemoCluster : IAsyncDisposable
 
     public PinnedNode Node(uint node) => _pinned[(int)node - 1];
 
+    /// <summary>Ends a node's process at once (SIGKILL).</summary>
+    public void Kill(uint node) => _processes.Nodes[(int)node - 1].Kill();
+
+    /// <summary>Starts a node that was killed again, on its data, and waits until it is healthy.</summary>
+    public Task RestartAsync(uint node, CancellationToken stop) => _processes.RestartAsync((int)node, stop);
+
     /// <summary>Cuts all links between two groups of nodes, both ways.</summary>
     public async Task PartitionAsync(IReadOnlyCollection<uint> one, IReadOnlyCollection<uint> other, CancellationToken stop)
     {

@@ -14,8 +14,9 @@ internal sealed class LocalClusterProcesses : IDisposable
     public static readonly TimeSpan StopDeadline = TimeSpan.FromSeconds(15);
 
     private readonly List<NodeProcess> _nodes = [];
+    private readonly Func<int, NodeProcess> _start;
 
-    private LocalClusterProcesses(ClusterPlan plan) => Plan = plan;
+    private LocalClusterProcesses(ClusterPlan plan, Func<int, NodeProcess> start) => (Plan, _start) = (plan, start);
 
     public ClusterPlan Plan { get; }
 
@@ -35,12 +36,12 @@ internal sealed class LocalClusterProcesses : IDisposable
             }
         }
 
-        var cluster = new LocalClusterProcesses(plan);
+        var cluster = new LocalClusterProcesses(plan, node => NodeProcess.Start(directory, plan, node, faultInjection, detached));
         try
         {
             for (var node = 1; node <= plan.Nodes; node++)
             {
-                cluster._nodes.Add(NodeProcess.Start(directory, plan, node, faultInjection, detached));
+                cluster._nodes.Add(cluster._start(node));
             }
 
             new RunningCluster(detached, DateTimeOffset.UtcNow, [.. cluster._nodes.Select(node => node.ToRunning())]).Save(directory);
@@ -54,6 +55,16 @@ internal sealed class LocalClusterProcesses : IDisposable
             cluster.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Starts a node that has ended again, on its data, and waits until it is healthy.</summary>
+    /// <exception cref="CliFailure">It ended or did not become healthy in time.</exception>
+    public async Task RestartAsync(int node, CancellationToken stop)
+    {
+        await _nodes[node - 1].WaitForExitAsync(stop);
+        _nodes[node - 1].Dispose();
+        _nodes[node - 1] = _start(node);
+        await HealthProbe.WaitAsync(_nodes[node - 1], StartDeadline, stop);
     }
 
     /// <summary>Stays until the token is cancelled or the last node has ended; tells of every node that ends by itself.</summary>

@@ -37,6 +37,15 @@ public sealed record PhiAccrualOptions
     /// <summary>A node that was suspect or down is up again only after this many heartbeats in a row, each in time. 1 or more.</summary>
     public int HeartbeatsToRecover { get; init; } = 3;
 
+    /// <summary>For a sender of heartbeats at a steady pace.</summary>
+    public static PhiAccrualOptions For(double intervalMs) => new()
+    {
+        FirstIntervalMs = intervalMs,
+
+        // Timers and schedulers are not better than this; a smaller deviation would suspect every hiccup.
+        MinStandardDeviationMs = Math.Max(intervalMs, 20),
+    };
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(WindowSize, 2);
@@ -111,15 +120,13 @@ public sealed class PhiAccrualDetector
         }
     }
 
-    /// <summary>Forgets what was learned: the node has restarted, its rhythm may be another one. It is up from its next heartbeat on.</summary>
-    public void Reset()
+    /// <summary>Forgets what was learned of the intervals: the node has restarted, its rhythm may be another one. What is thought of it stays, until its heartbeats change that.</summary>
+    public void ForgetRhythm()
     {
         _count = 0;
         _next = 0;
         _sum = 0;
         _sumOfSquares = 0;
-        _inTime = 0;
-        State = Liveness.Unknown;
         AssumeFirstIntervals();
     }
 

@@ -87,6 +87,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         HearsUs = peer.HearsUs,
         RoundTripMs = peer.RoundTripMs,
         ClockOffsetMs = double.IsNaN(peer.ClockSkewMs) ? 0 : peer.ClockSkewMs,
+        Losses = (uint)peer.Link.Losses,
+        HeldDownMs = (ulong)peer.Link.HeldDownMs,
     };
 
     private async Task<List<ReplicaStatus>> DescribeReplicasAsync()

@@ -28,6 +28,10 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("engine", "rocksdb|memory", "Where data lives (rocksdb).", (o, v) => o with { Engine = Choice<StorageEngine>(v) }),
         new("shard-loops", "N", "Threads of work for shards, 1 to 64 (1).", (o, v) => o with { ShardLoops = (int)Number(v, int.MinValue, int.MaxValue) }),
         new("heartbeat-ms", "MS", "Between heartbeats (50).", (o, v) => o with { HeartbeatInterval = Milliseconds(v) }),
+        new("heartbeat-pause-ms", "MS", "A longer silence than usual by this much is forgiven (200).", (o, v) => o with { HeartbeatPause = Milliseconds(v) }),
+        new("suspect-phi", "PHI", "From this suspicion on a peer is suspect (3).", (o, v) => o with { SuspectPhi = Real(v) }),
+        new("down-phi", "PHI", "From this suspicion on a peer is down (8).", (o, v) => o with { DownPhi = Real(v) }),
+        new("max-hold-down-ms", "MS", "Longest wait before a peer that comes and goes is believed again (4000).", (o, v) => o with { MaxHoldDown = Milliseconds(v) }),
         new("election-min-ms", "MS", "Shortest election timeout (400).", (o, v) => o with { ElectionTimeoutMin = Milliseconds(v) }),
         new("election-max-ms", "MS", "Longest election timeout (700).", (o, v) => o with { ElectionTimeoutMax = Milliseconds(v) }),
         new("max-clock-drift-ms", "MS", "How far clocks may disagree before puts of last-writer-wins keyspaces are refused (500).", (o, v) => o with { MaxClockDrift = Milliseconds(v) }),
@@ -63,6 +67,9 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) && number >= min && number <= max
             ? number
             : throw new FormatException("it must be a whole number");
+
+    private static double Real(string value) =>
+        double.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number) ? number : throw new FormatException("it must be a number such as 8 or 2.5");
 
     private static TimeSpan Milliseconds(string value) => TimeSpan.FromMilliseconds(Number(value, 0, int.MaxValue));
 

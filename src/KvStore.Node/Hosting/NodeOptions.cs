@@ -63,6 +63,18 @@ public sealed record NodeOptions
     /// <summary>10 ms to 10 s.</summary>
     public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>A silence this much longer than usual is not held against a peer. 0 to 10 s.</summary>
+    public TimeSpan HeartbeatPause { get; init; } = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>From this suspicion on (-log10 of the chance that a peer which is silent for so long still lives) the peer is suspect. 0.1 to 20.</summary>
+    public double SuspectPhi { get; init; } = 3;
+
+    /// <summary>From this suspicion on the peer is down. At least 0.5 above <see cref="SuspectPhi"/>, at most 100.</summary>
+    public double DownPhi { get; init; } = 8;
+
+    /// <summary>The longest that a peer which comes and goes is held down after it is heard again. 1 ms to 60 s.</summary>
+    public TimeSpan MaxHoldDown { get; init; } = TimeSpan.FromSeconds(4);
+
     /// <summary>A follower campaigns after a silence between this and <see cref="ElectionTimeoutMax"/>. At least four heartbeat intervals.</summary>
     public TimeSpan ElectionTimeoutMin { get; init; } = TimeSpan.FromMilliseconds(400);
 

@@ -133,6 +133,21 @@ public static class NodeOptionsValidation
             yield return $"The heartbeat interval of {options.HeartbeatInterval.TotalMilliseconds:0} ms won't do: use 10 to 10,000 ms.";
         }
 
+        if (options.HeartbeatPause < TimeSpan.Zero || options.HeartbeatPause > TimeSpan.FromSeconds(10))
+        {
+            yield return $"A forgiven pause of {options.HeartbeatPause.TotalMilliseconds:0} ms won't do: use 0 to 10,000 ms.";
+        }
+
+        if (options.SuspectPhi is not (>= 0.1 and <= 20) || options.DownPhi is not <= 100 || options.DownPhi < options.SuspectPhi + 0.5)
+        {
+            yield return FormattableString.Invariant($"The suspicions {options.SuspectPhi} (suspect) and {options.DownPhi} (down) won't do: use 0.1 to 20, and at least 0.5 more up to 100.");
+        }
+
+        if (options.MaxHoldDown < TimeSpan.FromMilliseconds(1) || options.MaxHoldDown > TimeSpan.FromMinutes(1))
+        {
+            yield return $"A longest hold-down of {options.MaxHoldDown.TotalMilliseconds:0} ms won't do: use 1 to 60,000 ms.";
+        }
+
         if (options.ElectionTimeoutMin < 4 * options.HeartbeatInterval)
         {
             yield return $"The election timeout of {options.ElectionTimeoutMin.TotalMilliseconds:0} ms is too short: use at least four heartbeat intervals ({4 * options.HeartbeatInterval.TotalMilliseconds:0} ms).";

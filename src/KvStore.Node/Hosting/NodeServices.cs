@@ -9,7 +9,6 @@ using KvStore.Node.Faults;
 using KvStore.Node.Loops;
 using KvStore.Node.Peers;
 using KvStore.Storage;
-using Reachability = KvStore.Contracts.V1.Reachability;
 
 namespace KvStore.Node.Hosting;
 
@@ -35,6 +34,7 @@ public sealed class NodeServices
     private readonly TopologyFeed _topology;
     private readonly CatalogFollower _catalog;
     private readonly PlacementKeeper _placement;
+    private readonly PeerMetrics _peerMetrics;
     private readonly KeyspaceAdmin _keyspaces;
     private readonly OperationExecutor _executor;
 
@@ -58,7 +58,7 @@ public sealed class NodeServices
             Identity,
             IsAlive,
             Faults,
-            new HeartbeatOptions { Interval = options.HeartbeatInterval },
+            HeartbeatOptionsFor(options),
             connection,
             options.Time,
             loggers.CreateLogger<HeartbeatService>());
@@ -73,6 +73,7 @@ public sealed class NodeServices
         _placement = new PlacementKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
+        _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
         Heartbeats.Judged += new ClockWatch(_loops, loggers.CreateLogger<ClockWatch>()).OnJudged;
@@ -154,6 +155,7 @@ public sealed class NodeServices
         _placement.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
         await Task.WhenAll(Heartbeats.StopAsync(), Mesh.StopAsync()).WaitAsync(cancellation);
+        _peerMetrics.Dispose();
         _loops.Dispose();
         _storage.Dispose();
     }
@@ -161,6 +163,7 @@ public sealed class NodeServices
     public void Kill()
     {
         _placement.Dispose();
+        _peerMetrics.Dispose();
         Heartbeats.Abort();
         Mesh.Abort();
         _loops.Halt();
@@ -170,6 +173,15 @@ public sealed class NodeServices
     private static IReadOnlyList<PeerAddress> MembersOf(NodeOptions options) => options.Members.Count > 0
         ? options.Members
         : [new PeerAddress(new NodeId(options.NodeId), options.AdvertisedAddress.Length > 0 ? options.AdvertisedAddress : $"{options.ListenHost}:{options.Port}")];
+
+    private static HeartbeatOptions HeartbeatOptionsFor(NodeOptions options) => new()
+    {
+        Interval = options.HeartbeatInterval,
+        AcceptablePause = options.HeartbeatPause,
+        SuspectPhi = options.SuspectPhi,
+        DownPhi = options.DownPhi,
+        MaxHoldDown = options.MaxHoldDown,
+    };
 
     /// <summary>A tick is half a heartbeat of the groups, so that timeouts are drawn finely enough.</summary>
     private static ReplicaOptions ReplicaOptionsFor(NodeOptions options)
@@ -217,7 +229,7 @@ public sealed class NodeServices
     {
         foreach (PeerLiveness peer in view.Peers)
         {
-            _loops.OnReachability(peer.Node, peer.Reachability != Reachability.Down && peer.HearsUs, peer.Boot);
+            _loops.OnReachability(peer.Node, peer.Link.Counts, peer.Boot);
         }
     }
 

@@ -1,3 +1,5 @@
+using KvStore.Core.Detection;
+
 namespace KvStore.Node.Peers;
 
 public sealed record HeartbeatOptions
@@ -19,4 +21,21 @@ public sealed record HeartbeatOptions
 
     /// <summary>A peer that was down is up again after this many heartbeats in a row without becoming suspect between them.</summary>
     public int RecoveryBeats { get; init; } = 3;
+
+    /// <summary>The longest that a peer which comes and goes is held down after it is heard again.</summary>
+    public TimeSpan MaxHoldDown { get; init; } = TimeSpan.FromMilliseconds(ReachabilityOptions.Default.MaxHoldDownMs);
+
+    internal ReachabilityOptions ToReachability() => ReachabilityOptions.Default with
+    {
+        StartGraceMs = (long)StartGrace.TotalMilliseconds,
+        HoldDownMs = Math.Min(ReachabilityOptions.Default.HoldDownMs, (long)MaxHoldDown.TotalMilliseconds),
+        MaxHoldDownMs = (long)MaxHoldDown.TotalMilliseconds,
+        Phi = PhiAccrualOptions.For(Interval.TotalMilliseconds) with
+        {
+            AcceptablePauseMs = AcceptablePause.TotalMilliseconds,
+            SuspectPhi = SuspectPhi,
+            DownPhi = DownPhi,
+            HeartbeatsToRecover = RecoveryBeats,
+        },
+    };
 }

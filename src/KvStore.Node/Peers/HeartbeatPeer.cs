@@ -3,7 +3,9 @@ using System.Security.Cryptography;
 using Grpc.Core;
 using Grpc.Net.Client;
 using KvStore.Contracts.V1;
+using KvStore.Core.Detection;
 using KvStore.Node.Faults;
+using Reachability = KvStore.Core.Detection.Reachability;
 
 namespace KvStore.Node.Peers;
 
@@ -35,14 +37,14 @@ internal sealed class HeartbeatPeer
     private readonly CancellationTokenSource _stop = new();
     private readonly Queue<(double DueMs, Heartbeat Beat)> _delayed = new();
     private readonly Lock _gate = new();
-    private readonly PeerPulse _pulse;
+    private readonly Reachability _link;
+    private readonly double _watchedSinceMs;
     private readonly double[] _sentMs = new double[SentWindow];
     private volatile IClientStreamWriter<Heartbeat>? _stream;
     private Task _write = Task.CompletedTask;
     private ulong _sequence;
     private ulong _heardSequence;
     private double _heardMs;
-    private bool _hearsUs;
     private double _roundTripMs;
     private readonly ClockOffset _offset = new();
     private ulong _incarnation;
@@ -57,7 +59,9 @@ internal sealed class HeartbeatPeer
         Peer = peer;
         _context = context;
         _reconnection = new Reconnection(context.Connection, unchecked((int)((context.Identity.Node.Value * 131) + peer.Node.Value)));
-        _pulse = new PeerPulse(context.Options, NowMs);
+        _link = new Reachability(context.Identity.Node, context.Options.ToReachability());
+        _watchedSinceMs = NowMs;
+        _link.Watch(peer.Node, (long)_watchedSinceMs);
     }
 
     public PeerAddress Peer { get; }
@@ -135,10 +139,10 @@ internal sealed class HeartbeatPeer
             }
 
             _context.Identity.Known.Heard(Peer.Node, beat.DurableBatch);
+            PeerLog.Heard(_context.Log, Peer.Node, (long)now);
             _heardSequence = beat.Sequence;
             _heardMs = now;
-            _pulse.Beat(now);
-            _hearsUs = beat.Hears.Contains(_context.Identity.Node.Value);
+            _link.OnHeartbeat(Peer.Node, (ulong)stream, beat.Hears.Contains(_context.Identity.Node.Value), (long)now);
             _peerHearsDatagrams = beat.HearsDatagrams;
             if (beat.EchoSequence != 0 && beat.EchoSequence <= _sequence && _sequence - beat.EchoSequence < SentWindow)
             {
@@ -156,11 +160,10 @@ internal sealed class HeartbeatPeer
         double now = NowMs;
         lock (_gate)
         {
-            _pulse.Judge(now);
-            // Right after a start nobody has had the time to hear anybody: a lack of news is no news.
-            bool hearsUs = (_hearsUs || _pulse.InGrace) && _pulse.Reachability != Reachability.Down;
+            LinkState link = _link.LinkTo(Peer.Node, (long)now);
+            double since = Math.Max(0, now - (_heardMs == 0 ? _watchedSinceMs : _heardMs));
             return new PeerLiveness(
-                Peer.Node, Peer.Address, _pulse.Reachability, _pulse.Phi(now), TimeSpan.FromMilliseconds(_pulse.SinceHeardMs(now)), hearsUs, _roundTripMs, _offset.IsMeasured ? _offset.Ms : double.NaN, _incarnation, (ulong)_inboundStream);
+                Peer.Node, Peer.Address, link, _link.Phi(Peer.Node, (long)now), TimeSpan.FromMilliseconds(since), _roundTripMs, _offset.IsMeasured ? _offset.Ms : double.NaN, _incarnation, (ulong)_inboundStream);
         }
     }
 

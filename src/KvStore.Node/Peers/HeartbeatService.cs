@@ -240,7 +240,7 @@ public sealed class HeartbeatService : IAsyncDisposable
         _view = now;
         if (GateOpen())
         {
-            uint[] hears = [.. now.Peers.Where(peer => peer.Reachability == Reachability.Up).Select(peer => peer.Node.Value)];
+            uint[] hears = [.. now.Peers.Where(peer => peer.IsHeard).Select(peer => peer.Node.Value)];
             foreach (HeartbeatPeer peer in peers)
             {
                 peer.Send(hears, _context.Socket);

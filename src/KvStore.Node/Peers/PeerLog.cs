@@ -54,6 +54,9 @@ internal static partial class PeerLog
     [LoggerMessage(2041, LogLevel.Information, "This node's clock agrees with its peers' again ({OffsetMs} ms)")]
     public static partial void ClockRight(ILogger log, long offsetMs);
 
+    [LoggerMessage(2026, LogLevel.Trace, "Heartbeat of {Peer} heard at {AtMs} ms")]
+    public static partial void Heard(ILogger log, NodeId peer, long atMs);
+
     [LoggerMessage(2025, LogLevel.Error, "The heartbeat thread failed in one round and goes on")]
     public static partial void RoundFailed(ILogger log, Exception failure);
 }

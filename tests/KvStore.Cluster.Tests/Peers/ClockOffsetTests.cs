@@ -1,5 +1,5 @@
 using FluentAssertions;
-using KvStore.Contracts.V1;
+using KvStore.Core.Detection;
 using KvStore.Core.Identity;
 using KvStore.Node.Peers;
 using Xunit;
@@ -46,12 +46,12 @@ public sealed class ClockOffsetTests
     [InlineData(new double[] { 0, 0, Hour, Hour }, 0)]
     [InlineData(new double[] { 0, Hour, Hour }, -Hour)]
     public void A_node_is_as_far_off_as_it_is_from_the_middle_of_all_clocks(double[] peersAhead, double expected) =>
-        ClockOffset.OfThisNode(new PeerView(peersAhead.Select((ahead, i) => Peer((uint)i + 2, ahead, Reachability.Up)))).Should().Be(expected);
+        ClockOffset.OfThisNode(new PeerView(peersAhead.Select((ahead, i) => Peer((uint)i + 2, ahead, Liveness.Up)))).Should().Be(expected);
 
     [Fact]
     public void Clocks_that_are_not_heard_or_not_measured_do_not_count() => ClockOffset.OfThisNode(new PeerView(
-        [Peer(2, Hour, Reachability.Down), Peer(3, Hour, Reachability.Down), Peer(4, double.NaN, Reachability.Up)])).Should().Be(0);
+        [Peer(2, Hour, Liveness.Down), Peer(3, Hour, Liveness.Down), Peer(4, double.NaN, Liveness.Up)])).Should().Be(0);
 
-    private static PeerLiveness Peer(uint node, double ahead, Reachability reachability) =>
-        new(new NodeId(node), $"n{node}:1", reachability, 0, TimeSpan.Zero, true, 1, ahead, 1, 1);
+    private static PeerLiveness Peer(uint node, double ahead, Liveness reachability) =>
+        new(new NodeId(node), $"n{node}:1", new LinkState(reachability, HeardByPeer: true, InGrace: false, Losses: 0, HeldDownMs: 0), 0, TimeSpan.Zero, 1, ahead, 1, 1);
 }

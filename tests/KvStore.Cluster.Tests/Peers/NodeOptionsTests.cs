@@ -78,6 +78,7 @@ public sealed class NodeOptionsTests
     [InlineData("--listen a:99999", "--listen is 'a:99999': it must be HOST:PORT, such as 127.0.0.1:7001.")]
     [InlineData("--member kv1:7001", "--member is 'kv1:7001': it must be ID=HOST:PORT with an id of 1 to 65535, such as 1=127.0.0.1:7001.")]
     [InlineData("--member 0=kv1:7001", "--member is '0=kv1:7001': it must be ID=HOST:PORT with an id of 1 to 65535, such as 1=127.0.0.1:7001.")]
+    [InlineData("--down-phi high", "--down-phi is 'high': it must be a number such as 8 or 2.5.")]
     [InlineData("--engine floppy", "--engine is 'floppy': it must be one of rocksdb, memory.")]
     [InlineData("--engine 1", "--engine is '1': it must be one of rocksdb, memory.")]
     [InlineData("--table-bytes 1TiB", "--table-bytes is '1TiB': it must be a size such as 268435456, 256MiB or 1GiB.")]
@@ -121,6 +122,11 @@ public sealed class NodeOptionsTests
         { "Node 1 is missing among its own members", Good with { Members = [Member(2, "b:1")] } },
         { "can't listen on any free port", Good with { Port = 0, Members = [Member(1, "a:1"), Member(2, "b:1")] } },
         { "The heartbeat interval of 1 ms won't do", Good with { HeartbeatInterval = TimeSpan.FromMilliseconds(1) } },
+        { "A forgiven pause of 10001 ms won't do", Good with { HeartbeatPause = TimeSpan.FromMilliseconds(10_001) } },
+        { "The suspicions 3 (suspect) and 3.25 (down) won't do", Good with { DownPhi = 3.25 } },
+        { "The suspicions NaN (suspect) and 8 (down) won't do", Good with { SuspectPhi = double.NaN } },
+        { "The suspicions 3 (suspect) and 101 (down) won't do", Good with { DownPhi = 101 } },
+        { "A longest hold-down of 0 ms won't do", Good with { MaxHoldDown = TimeSpan.Zero } },
         { "The election timeout of 100 ms is too short", Good with { ElectionTimeoutMin = TimeSpan.FromMilliseconds(100) } },
         { "are too close to each other", Good with { ElectionTimeoutMax = TimeSpan.FromMilliseconds(400) } },
         { "0 shard loops won't do", Good with { ShardLoops = 0 } },

@@ -109,6 +109,18 @@ public sealed class PhiAccrualDetectorTests
     }
 
     [Fact]
+    public void A_node_that_has_restarted_may_have_another_rhythm()
+    {
+        var detector = new PhiAccrualDetector(Options);
+        long now = Beat(detector, 0, 1_000, 0, 200);
+        detector.ForgetRhythm();
+
+        now = Beat(detector, now, 100, 0, 10);
+
+        detector.Assess(now + 500).Should().Be(Liveness.Down, "it was slow in another life");
+    }
+
+    [Fact]
     public void A_clock_that_steps_back_is_taken_as_no_time_passed()
     {
         var detector = new PhiAccrualDetector(Options);

@@ -99,7 +99,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
 
         _links = new NodeLinks(this, World.Nodes, time);
         _turns = new VirtualLoopScheduler(World.Timeline, this, Dice);
-        _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
+        _detector = new Reachability(Id, ReachabilityOptions.Default);
         var router = new ShardRouter(Id);
         Topology = new TopologyFeed(Id, router);
         Loops = new LoopSet(
@@ -339,7 +339,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
     private void Judge(ClusterNode peer)
     {
         LinkState link = _detector!.LinkTo(peer.Id, World.Timeline.NowMs);
-        bool reachable = link.Hearing == Liveness.Unknown || (link.Hearing != Liveness.Down && link.HeardByPeer);
+        bool reachable = link.Hearing == Liveness.Unknown || link.Counts;
         ulong boot = _detector.BootOf(peer.Id);
         bool restarted = _boots.GetValueOrDefault(peer.Index) != boot;
         _boots[peer.Index] = boot;

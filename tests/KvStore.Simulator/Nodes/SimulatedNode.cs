@@ -106,7 +106,7 @@ internal sealed class SimulatedNode
         var founders = _cluster.Nodes.Take(_cluster.Settings.FoundingNodes).Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
         var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, founders, Place) { MaxLag = _cluster.Settings.MaxLag, Conflicts = _cluster.Settings.Conflicts, MemoryBytes = _cluster.Settings.MemoryBytes };
         Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, storage, _cluster.Planted.Over(this, _transport), given, Clock.Replica, new Random(_random.Next()), _completions);
-        _detector = new Reachability(Id, PhiAccrualOptions.Default, claimLifetimeMs: 500);
+        _detector = new Reachability(Id, ReachabilityOptions.Default);
         _cluster.Trace.Add("start", Index, recovered!.Position.Applied.Value, (ulong)recovered.Records.Count);
         Guarded("start", Replica.Start);
         PlanStep();
@@ -426,7 +426,7 @@ internal sealed class SimulatedNode
         {
             if (peer != this)
             {
-                replica.SetReachable(peer.Id, !isSuspicious && _detector!.LinkTo(peer.Id, Clock.NowMs).Hearing != Liveness.Down, _detector!.BootOf(peer.Id));
+                replica.SetReachable(peer.Id, !isSuspicious && IsReachable(peer), _detector!.BootOf(peer.Id));
             }
         }
 
@@ -439,6 +439,13 @@ internal sealed class SimulatedNode
         {
             _storage!.RequestFlush();
         }
+    }
+
+    /// <summary>Of one that was never heard nothing is said: a whole cluster that starts must not look like one that fell apart.</summary>
+    private bool IsReachable(SimulatedNode peer)
+    {
+        LinkState link = _detector!.LinkTo(peer.Id, Clock.NowMs);
+        return link.Hearing == Liveness.Unknown || link.Counts;
     }
 
     private void PlanHeartbeat(int incarnation) => _cluster.Timeline.After(HeartbeatUs, () =>
