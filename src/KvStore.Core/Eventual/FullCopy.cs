@@ -118,8 +118,9 @@ public sealed class FullCopy
             return CopyOffer.SourceWentBack;
         }
 
-        if (!_state.Recovering)
+        if (!_state.Recovering && _state.LetGo is null)
         {
+            // Where each object carries its whole context, none of them runs ahead of the clock.
             _state.Recovering = true;
             mark = _state.CommitMark(DottedRecordKind.CopyBegun, null);
         }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 
@@ -8,7 +9,7 @@ namespace KvStore.Core.Replicas;
 /// a source would be waiting for ever; so the first in placement order declares what is left to be all there is, loudly and durably, and the others copy from it (C21).
 /// </summary>
 /// <remarks>A peer that can't be reached may still have everything: then nobody declares anything, and the replicas serve as recovering ones until it is back or was removed from the shard.</remarks>
-internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces places, ReplicaClock clock, DottedReplica dotted, DottedJournal journal, IReplicaStorage storage, ViewState view, PeerReachability peers)
+internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces places, ReplicaClock clock, DottedReplica dotted, DottedJournal journal, IReplicaStorage storage, PeerReachability peers)
 {
     /// <summary>How long a replica that has just started waits to hear of a source, before those who ask whether it is ready are told that none is to be had.</summary>
     private const long GraceMs = 5_000;
@@ -18,8 +19,6 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
     private readonly HashSet<NodeId> _recovering = [];
     private readonly HashSet<NodeId> _sources = [];
     private long? _sinceMs;
-
-    public static ReadOnlySpan<byte> RecordKey => "memory-lost"u8;
 
     /// <summary>How often this replica has declared a loss, over the shard's whole life.</summary>
     public ulong Losses { get; private set; }
@@ -33,12 +32,16 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
     /// <summary>Nothing is here yet, and a peer that has it can be reached, or may turn up in a moment.</summary>
     public bool AwaitsCopy => dotted.IsRecovering && (_sources.Any(peers.IsReachable) || (_sinceMs is { } sinceMs && clock.NowMs - sinceMs < GraceMs));
 
-    public void Restore(ReadOnlySpan<byte> record)
+    /// <summary>What the log says of earlier losses.</summary>
+    public void Replay(IReadOnlyList<RecoveredRecord> records)
     {
-        if (record.Length == RecordBytes)
+        foreach (RecoveredRecord record in records)
         {
-            Losses = System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(record);
-            LastLossMs = System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(record[sizeof(ulong)..]);
+            if (record.Kind == LogRecordKind.MemoryLost && record.Payload.Length == RecordBytes)
+            {
+                Losses = BinaryPrimitives.ReadUInt64LittleEndian(record.Payload.Span);
+                LastLossMs = BinaryPrimitives.ReadUInt64LittleEndian(record.Payload.Span[sizeof(ulong)..]);
+            }
         }
     }
 
@@ -64,11 +67,9 @@ internal sealed class MemoryRecovery(ShardDescriptor descriptor, ReplicaPlaces p
             LossesSinceStart++;
             LastLossMs = clock.WallMs;
             byte[] record = new byte[RecordBytes];
-            System.Buffers.Binary.BinaryPrimitives.WriteUInt64LittleEndian(record, Losses);
-            System.Buffers.Binary.BinaryPrimitives.WriteUInt64LittleEndian(record.AsSpan(sizeof(ulong)), LastLossMs);
-            storage.Put(RecordSpace.Meta, RecordKey, record);
-            view.Seal();
-            storage.RequestFlush();
+            BinaryPrimitives.WriteUInt64LittleEndian(record, Losses);
+            BinaryPrimitives.WriteUInt64LittleEndian(record.AsSpan(sizeof(ulong)), LastLossMs);
+            storage.Append(LogRecordKind.MemoryLost, default, default, record, SyncUrgency.Now);
         }
     }
 

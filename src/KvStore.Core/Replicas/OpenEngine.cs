@@ -69,7 +69,7 @@ internal sealed class OpenEngine
         MemoryRecords? memory = descriptor.IsInMemory ? new MemoryRecords(descriptor.MemoryBytes) : null;
         _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, memory is null ? DottedOptions.Default : DottedOptions.ForMemory);
         _journal = new DottedJournal(storage, view, loader, memory) { Evicted = _dotted.Evict };
-        _recovery = memory is null ? null : new MemoryRecovery(descriptor, places, clock, _dotted, _journal, storage, view, peers);
+        _recovery = memory is null ? null : new MemoryRecovery(descriptor, places, clock, _dotted, _journal, storage, peers);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         if (descriptor.Conflicts == ConflictRule.LastWriterWins)
         {
@@ -322,10 +322,6 @@ internal sealed class OpenEngine
         {
             _dotted.RestoreIndexed(key, record.Span);
         }
-        else if (key.SequenceEqual(MemoryRecovery.RecordKey))
-        {
-            _recovery?.Restore(record.Span);
-        }
         else if (_recovery is null && key.SequenceEqual(StateKey))
         {
             _dotted.ReadState(record);
@@ -350,6 +346,7 @@ internal sealed class OpenEngine
             }
         }
 
+        _recovery?.Replay(records);
         _journal.Restore(_dotted.Number);
     }
 

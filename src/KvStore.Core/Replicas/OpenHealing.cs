@@ -295,6 +295,12 @@ internal sealed class OpenHealing(
         {
             journal.Persist(mark);
         }
+        else if (journal.Memory is not null && page.Answer == PullAnswer.Complete && dotted.FullCopy.IsCatchingUp)
+        {
+            // The source has restarted since, and what only it had is gone: waiting for it would be waiting for ever.
+            BeginCopy();
+            return;
+        }
 
         Continue(page.Answer);
     }

@@ -170,7 +170,7 @@ public sealed class EvictionTests
                 {
                     foreach (DottedValue value in node.Stored(key).Values.ToArray())
                     {
-                        Live(environment, key).Should().Contain(value.Dot, $"{key} at {node.Id}, seed {seed}");
+                        Live(environment, key).Should().Contain(value.Dot, $"{key} at {node.Id} {node.Stored(key)}, seed {seed}, writes {environment.WritesTo(key)}");
                     }
                 }
             }
@@ -200,7 +200,7 @@ public sealed class EvictionTests
     {
         Random random = new(seed);
         DottedEnvironment environment = new(3, seed, InMemory);
-        List<VersionVector> contexts = [VersionVector.Empty];
+        Dictionary<string, List<VersionVector>> contexts = Keys().ToDictionary(each => each.ToString(), _ => new List<VersionVector> { VersionVector.Empty });
         for (int step = 0; step < 120; step++)
         {
             DottedNode node = environment.Nodes[random.Next(3)];
@@ -211,13 +211,13 @@ public sealed class EvictionTests
                     node.Put(key, $"{random.Next(1000)}", atMs: random.Next(100));
                     break;
                 case 2 when evicting.Length == 3:
-                    node.Put(key, $"{random.Next(1000)}", contexts[random.Next(contexts.Count)]);
+                    node.Put(key, $"{random.Next(1000)}", contexts[key][random.Next(contexts[key].Count)]);
                     break;
                 case 3:
                     node.Delete(key);
                     break;
                 case 4:
-                    contexts.Add(node.Read(key).Context);
+                    contexts[key].Add(node.Read(key).Context);
                     break;
                 case 5:
                     environment[evicting[random.Next(evicting.Length)]].Evict(key);
