@@ -33,7 +33,6 @@ public sealed class FullCopy
     private readonly ReplicaState _state;
     private ShardClock? _target;
     private ShardClock? _adopt;
-    private VersionVector? _sourceLetGo;
     private ulong _attempt;
 
     internal FullCopy(ReplicaState state) => _state = state;
@@ -126,7 +125,7 @@ public sealed class FullCopy
         }
 
         _target = page.Capture.Clock;
-        _sourceLetGo = page.Capture.LetGo;
+        _state.Copied.SourceLetGo = page.Capture.LetGo;
         _state.Copied.Await(page);
         return CopyOffer.Accepted;
     }
@@ -223,7 +222,7 @@ public sealed class FullCopy
     {
         DottedMark mark = _state.CommitMark(DottedRecordKind.ClockAdopted, _adopt);
         _state.SeeUnmapped(_adopt!);
-        _state.LetGo?.EndCopy(_sourceLetGo!);
+        _state.LetGo?.EndCopy(_state.Copied!.SourceLetGo!);
         _state.Frontier.Await(mark.Number, _adopt!);
         return mark;
     }

@@ -55,11 +55,13 @@ internal sealed class LetGo
     /// <param name="theirs">With what it claims.</param>
     /// <param name="seen">The own clock, before the new dots are added.</param>
     /// <param name="fresh">The dots that are added with it.</param>
+    /// <param name="copied">Not null: the key's range was copied, and what the source knew counts as seen here (C5), though the clock doesn't say so yet.</param>
     /// <returns>Empty: the key is let go, or stays so.</returns>
-    public DottedObject Join(Key key, DottedObject mine, DottedObject theirs, ShardClock seen, ReadOnlySpan<Dot> fresh)
+    public DottedObject Join(Key key, DottedObject mine, DottedObject theirs, ShardClock seen, ReadOnlySpan<Dot> fresh, CopiedRanges? copied)
     {
         DottedObject joined = DottedObject.Sync(mine, theirs);
-        return IsNew(theirs, mine, seen, Covered) && Accounts(joined, fresh) ? joined : Drop(key, mine, theirs);
+        bool isNew = IsNew(theirs, mine, seen, Covered) && (copied is null || IsNew(theirs, mine, copied.FirstClock, copied.SourceLetGo!));
+        return isNew && Accounts(joined, fresh) ? joined : Drop(key, mine, theirs);
     }
 
     /// <summary>The same for a key of a full copy, where the source's clock is adopted too: what it has seen and does not hold any more is suspect in the own object.</summary>

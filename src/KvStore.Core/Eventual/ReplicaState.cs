@@ -71,7 +71,7 @@ internal sealed class ReplicaState
 
     /// <summary>Joins what came from a peer with the own object. Before the dots are counted as seen (C20).</summary>
     public DottedObject JoinReceived(Key key, DottedObject stored, DottedObject theirs, ReadOnlySpan<Dot> fresh) =>
-        LetGo is null ? DottedObject.Sync(stored.Fill(KnownFor(key)), theirs) : LetGo.Join(key, stored, theirs, Clock, fresh);
+        LetGo is null ? DottedObject.Sync(stored.Fill(KnownFor(key)), theirs) : LetGo.Join(key, stored, theirs, Clock, fresh, Copied is { } copied && copied.Covers(key) ? copied : null);
 
     /// <param name="key">The key.</param>
     /// <param name="before">Its object as stored until now.</param>
