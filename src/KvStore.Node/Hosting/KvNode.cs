@@ -204,6 +204,7 @@ public sealed class KvNode : IAsyncDisposable
 
     private static async Task ListenAsync(WebApplication application, NodeOptions options, CancellationToken cancellation)
     {
+        string flags = options.HttpHost.Length == 0 ? "--listen" : "--listen or --http";
         string address = options.HttpHost.Length == 0 ? $"{options.ListenHost}:{options.Port}" : $"{options.ListenHost}:{options.Port} or {options.HttpHost}:{options.HttpPort}";
         try
         {
@@ -211,11 +212,11 @@ public sealed class KvNode : IAsyncDisposable
         }
         catch (IOException failure) when (failure.InnerException is AddressInUseException)
         {
-            throw new ListenFailedException($"Can't listen on {address}: another process already does. Stop it, or choose another --listen or --http.", failure);
+            throw new ListenFailedException($"Can't listen on {address}: another process already does. Stop it, or choose another {flags}.", failure);
         }
         catch (SocketException failure)
         {
-            throw new ListenFailedException($"Can't listen on {address}: {failure.Message}. Choose an address of this machine and a port you may use with --listen and --http.", failure);
+            throw new ListenFailedException($"Can't listen on {address}: {failure.Message}. Choose an address of this machine and a port you may use with {flags}.", failure);
         }
     }
 

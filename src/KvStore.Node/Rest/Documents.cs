@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using KvStore.Contracts.V1;
 using KvStore.Node.Catalog;
@@ -80,4 +82,8 @@ internal sealed record ProblemDocument(string Type, string Title, int Status, st
 [JsonSerializable(typeof(KeyspaceDocument[]))]
 [JsonSerializable(typeof(ClusterDocument))]
 [JsonSerializable(typeof(ProblemDocument))]
-internal sealed partial class RestJson : JsonSerializerContext;
+internal sealed partial class RestJson : JsonSerializerContext
+{
+    /// <summary>Nothing here is put into HTML, so quotes and letters stay readable.</summary>
+    public static RestJson Readable { get; } = new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}

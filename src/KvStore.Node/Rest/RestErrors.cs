@@ -1,5 +1,6 @@
 using Grpc.Core;
 using KvStore.Contracts.V1;
+using KvStore.Node.Clients;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 
@@ -63,6 +64,12 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
 
     private static RestRefusal OfAdmin(RpcException refused)
     {
+        if (refused.Trailers.GetValueBytes(ResultMessages.RefusalTrailer) is { } bytes)
+        {
+            Refusal refusal = Refusal.Parser.ParseFrom(bytes);
+            return new RestRefusal(RestRefusal.StatusOf(refusal.Code), refusal.Code, refusal.Outcome, refusal.Retryable, refusal.Reason);
+        }
+
         (int status, Code code, Outcome outcome, bool retryable) = refused.StatusCode switch
         {
             StatusCode.InvalidArgument => (StatusCodes.Status400BadRequest, Code.InvalidArgument, Outcome.NotDone, false),
@@ -95,7 +102,7 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
 
         string title = refusal.Status == StatusCodes.Status404NotFound && refusal.Code == Code.Unspecified ? "Key not found" : Microsoft.AspNetCore.WebUtilities.ReasonPhrases.GetReasonPhrase(refusal.Status);
         var problem = new ProblemDocument("about:blank", title, refusal.Status, refusal.Message, AnswerHeaders.NameOf(refusal.Code), AnswerHeaders.NameOf(refusal.Outcome), refusal.Retryable);
-        await response.WriteAsJsonAsync(problem, RestJson.Default.ProblemDocument, "application/problem+json", context.RequestAborted);
+        await response.WriteAsJsonAsync(problem, RestJson.Readable.ProblemDocument, "application/problem+json", context.RequestAborted);
     }
 }
 

@@ -206,6 +206,7 @@ public sealed class RestTests(RestNodes nodes) : IClassFixture<RestNodes>
         finally
         {
             await nodes.Cluster.HealAsync();
+            await nodes.Cluster.WaitUntilWholeAsync();
         }
     }
 
