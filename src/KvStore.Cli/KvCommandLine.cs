@@ -1,5 +1,6 @@
 using System.CommandLine;
 using KvStore.Cli.Bench;
+using KvStore.Cli.Bulk;
 using KvStore.Cli.Cluster;
 using KvStore.Cli.Data;
 using KvStore.Cli.Demo;
@@ -29,6 +30,8 @@ internal static class KvCommandLine
             DeleteCommand.Create(host),
             CasCommand.Create(host),
             ScanCommand.Create(host),
+            ImportCommand.Create(host),
+            ExportCommand.Create(host),
             ConflictCommands.Create(host),
             KeyspaceCommands.Create(host),
             ClusterCommands.Create(host),

@@ -82,8 +82,10 @@ internal sealed record ProblemDocument(string Type, string Title, int Status, st
 [JsonSerializable(typeof(KeyspaceDocument[]))]
 [JsonSerializable(typeof(ClusterDocument))]
 [JsonSerializable(typeof(ProblemDocument))]
-internal sealed partial class RestJson : JsonSerializerContext
+internal sealed partial class RestJson : JsonSerializerContext;
+
+/// <summary>The same documents as text in which quotes and letters stay readable: nothing here is put into HTML.</summary>
+internal static class ReadableJson
 {
-    /// <summary>Nothing here is put into HTML, so quotes and letters stay readable.</summary>
-    public static RestJson Readable { get; } = new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    public static RestJson Context { get; } = new(new JsonSerializerOptions(RestJson.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 }

@@ -27,7 +27,7 @@ internal static class KeyResource
 
         if (siblings)
         {
-            await context.Response.WriteAsJsonAsync(SiblingsDocument.Of(result), RestJson.Readable.SiblingsDocument, cancellationToken: context.RequestAborted);
+            await context.Response.WriteAsJsonAsync(SiblingsDocument.Of(result), ReadableJson.Context.SiblingsDocument, cancellationToken: context.RequestAborted);
             return;
         }
 

@@ -102,7 +102,7 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
 
         string title = refusal.Status == StatusCodes.Status404NotFound && refusal.Code == Code.Unspecified ? "Key not found" : Microsoft.AspNetCore.WebUtilities.ReasonPhrases.GetReasonPhrase(refusal.Status);
         var problem = new ProblemDocument("about:blank", title, refusal.Status, refusal.Message, AnswerHeaders.NameOf(refusal.Code), AnswerHeaders.NameOf(refusal.Outcome), refusal.Retryable);
-        await response.WriteAsJsonAsync(problem, RestJson.Readable.ProblemDocument, "application/problem+json", context.RequestAborted);
+        await response.WriteAsJsonAsync(problem, ReadableJson.Context.ProblemDocument, "application/problem+json", context.RequestAborted);
     }
 }
 
