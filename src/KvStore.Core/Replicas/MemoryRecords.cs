@@ -9,7 +9,7 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class MemoryRecords(long maxBytes)
 {
-    /// <summary>What an entry takes beside its key and record: the entry, its places in the table and in the order of keys. Measured on 64-bit, rounded up.</summary>
+    /// <summary>What an entry takes beside its key and record: the entry, its places in the table and in the order of keys. An estimate from the sizes of these objects, rounded up.</summary>
     private const int OverheadBytes = 256;
 
     private readonly Dictionary<Key, Entry> _entries = new(KeyComparer.Instance);
