@@ -28,6 +28,7 @@ internal static class KvCommandLine
             GetCommand.Create(host),
             PutCommand.Create(host),
             DeleteCommand.Create(host),
+            IncrementCommand.Create(host),
             CasCommand.Create(host),
             ScanCommand.Create(host),
             ImportCommand.Create(host),

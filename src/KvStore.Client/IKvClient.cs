@@ -21,6 +21,11 @@ public interface IKvClient : IAsyncDisposable
     /// <param name="options">For example a resolver of conflicts.</param>
     IKvKeyspace Keyspace(string name, KvKeyspaceOptions options);
 
+    /// <summary>A session that has seen nothing, or one that goes on where another stopped, perhaps in another process. Asks nobody.</summary>
+    /// <param name="token">What <see cref="KvSession.Token"/> returned there; null or empty: a new session.</param>
+    /// <exception cref="ArgumentException">The text is no token.</exception>
+    KvSession CreateSession(string? token = null);
+
     /// <summary>The cluster as last heard; waits for the first contact, at most <see cref="KvClientOptions.DefaultTimeout"/>.</summary>
     /// <exception cref="KvException">No seed answered in time.</exception>
     ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default);

@@ -51,6 +51,17 @@ public interface IKvKeyspace
     ValueTask<KvWriteResult> DeleteInContextAsync(KvKey key, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Adds to a counter, and returns what it is afterwards. A key without a value counts from zero. In a cp keyspace the answer is exact; in an ap keyspace it is the counter as the replica that answers knows it,
+    /// and the counter is exact when all replicas have heard of each other. Reads see the counter as decimal text (read it as <see cref="long"/>).
+    /// </summary>
+    /// <param name="key">The counter.</param>
+    /// <param name="by">What to add; may be negative.</param>
+    /// <param name="options">Deadline and retries; and for how long a counter that this creates lives. One that exists keeps its time.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">Refused (<see cref="KvCode.WrongType"/>: the key holds a value that is no counter; <see cref="KvCode.InvalidArgument"/>: it would leave the range of 64 bits), or unknown.</exception>
+    ValueTask<long> IncrementAsync(KvKey key, long by = 1, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Sets a value in the place of all that a read saw: of the siblings, one of them or a new one. What was written since then stays beside it. The same as <see cref="PutInContextAsync"/> with the entry's version.
     /// </summary>
     /// <param name="seen">What a get returned. An entry of a scan does as well.</param>

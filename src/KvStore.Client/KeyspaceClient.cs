@@ -14,13 +14,18 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<KvEntry<T>?> GetAsync<T>(KvKey key, KvReadOptions? options = null, CancellationToken cancellationToken = default)
     {
+        (ReadLevel, uint) level = LevelOf(options?.Level ?? KvReadLevel.Default, options?.Session, options?.MaxStaleness);
         KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Get;
-        operation.Wire.Level = (ReadLevel)(options?.Level ?? KvReadLevel.Default);
+        operation.Session = options?.Session;
+        (operation.Wire.Level, operation.Wire.MaxStalenessMs) = level;
+        operation.Wire.RequireStrong = options?.RequireStrong ?? false;
         operation.Wire.ServeAtReplica = options?.ReadFrom == KvReadFrom.Nearest;
+        operation.IsAnyReplicas = operation.Wire.Level is ReadLevel.Eventual or ReadLevel.Session or ReadLevel.Bounded;
+        operation.MayBeHedged = operation.IsAnyReplicas && dispatcher.Hedging.IsEnabled;
         WireResult answer = await Read(operation).ConfigureAwait(false);
         return !answer.Found ? null
-            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, cancellationToken).ConfigureAwait(false)
+            : answer.Siblings is { Count: > 1 } && keyspaceOptions.Resolver is { } resolver ? await ResolvedAsync<T>(key, answer, resolver, options?.Session, cancellationToken).ConfigureAwait(false)
             : Entry<T>(key, answer, answer.Value);
     }
 
@@ -42,6 +47,18 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     public ValueTask<KvWriteResult> DeleteInContextAsync(KvKey key, KvVersion context, KvWriteOptions? options = null, CancellationToken cancellationToken = default) =>
         Delete(key, WriteCondition.InContext, context, options, cancellationToken);
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<long> IncrementAsync(KvKey key, long by = 1, KvWriteOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ulong ttlMs = TtlOf(options);
+        KvOperation operation = Rent(key, options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
+        operation.Session = options?.Session;
+        operation.Wire.Kind = OperationKind.Increment;
+        operation.Wire.Delta = by;
+        operation.Wire.TtlMs = ttlMs;
+        return (await Read(operation).ConfigureAwait(false)).Counter;
+    }
+
     public async IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         await foreach (ScanRecord record in Scan(range, options, onlyConflicts: false, cancellationToken).ConfigureAwait(false))
@@ -58,6 +75,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
                 Acknowledgements = (int)record.Page.Acknowledgements,
                 Degraded = record.Page.Degraded,
                 Node = record.Page.Node,
+                ExpiresIn = ExpiresIn(record.Item.ExpiresInMs),
             };
         }
     }
@@ -88,9 +106,13 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
             throw new ArgumentException($"A value has at most {KvLimits.MaxValueBytes} bytes; this one has {bytes.Length}.", nameof(bytes));
         }
 
+        ulong ttlMs = TtlOf(writeOptions);
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Put;
+        operation.Session = writeOptions?.Session;
         operation.Wire.Value = bytes;
+        operation.Wire.RequireStrong = writeOptions?.RequireStrong ?? false;
+        operation.Wire.TtlMs = ttlMs;
         return Write(operation, condition, version);
     }
 
@@ -98,6 +120,8 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     {
         KvOperation operation = Rent(key, writeOptions?.Timeout, writeOptions?.RetryNoQuorumUntilDeadline, cancellationToken);
         operation.Wire.Kind = OperationKind.Delete;
+        operation.Wire.RequireStrong = writeOptions?.RequireStrong ?? false;
+        operation.Session = writeOptions?.Session;
         return Write(operation, condition, version);
     }
 
@@ -166,15 +190,40 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     private ValueTask<WireResult> PageAsync(
         KvRange range, int shard, ReadOnlyMemory<byte> after, int pageSize, KvScanOptions? scanOptions, bool onlyConflicts, CancellationToken cancellationToken)
     {
+        (ReadLevel, uint) level = LevelOf(scanOptions?.Level ?? KvReadLevel.Default, scanOptions?.Session, scanOptions?.MaxStaleness);
         KvOperation operation = RentUnkeyed(scanOptions?.Timeout, null, cancellationToken);
         operation.Wire.Kind = OperationKind.Scan;
         operation.Wire.Key = range.StartsWith;
         operation.Wire.After = after;
         operation.Wire.Shard = (uint)shard;
         operation.Wire.Limit = (uint)pageSize;
-        operation.Wire.Level = (ReadLevel)(scanOptions?.Level ?? KvReadLevel.Default);
+        operation.Session = scanOptions?.Session;
+        (operation.Wire.Level, operation.Wire.MaxStalenessMs) = level;
         operation.Wire.OnlyConflicts = onlyConflicts;
         return Read(operation);
+    }
+
+    /// <summary>The level on the wire, and the bound of a bounded read.</summary>
+    private static (ReadLevel Level, uint MaxStalenessMs) LevelOf(KvReadLevel stated, KvSession? session, TimeSpan? maxStaleness)
+    {
+        KvReadLevel level = stated != KvReadLevel.Default ? stated
+            : maxStaleness is not null ? KvReadLevel.Bounded
+            : session is not null ? KvReadLevel.Session
+            : KvReadLevel.Default;
+        if (level == KvReadLevel.Session && session is null)
+        {
+            throw new ArgumentException("A read with level session names its session: options.Session = client.CreateSession().", nameof(session));
+        }
+
+        if (level != KvReadLevel.Bounded)
+        {
+            return maxStaleness is null ? ((ReadLevel)level, 0u) : throw new ArgumentException($"MaxStaleness is for reads with level bounded; this one has level {level}.", nameof(maxStaleness));
+        }
+
+        double boundMs = maxStaleness?.TotalMilliseconds ?? 0;
+        return boundMs is >= 1 and <= KvLimits.MaxStalenessMs
+            ? (ReadLevel.Bounded, (uint)boundMs)
+            : throw new ArgumentOutOfRangeException(nameof(maxStaleness), maxStaleness, "A read with level bounded states its MaxStaleness: 1 ms to 10 minutes.");
     }
 
     /// <summary>How many shards the keyspace has. If it is not known yet, reading any key waits until it is, or says why it can't be.</summary>
@@ -192,7 +241,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
     }
 
     /// <summary>The resolver's value in the place of the winner; written back if asked for. A write-back that fails spoils no read.</summary>
-    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, CancellationToken cancellationToken)
+    private async ValueTask<KvEntry<T>> ResolvedAsync<T>(KvKey key, WireResult answer, KvResolver resolver, KvSession? session, CancellationToken cancellationToken)
     {
         ReadOnlyMemory<byte> resolved = resolver.Resolve(key, answer.Siblings!, options.Serializer);
         KvEntry<T> entry = Entry<T>(key, answer, resolved) with { Resolved = true };
@@ -203,7 +252,7 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
 
         try
         {
-            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, null, cancellationToken).ConfigureAwait(false);
+            KvWriteResult written = await PutBytes(key, resolved, WriteCondition.InContext, entry.Version, session is null ? null : new KvWriteOptions { Session = session }, cancellationToken).ConfigureAwait(false);
             return entry with { WrittenBack = written, Version = written.Version };
         }
         catch (KvException)
@@ -234,8 +283,19 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
             Acknowledgements = (int)answer.Acknowledgements,
             Degraded = answer.Degraded,
             Node = answer.Node,
+            ExpiresIn = ExpiresIn(answer.ExpiresInMs),
         };
     }
+
+    private static TimeSpan? ExpiresIn(ulong expiresInMs) => expiresInMs == 0 ? null : TimeSpan.FromMilliseconds(Math.Min(expiresInMs, KvLimits.MaxTtlMs));
+
+    private static ulong TtlOf(KvWriteOptions? writeOptions) => writeOptions?.Ttl switch
+    {
+        null => 0,
+        { } ttl when ttl == Timeout.InfiniteTimeSpan => KvLimits.NoExpiry,
+        { } ttl when ttl.TotalMilliseconds >= 1 && ttl.TotalMilliseconds <= KvLimits.MaxTtlMs => (ulong)ttl.TotalMilliseconds,
+        { } ttl => throw new ArgumentOutOfRangeException(nameof(writeOptions), ttl, "A time to live is 1 ms to 10 years, or Timeout.InfiniteTimeSpan for none."),
+    };
 
     private T Deserialize<T>(ReadOnlyMemory<byte> bytes) => options.Serializer.Deserialize<T>(bytes);
 }

@@ -67,6 +67,9 @@ public sealed class KvClient : IKvClient
     }
 
     /// <inheritdoc/>
+    public KvSession CreateSession(string? token = null) => new(token);
+
+    /// <inheritdoc/>
     public async ValueTask<KvTopology> GetTopologyAsync(CancellationToken cancellationToken = default)
     {
         if (Topology is { } known)

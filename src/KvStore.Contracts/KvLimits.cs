@@ -34,6 +34,21 @@ public static class KvLimits
     /// <summary>Opaque versions are never longer.</summary>
     public const int MaxVersionBytes = 4_096;
 
+    /// <summary>A time to live is 1 ms to this: 10 years.</summary>
+    public const ulong MaxTtlMs = 315_360_000_000;
+
+    /// <summary>The time to live of what shall not expire, whatever the keyspace's default is.</summary>
+    public const ulong NoExpiry = ulong.MaxValue;
+
+    /// <summary>What a session has seen of one shard is never longer.</summary>
+    public const int MaxSessionPositionBytes = 4_096;
+
+    /// <summary>A session's token, over all shards it has touched, is never longer.</summary>
+    public const int MaxSessionTokenBytes = 1_048_576;
+
+    /// <summary>A bounded read may allow 1 to this many milliseconds.</summary>
+    public const int MaxStalenessMs = 600_000;
+
     /// <summary>What an operation without a timeout gets, in milliseconds.</summary>
     public const int DefaultTimeoutMs = 10_000;
 

@@ -6,7 +6,7 @@ using KvStore.Simulator.Scenarios;
 namespace KvStore.Simulator;
 
 /// <summary>
-/// The command line: <c>--scenario consensus|ap|wipe|members|cluster|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace] [--keep 3,17] [--load 25] [--no-rare]</c>;
+/// The command line: <c>--scenario consensus|open|ap|wipe|members|cluster|all</c> with <c>--seeds A..B</c>, <c>--seconds N</c> (fresh seeds) or <c>--seed N [--trace] [--keep 3,17] [--load 25] [--no-rare]</c>;
 /// <c>--named all|PART [--seeds A..B]</c> plays the named scenarios; <c>--planted all|NAME [--seeds A..B]</c> hunts for planted bugs.
 /// </summary>
 internal static class SimulatorCommand
@@ -27,10 +27,10 @@ internal static class SimulatorCommand
         }
 
         string scenario = Option(arguments, "--scenario") ?? "all";
-        string[] scenarios = scenario == "all" ? ["consensus", "ap", "cluster"] : [scenario];
+        string[] scenarios = scenario == "all" ? ["consensus", "open", "cluster"] : [scenario];
         if (!scenarios.All(ScenarioKinds.ByName.ContainsKey))
         {
-            output.WriteLine($"There is no scenario '{scenario}': choose {string.Join(", ", ScenarioKinds.ByName.Keys)} or all (consensus, ap and cluster).");
+            output.WriteLine($"There is no scenario '{scenario}': choose {string.Join(", ", ScenarioKinds.ByName.Keys)} or all (consensus, open and cluster).");
             return 2;
         }
 

@@ -76,6 +76,21 @@ public sealed class LogDamageTests
     }
 
     [Fact]
+    public void What_a_start_found_unsynced_after_a_kill_survives_a_power_loss_from_then_on()
+    {
+        // Its last sync failed, so that batch 6 is in the kernel's memory only; the process is killed, the power stays.
+        var disk = WriteLog(records: 6, payloadBytes: 20, failLastSync: true);
+        var lost = disk.Clone();
+        lost.Crash();
+        TryRecover(lost).Should().Equal(Expected(5), "nobody has synced it");
+
+        disk.Kill();
+        TryRecover(disk).Should().Equal(Expected(6), "it is there, and counts as durable: votes and acknowledgements go out for it");
+        disk.Crash();
+        TryRecover(disk).Should().Equal(Expected(6));
+    }
+
+    [Fact]
     public void A_flipped_bit_in_a_segment_before_the_last_is_always_refused()
     {
         var disk = WriteLog(records: 40, payloadBytes: 5_000);
@@ -159,7 +174,7 @@ public sealed class LogDamageTests
         Scheduler = new StepScheduler(),
     };
 
-    private static SimulatedDisk WriteLog(int records, int payloadBytes, bool forgetUnsynced = false)
+    private static SimulatedDisk WriteLog(int records, int payloadBytes, bool forgetUnsynced = false, bool failLastSync = false)
     {
         var disk = new SimulatedDisk();
         var options = Options(disk);
@@ -172,6 +187,7 @@ public sealed class LogDamageTests
         {
             replica.Append(LogRecordKind.Entry, new Term(1), new LogIndex((ulong)i), Payload(i, payloadBytes), SyncUrgency.Now);
             loop.Submit();
+            disk.NextSyncError = failLastSync && i == records ? new IOException("The disk does not answer.") : null;
             scheduler.RunAll(random);
         }
 

@@ -6,7 +6,7 @@ using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|failover</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|failover|switch|idle</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -16,12 +16,14 @@ internal static class BenchCommand
         kv bench mixed -k bench --rate 5000 --hdr mixed.hgrm --csv runs.csv
         """;
 
-    public static Command Create(CommandHost host) => new("bench", "Measure throughput and latency.")
+    public static Command Create(CommandHost host) => new("bench", "Measure throughput and latency, and what an idle cluster costs.")
     {
         Create(host, BenchKind.Put, "Write random keys."),
         Create(host, BenchKind.Get, "Read random keys; all keys are written first."),
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
         FailoverCommand.Create(host),
+        IdleCommand.Create(host),
+        SwitchBenchCommand.Create(host),
     };
 
     private static Command Create(CommandHost host, BenchKind kind, string description)

@@ -21,9 +21,9 @@ internal static class DataOptions
 
     public static Option<KvReadLevel> Level() => new("--level")
     {
-        Description = "linearizable: sees every acknowledged write (cp); eventual: from the nearest replica, as it stands; quorum: merges a majority (ap). "
-            + "Default: linearizable in cp, eventual in ap keyspaces.",
-        HelpName = "linearizable|eventual|quorum",
+        Description = "linearizable: sees every acknowledged write (cp); session: sees what --session has seen; bounded: no older than --max-staleness; eventual: from the nearest replica, as it stands; "
+            + "quorum: merges a majority (ap). Default: linearizable in cp, eventual in ap keyspaces.",
+        HelpName = "linearizable|session|bounded|eventual|quorum",
         CustomParser = result =>
         {
             var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
@@ -35,10 +35,29 @@ internal static class DataOptions
                     return KvReadLevel.Eventual;
                 case "quorum":
                     return KvReadLevel.Quorum;
+                case "session":
+                    return KvReadLevel.Session;
+                case "bounded":
+                    return KvReadLevel.Bounded;
                 default:
-                    result.AddError($"'{text}' is not a read level; use linearizable, eventual or quorum.");
+                    result.AddError($"'{text}' is not a read level; use linearizable, session, bounded, eventual or quorum.");
                     return KvReadLevel.Default;
             }
+        },
+    };
+
+    public static Option<string?> Require() => new("--require")
+    {
+        Description = "Refuse rather than answer provisionally (adaptive).",
+        HelpName = "strong",
+        CustomParser = result =>
+        {
+            if (result.Tokens.Count != 1 || result.Tokens[0].Value != "strong")
+            {
+                result.AddError("What can be required is 'strong'.");
+            }
+
+            return "strong";
         },
     };
 
@@ -53,6 +72,17 @@ internal static class DataOptions
         Description = "Only if the key's version is exactly this one (cp).",
         HelpName = "VERSION",
     };
+
+    /// <summary>A time to live; <see cref="Timeout.InfiniteTimeSpan"/>: never.</summary>
+    public static Option<TimeSpan> Ttl(string description) => new("--ttl")
+    {
+        Description = description,
+        HelpName = "TIME|never",
+        CustomParser = result => result.Tokens is [{ Value: "never" }] ? Timeout.InfiniteTimeSpan : Quantities.ParseTime(result, TimeSpan.FromMilliseconds(1), MaxTtl),
+    };
+
+    /// <summary>10 years.</summary>
+    public static readonly TimeSpan MaxTtl = TimeSpan.FromMilliseconds(KvLimits.MaxTtlMs);
 
     /// <exception cref="CliFailure">No keyspace was named.</exception>
     public static IKvKeyspace KeyspaceOf(CommandContext context, Option<string?> option)

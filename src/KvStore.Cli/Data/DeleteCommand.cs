@@ -1,6 +1,7 @@
 using System.CommandLine;
 using KvStore.Cli.Output;
 using KvStore.Cli.Running;
+using KvStore.Client;
 
 namespace KvStore.Cli.Data;
 
@@ -20,20 +21,26 @@ internal static class DeleteCommand
         var keyspace = DataOptions.Keyspace();
         var ifVersion = DataOptions.IfVersion();
         var inContext = DataOptions.Context();
+        var require = DataOptions.Require();
+        var session = SessionOptions.Session();
         var format = OutputFormatOption.Create();
-        var command = new Command("del", "Remove the value of a key; done also when it has none.") { key, keyspace, ifVersion, inContext, format };
+        var command = new Command("del", "Remove the value of a key; done also when it has none.") { key, keyspace, ifVersion, inContext, session, require, format };
         return host.Add(command, Examples, async context =>
         {
             DataOptions.AtMostOne(context, ifVersion, inContext);
             var named = DataOptions.Key(context.Value(key));
             var space = DataOptions.KeyspaceOf(context, keyspace);
+            var opened = SessionOptions.Open(context, session);
+            var options = new KvWriteOptions { Session = opened, RequireStrong = context.Value(require) is not null };
             var deletion = (context.Value(ifVersion), context.Value(inContext)) switch
             {
-                ({ } version, _) => space.TryDeleteAsync(named, DataOptions.Version(version, "--if-version"), null, context.Stop),
-                (_, { } seen) => space.DeleteInContextAsync(named, DataOptions.Version(seen, "--context"), null, context.Stop),
-                _ => space.DeleteAsync(named, null, context.Stop),
+                ({ } version, _) => space.TryDeleteAsync(named, DataOptions.Version(version, "--if-version"), options, context.Stop),
+                (_, { } seen) => space.DeleteInContextAsync(named, DataOptions.Version(seen, "--context"), options, context.Stop),
+                _ => space.DeleteAsync(named, options, context.Stop),
             };
-            return WriteResultOutput.Show(context, context.Value(format), named, await deletion);
+            var result = await deletion;
+            SessionOptions.Tell(context, opened);
+            return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }
 }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using KvStore.Cli.Output;
 using KvStore.Cli.Running;
-using KvStore.Client;
 
 namespace KvStore.Cli.Data;
 
@@ -14,6 +13,8 @@ internal static class GetCommand
         kv get hello -k orders -o json                  version, siblings, regime, staleness
         kv get photo -k files -o raw > photo.jpg        the bytes as they are
         kv get cart -k carts --level quorum
+        kv get cart -k carts --level session --session TOKEN      what 'kv put --session' has written, on any node
+        kv get cart -k carts --level bounded --max-staleness 2s
         """;
 
     public static Command Create(CommandHost host)
@@ -21,13 +22,19 @@ internal static class GetCommand
         var key = DataOptions.KeyArgument();
         var keyspace = DataOptions.Keyspace();
         var level = DataOptions.Level();
+        var require = DataOptions.Require();
+        var session = SessionOptions.Session();
+        var maxStaleness = SessionOptions.MaxStaleness();
         var format = OutputFormatOption.Create();
-        var command = new Command("get", "Read the value of a key. Exit code 2: it has none.") { key, keyspace, level, format };
+        var command = new Command("get", "Read the value of a key. Exit code 2: it has none.") { key, keyspace, level, session, maxStaleness, require, format };
         return host.Add(command, Examples, async context =>
         {
             var named = DataOptions.Key(context.Value(key));
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var entry = await space.GetAsync<ReadOnlyMemory<byte>>(named, new KvReadOptions { Level = context.Value(level) }, context.Stop);
+            var opened = SessionOptions.Open(context, session);
+            var options = SessionOptions.Read(context, context.Value(level), opened, maxStaleness) with { RequireStrong = context.Value(require) is not null };
+            var entry = await space.GetAsync<ReadOnlyMemory<byte>>(named, options, context.Stop);
+            SessionOptions.Tell(context, opened);
             if (entry is null)
             {
                 throw new CliFailure(ExitCode.NotFound, $"'{ByteText.ForPeople(named.Bytes.Span)}' has no value in keyspace {space.Name}.");

@@ -15,6 +15,8 @@ internal static class PutCommand
         date | kv put now - -k orders
         kv put lock me -k orders --if-absent            exit code 3: somebody else has it
         kv put cart "tea, milk" -k carts --context 0a1b2c
+        kv put session/17 alice -k web --ttl 30m        gone half an hour later
+        kv put cart tea -k carts --session new          shows the token to read it with on any node
         """;
 
     public static Command Create(CommandHost host)
@@ -25,10 +27,13 @@ internal static class PutCommand
         var ifVersion = DataOptions.IfVersion();
         var ifAbsent = new Option<bool>("--if-absent") { Description = "Only if the key has no value (cp)." };
         var inContext = DataOptions.Context();
+        var require = DataOptions.Require();
+        var session = SessionOptions.Session();
+        var ttl = DataOptions.Ttl("How long the value lives: 1ms to 3650d, or never. Default: the keyspace's; a put without one over a value that would expire makes it last.");
         var format = OutputFormatOption.Create();
         var command = new Command("put", "Write a value. Exit code 3: the condition did not hold; 5: nobody knows whether it happened.")
         {
-            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, format,
+            key, value.Value, value.File, keyspace, ifVersion, ifAbsent, inContext, ttl, session, require, format,
         };
         return host.Add(command, Examples, async context =>
         {
@@ -37,7 +42,10 @@ internal static class PutCommand
             var condition = Condition(context, ifVersion, inContext);
             var bytes = await value.ReadAsync(context);
             var space = DataOptions.KeyspaceOf(context, keyspace);
-            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition);
+            var opened = SessionOptions.Open(context, session);
+            var options = new KvWriteOptions { Session = opened, Ttl = context.WasGiven(ttl) ? context.Value(ttl) : null, RequireStrong = context.Value(require) is not null };
+            var result = await WriteAsync(context, space, named, bytes, context.Value(ifAbsent), context.WasGiven(inContext), condition, options);
+            SessionOptions.Tell(context, opened);
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }
@@ -53,20 +61,20 @@ internal static class PutCommand
     }
 
     private static ValueTask<KvWriteResult> WriteAsync(
-        CommandContext context, IKvKeyspace space, KvKey key, ReadOnlyMemory<byte> value, bool ifAbsent, bool inContext, KvVersion? version)
+        CommandContext context, IKvKeyspace space, KvKey key, ReadOnlyMemory<byte> value, bool ifAbsent, bool inContext, KvVersion? version, KvWriteOptions options)
     {
         if (ifAbsent)
         {
-            return space.TryPutAsync(key, value, KvVersion.Absent, null, context.Stop);
+            return space.TryPutAsync(key, value, KvVersion.Absent, options, context.Stop);
         }
 
         if (version is null)
         {
-            return space.PutAsync(key, value, null, context.Stop);
+            return space.PutAsync(key, value, options, context.Stop);
         }
 
         return inContext
-            ? space.PutInContextAsync(key, value, version.Value, null, context.Stop)
-            : space.TryPutAsync(key, value, version.Value, null, context.Stop);
+            ? space.PutInContextAsync(key, value, version.Value, options, context.Stop)
+            : space.TryPutAsync(key, value, version.Value, options, context.Stop);
     }
 }

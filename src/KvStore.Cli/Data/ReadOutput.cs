@@ -35,6 +35,11 @@ internal static class ReadOutput
             context.Note($"note: {entry.HiddenLosers} concurrent value{(entry.HiddenLosers == 1 ? "" : "s")} lost against this one.");
         }
 
+        if (entry.Provisional)
+        {
+            context.Note("note: provisional, from a side without a majority; other writes may be merged later.");
+        }
+
         if (entry.Degraded)
         {
             context.Note("note: fewer replicas than wanted could be asked.");
@@ -65,6 +70,11 @@ internal static class ReadOutput
         json.WriteNumber("epoch", entry.Epoch);
         json.WriteNumber("acknowledgements", entry.Acknowledgements);
         json.WriteBoolean("degraded", entry.Degraded);
+        if (entry.ExpiresIn is { } expiresIn)
+        {
+            json.WriteNumber("expiresInMs", (long)expiresIn.TotalMilliseconds);
+        }
+
         json.WriteNumber("node", entry.Node);
         json.WriteEndObject();
     }

@@ -32,14 +32,16 @@ internal static class ScanCommand
             CustomParser = result => Quantities.ParseCount(result, 1, 1_000_000),
         };
         var level = DataOptions.Level();
+        var maxStaleness = SessionOptions.MaxStaleness();
         var format = OutputFormatOption.Create();
-        var command = new Command("scan", "List records in key order.") { keyspace, prefix, after, limit, level, format };
+        var command = new Command("scan", "List records in key order.") { keyspace, prefix, after, limit, level, maxStaleness, format };
         return host.Add(command, Examples, async context =>
         {
             var range = Range(context.Value(prefix), context.Value(after));
             var space = DataOptions.KeyspaceOf(context, keyspace);
             var most = context.Value(limit);
-            var options = new KvScanOptions { Level = context.Value(level), PageSize = Math.Min(most + 1, KvLimits.MaxScanRecords) };
+            var read = SessionOptions.Read(context, context.Value(level), null, maxStaleness);
+            var options = new KvScanOptions { Level = read.Level, MaxStaleness = read.MaxStaleness, PageSize = Math.Min(most + 1, KvLimits.MaxScanRecords) };
             var entries = new List<KvEntry<ReadOnlyMemory<byte>>>();
             await foreach (var entry in space.ScanAsync<ReadOnlyMemory<byte>>(range, options, context.Stop))
             {

@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using KvStore.Cli.Faults;
 using KvStore.Cli.LocalCluster;
 using KvStore.Cli.Running;
@@ -28,7 +26,7 @@ internal sealed class DemoCluster : IAsyncDisposable
     public static async Task<DemoCluster> StartAsync(CommandContext context, string directory, int nodes)
     {
         var place = new ClusterDirectory(directory);
-        var plan = ClusterPlan.Settle(place, nodes, FreePorts(nodes), engine: null);
+        var plan = ClusterPlan.Settle(place, nodes, ConsecutivePorts.Find(nodes), engine: null);
         plan.Save(place);
         var processes = await LocalClusterProcesses.StartAsync(place, plan, faultInjection: true, detached: false, context.Stop);
         var options = new KvClientOptions { DefaultTimeout = context.Timeout };
@@ -68,35 +66,5 @@ internal sealed class DemoCluster : IAsyncDisposable
         await Client.DisposeAsync();
         await _processes.StopAsync();
         _processes.Dispose();
-    }
-
-    /// <summary>The first of as many consecutive ports as there are nodes, all of them free a moment ago.</summary>
-    private static int FreePorts(int nodes)
-    {
-        const int Attempts = 100;
-        for (var attempt = 0; attempt < Attempts; attempt++)
-        {
-            var first = Random.Shared.Next(20_000, 32_000 - nodes);
-            if (Enumerable.Range(first, nodes).All(IsFree))
-            {
-                return first;
-            }
-        }
-
-        throw new CliFailure(ExitCode.Unavailable, $"No {nodes} consecutive free ports were found between 20000 and 32000; stop what holds them.");
-    }
-
-    private static bool IsFree(int port)
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            socket.Bind(new IPEndPoint(IPAddress.Loopback, port));
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
-        }
     }
 }

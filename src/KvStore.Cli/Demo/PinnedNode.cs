@@ -16,7 +16,12 @@ internal sealed record PinnedAnswer(Outcome Outcome, Code Code, string Reason, T
 
     public int Acknowledgements { get; init; }
 
+    public Regime Regime { get; init; }
+
     public bool IsDone => Outcome == Outcome.Done;
+
+    /// <summary>Answered by a side without a majority, to be merged later.</summary>
+    public bool IsProvisional => Regime == Regime.Provisional;
 }
 
 /// <summary>
@@ -43,6 +48,13 @@ internal sealed class PinnedNode(uint node, Uri endpoint) : IDisposable
         return AskAsync(service => service.PutAsync(request, deadline: DateTime.UtcNow + Patience, cancellationToken: stop), stop);
     }
 
+    /// <summary>Only if the key has no value: what needs one order of all writes.</summary>
+    public Task<PinnedAnswer> PutIfAbsentAsync(string keyspace, string key, string value, CancellationToken stop)
+    {
+        var request = new PutRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Value = ByteString.CopyFromUtf8(value), Condition = WriteCondition.IfAbsent };
+        return AskAsync(service => service.PutAsync(request, deadline: DateTime.UtcNow + Patience, cancellationToken: stop), stop);
+    }
+
     public Task<PinnedAnswer> GetAsync(string keyspace, string key, ReadLevel level, CancellationToken stop)
     {
         var request = new GetRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Level = level };
@@ -63,6 +75,7 @@ internal sealed class PinnedNode(uint node, Uri endpoint) : IDisposable
                 Values = Values(result),
                 Version = result.Version,
                 Acknowledgements = (int)result.Acknowledgements,
+                Regime = result.Regime,
             };
         }
         catch (RpcException) when (stop.IsCancellationRequested)
@@ -81,7 +94,7 @@ internal sealed class PinnedNode(uint node, Uri endpoint) : IDisposable
         if (exception.Trailers.GetValueBytes("kvstore-refusal-bin") is { } trailer)
         {
             var refusal = Refusal.Parser.ParseFrom(trailer);
-            return new PinnedAnswer(refusal.Outcome, refusal.Code, refusal.Reason, took);
+            return new PinnedAnswer(refusal.Outcome, refusal.Code, refusal.Reason, took) { Regime = refusal.Regime };
         }
 
         return new PinnedAnswer(Outcome.Unknown, Code.DeadlineExceeded, exception.Status.Detail, took);

@@ -17,7 +17,7 @@ internal readonly record struct TrafficCount(int Done, int Refused, int Unknown)
 /// Clients of one keyspace, one at each node, that read and write a few keys at a steady pace and record what they are told. Every write has a value of its own, so that
 /// the checkers can tell all of them apart.
 /// </summary>
-internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, HistoryRecorder recorder)
+internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, HistoryRecorder recorder, string prefix = "key-")
 {
     /// <summary>Few enough to collide, enough to keep each key's history short: the check grows fast with the operations of one key.</summary>
     public const int Keys = 12;
@@ -28,6 +28,8 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
     private readonly Dictionary<uint, TrafficCount> _counts = [];
 
     public static string Key(int number) => $"key-{number}";
+
+    private string Own(int number) => $"{prefix}{number}";
 
     /// <summary>Runs until the token is cancelled; operations in flight are awaited.</summary>
     public Task RunAsync(CancellationToken end) => Task.WhenAll(cluster.Nodes.Select(node => RunAsync(node, end)));
@@ -48,6 +50,10 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
         var answer = await node.PutAsync(keyspace, key, value, seen?.Version, stop);
         switch (answer.Outcome)
         {
+            case Outcome.Done when answer.IsProvisional:
+                // It takes effect in the one order of all writes when it is merged, if nothing supersedes it before.
+                operation.Unknown();
+                break;
             case Outcome.Done:
                 operation.Done();
                 break;
@@ -68,7 +74,19 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
     {
         var operation = recorder.Begin(client, RecordedKind.Get, key);
         var answer = await node.GetAsync(keyspace, key, ReadLevel.Unspecified, stop);
-        if (answer.IsDone)
+        if (answer.IsProvisional)
+        {
+            // No part of the one order.
+            operation.NotDone();
+        }
+        else if (answer is { IsDone: true, Regime: Regime.Ordered, Values.Count: > 1 })
+        {
+            // A merge is a write like any other, and this is the first that is heard of it.
+            var merged = string.Join(" | ", answer.Values);
+            recorder.Begin("a merge", RecordedKind.Put, key, merged);
+            operation.Done(merged);
+        }
+        else if (answer.IsDone)
         {
             operation.Done(answer.Values);
         }
@@ -89,7 +107,7 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
         {
             for (var number = 0; await timer.WaitForNextTickAsync(end); number++)
             {
-                var key = Key((int)(((5 * number) + (7 * node.Node) + (number / Keys)) % Keys));
+                var key = Own((int)(((5 * number) + (7 * node.Node) + (number / Keys)) % Keys));
                 if (number % 2 == 0)
                 {
                     await PutAsync(node, client, key, $"n{node.Node}-{number}", CancellationToken.None);

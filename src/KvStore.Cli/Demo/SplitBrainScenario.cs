@@ -11,7 +11,7 @@ namespace KvStore.Cli.Demo;
 /// A network splits in two. The cp keyspace goes on where there is a majority and refuses at once where there is none; the ap keyspace goes on everywhere and keeps
 /// both sides' writes. All that clients did is recorded and checked at the end.
 /// </summary>
-internal sealed class SplitBrainScenario(DemoCluster cluster, Narrator narrator, CancellationToken stop)
+internal sealed class SplitBrainScenario(DemoCluster cluster, Narrator narrator, CancellationToken stop) : IScenario
 {
     private const string Ordered = "accounts";
 
@@ -32,9 +32,8 @@ internal sealed class SplitBrainScenario(DemoCluster cluster, Narrator narrator,
     private uint[] Majority => [.. cluster.Nodes.Select(node => node.Node).Skip((cluster.Nodes.Count - 1) / 2)];
 
     /// <summary>What clients of the ordered keyspace did.</summary>
-    public History OrderedHistory => _orderedHistory.ToHistory();
+    public History History => _orderedHistory.ToHistory();
 
-    /// <summary>Plays it, and says whether everything that was promised held.</summary>
     public async Task<bool> RunAsync()
     {
         await CreateKeyspacesAsync();
@@ -170,7 +169,7 @@ internal sealed class SplitBrainScenario(DemoCluster cluster, Narrator narrator,
         var dumps = await Convergence.WaitAsync(cluster, Open, OpenKeys, Deadline, stop);
         var converged = ConvergenceChecker.Check(dumps);
         var faults = AcknowledgedWriteChecker.Check(_openHistory.ToHistory(), dumps[0]);
-        var ordered = LinearizabilityChecker.Check(OrderedHistory, cancel: stop);
+        var ordered = LinearizabilityChecker.Check(History, cancel: stop);
 
         var linearizable = ordered.Verdict == LinearizabilityVerdict.Linearizable;
         narrator.Verdict(faults.Count == 0 ? "acknowledged writes lost: none" : $"acknowledged writes: {faults[0]}", faults.Count == 0);

@@ -5,7 +5,7 @@ using KvStore.Client;
 
 namespace KvStore.Cli.Keyspaces;
 
-/// <summary><c>kv keyspace create|list|describe|lost-writes</c>.</summary>
+/// <summary><c>kv keyspace create|list|describe|alter|lost-writes</c>.</summary>
 internal static class KeyspaceCommands
 {
     private const string CreateExamples =
@@ -35,6 +35,7 @@ internal static class KeyspaceCommands
         CreateOne(host),
         List(host),
         Describe(host),
+        AlterCommand.Create(host),
         LostWritesCommand.Create(host),
     };
 

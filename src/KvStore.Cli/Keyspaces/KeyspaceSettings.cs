@@ -15,8 +15,8 @@ internal sealed class KeyspaceSettings
 
     public Option<string?> Policy { get; } = new("--policy")
     {
-        Description = "Who may answer when replicas can't reach each other. cp: only a majority, linearizable; ap: everyone, concurrent values are kept.",
-        HelpName = "cp|ap",
+        Description = "Who may answer when replicas can't reach each other. cp: only a majority, linearizable; ap: everyone, concurrent values are kept; adaptive: as cp with a majority, provisionally without.",
+        HelpName = "cp|ap|adaptive",
     };
 
     public Option<string?> Replication { get; } = new("--replication")
@@ -46,6 +46,19 @@ internal sealed class KeyspaceSettings
         CustomParser = Quantities.ParseLag,
     };
 
+    public Option<TimeSpan> ProvisionalAfter { get; } = new("--provisional-after")
+    {
+        Description = "adaptive: after how long without a leader a replica serves provisionally, 1s to 1h. Default: 2s.",
+        HelpName = "TIME",
+        CustomParser = result => Quantities.ParseTime(result, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
+    };
+
+    public Option<string?> ReadLevel { get; } = new("--read-level")
+    {
+        Description = "The level of reads that state none. cp: linearizable (default), session or eventual; ap: eventual (default), session or quorum.",
+        HelpName = "LEVEL",
+    };
+
     public Option<string?> Conflicts { get; } = new("--conflicts")
     {
         Description = "ap: what is shown of values that were written concurrently. siblings (default): all of them, until a write supersedes them; last-writer-wins: the newest, the others are dropped in the background.",
@@ -65,11 +78,11 @@ internal sealed class KeyspaceSettings
         CustomParser = result => Quantities.ParseSize(result, MemoryLeast, MemoryMost),
     };
 
-    private readonly Option<string?> _timeToLive = new("--ttl") { Hidden = true };
+    public Option<TimeSpan> Ttl { get; } = Data.DataOptions.Ttl("How long values live that are written without a --ttl of their own: 1ms to 3650d, or never. Default: never.");
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, Durability, Memory, _timeToLive])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, Durability, Memory, Ttl])
         {
             command.Add(option);
         }
@@ -77,18 +90,13 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, Conflicts, Durability, Memory, _timeToLive]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, Durability, Memory, Ttl]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
     public KvKeyspaceSettings Read(CommandContext context, string name)
     {
         RequireName(name);
-        if (context.WasGiven(_timeToLive))
-        {
-            throw CliFailure.Usage("--ttl is not built yet; leave it out, and delete what has expired.");
-        }
-
         var policy = ReadPolicy(context.Value(Policy));
         return new KvKeyspaceSettings
         {
@@ -102,6 +110,27 @@ internal sealed class KeyspaceSettings
             Conflicts = ReadConflicts(context.Value(Conflicts), policy),
             MaxLagBytes = context.Value(MaxLag).Bytes,
             MaxLagTime = context.Value(MaxLag).Time,
+            ProvisionalAfter = context.Value(ProvisionalAfter),
+            DefaultTtl = context.WasGiven(Ttl) && context.Value(Ttl) != Timeout.InfiniteTimeSpan ? context.Value(Ttl) : null,
+            DefaultReadLevel = ReadReadLevel(context.Value(ReadLevel)),
+        };
+    }
+
+    /// <summary>What is to be altered.</summary>
+    /// <exception cref="CliFailure">Nothing is, or a setting is unknown.</exception>
+    public KvKeyspaceChange ReadChange(CommandContext context)
+    {
+        if (!((Option[])[Policy, Replication, MaxLag]).Any(context.WasGiven))
+        {
+            throw CliFailure.Usage("Nothing is to be altered; say --policy, --replication or --max-lag.");
+        }
+
+        return new KvKeyspaceChange
+        {
+            Policy = context.WasGiven(Policy) ? ReadPolicy(context.Value(Policy)) : null,
+            Replication = context.WasGiven(Replication) ? ReadReplication(context.Value(Replication)) : null,
+            MaxLagBytes = context.Value(MaxLag).Bytes is > 0 and var bytes ? bytes : null,
+            MaxLagTime = context.Value(MaxLag).Time is var time && time > TimeSpan.Zero ? time : null,
         };
     }
 
@@ -109,10 +138,20 @@ internal sealed class KeyspaceSettings
     {
         "cp" => PartitionPolicy.Cp,
         "ap" => PartitionPolicy.Ap,
-        "adaptive" => throw CliFailure.Usage("Adaptive keyspaces are not built yet; use --policy cp or --policy ap."),
+        "adaptive" => PartitionPolicy.Adaptive,
         null => throw CliFailure.Usage(
-            "No partition policy is given; say --policy cp (linearizable, served by a majority only) or --policy ap (served everywhere, concurrent values are kept)."),
-        _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp or --policy ap."),
+            "No partition policy is given; say --policy cp (linearizable, served by a majority only), --policy ap (served everywhere, concurrent values are kept) or --policy adaptive (linearizable with a majority, provisional without)."),
+        _ => throw CliFailure.Usage($"'{text}' is not a partition policy; use --policy cp, ap or adaptive."),
+    };
+
+    private static KvReadLevel ReadReadLevel(string? text) => text switch
+    {
+        null => KvReadLevel.Default,
+        "linearizable" => KvReadLevel.Linearizable,
+        "session" => KvReadLevel.Session,
+        "eventual" => KvReadLevel.Eventual,
+        "quorum" => KvReadLevel.Quorum,
+        _ => throw CliFailure.Usage($"'{text}' can't be the default read level; use linearizable (cp), session, eventual or quorum (ap)."),
     };
 
     private static Replication ReadReplication(string? text) => text switch

@@ -131,10 +131,11 @@ internal static class Quantities
             "s" or "" => 1_000.0,
             "m" => 60_000.0,
             "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
             _ => 0.0,
         };
         if (unit == 0.0 || !double.TryParse(text[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var amount)
-            || amount * unit > TimeSpan.FromDays(365).TotalMilliseconds)
+            || amount * unit > TimeSpan.FromDays(100_000).TotalMilliseconds)
         {
             return false;
         }
@@ -148,6 +149,7 @@ internal static class Quantities
         { TotalMilliseconds: < 1_000 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.###}ms"),
         { TotalSeconds: < 60 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.###}s"),
         { TotalMinutes: < 60 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMinutes:0.###}m"),
-        _ => string.Create(CultureInfo.InvariantCulture, $"{time.TotalHours:0.###}h"),
+        { TotalHours: < 48 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalHours:0.###}h"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{time.TotalDays:0.###}d"),
     };
 }

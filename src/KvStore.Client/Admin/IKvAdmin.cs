@@ -21,6 +21,19 @@ public interface IKvAdmin
     /// <param name="cancellationToken">Stops the waiting.</param>
     ValueTask<KeyspaceDescription> DescribeKeyspaceAsync(string name, uint node = 0, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Sets other settings for a keyspace that is in use. Answers when that is decided, which needs a majority of the cluster; the shards follow by themselves:
+    /// <see cref="KvAlterationExtensions.WaitForAlterationAsync"/> waits for them. Repeating it changes nothing.
+    /// </summary>
+    /// <param name="name">The keyspace.</param>
+    /// <param name="change">What is to be altered.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">Contradictory or unknown settings, an unknown keyspace, or no quorum.</exception>
+    ValueTask<AlterKeyspaceResponse> AlterKeyspaceAsync(string name, KvKeyspaceChange change, CancellationToken cancellationToken = default);
+
+    /// <summary>How far the shards of a keyspace are on the way to its settings, and which replicas have not heard of them.</summary>
+    ValueTask<KeyspaceProgress> AlterProgressAsync(string name, CancellationToken cancellationToken = default);
+
     /// <summary>What a node sees: itself, its peers and, if wanted, its replicas.</summary>
     /// <param name="node">The node to ask; 0: any.</param>
     /// <param name="replicas">Also list every replica.</param>
@@ -86,4 +99,13 @@ public sealed record KvKeyspaceSettings
 
     /// <summary>async and best-effort: how long the oldest of them may wait for its commit before writes are acknowledged at commit, 1 ms to 60 s. Zero: 1 s.</summary>
     public TimeSpan MaxLagTime { get; init; }
+
+    /// <summary>adaptive: after how long without a leader a replica serves provisionally, 1 s to 1 h. Zero: 2 s.</summary>
+    public TimeSpan ProvisionalAfter { get; init; }
+
+    /// <summary>How long values live that are written without a time to live, 1 ms to 10 years. Null: for ever.</summary>
+    public TimeSpan? DefaultTtl { get; init; }
+
+    /// <summary>The level of reads that state none. cp: linearizable (the default), session or eventual; ap: eventual (the default), session or quorum.</summary>
+    public KvReadLevel DefaultReadLevel { get; init; }
 }

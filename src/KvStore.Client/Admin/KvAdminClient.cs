@@ -11,6 +11,7 @@ namespace KvStore.Client;
 internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : IKvAdmin, IDisposable
 {
     private const string CreateKeyspace = "create keyspace";
+    private const string AlterKeyspace = "alter keyspace";
     private const string ReplaceNode = "replace node";
     private const string SetFaults = "set faults";
     private const string HealFaults = "heal faults";
@@ -40,6 +41,16 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             throw new ArgumentOutOfRangeException(nameof(settings), settings.MaxLagTime, "The max-lag is 1 ms to 60 s; zero: 1 s.");
         }
 
+        if (settings.ProvisionalAfter < TimeSpan.Zero || settings.ProvisionalAfter > TimeSpan.FromHours(1))
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), settings.ProvisionalAfter, "Provisional service begins after 1 s to 1 h; zero: 2 s.");
+        }
+
+        if (settings.DefaultTtl is { } ttl && (ttl.TotalMilliseconds < 1 || ttl.TotalMilliseconds > KvLimits.MaxTtlMs))
+        {
+            throw new ArgumentOutOfRangeException(nameof(settings), ttl, "A time to live is 1 ms to 10 years; null: none.");
+        }
+
         CreateKeyspaceRequest request = new()
         {
             Name = settings.Name,
@@ -47,6 +58,9 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             Replication = settings.Replication,
             Shards = (uint)settings.Shards,
             Replicas = (uint)settings.Replicas,
+            ProvisionalAfterMs = (uint)settings.ProvisionalAfter.TotalMilliseconds,
+            DefaultTtlMs = (ulong)(settings.DefaultTtl?.TotalMilliseconds ?? 0),
+            DefaultReadLevel = (ReadLevel)settings.DefaultReadLevel,
             Conflicts = settings.Conflicts,
             Durability = settings.Durability,
             MemoryBytes = (ulong)settings.MemoryBytes,
@@ -65,6 +79,27 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 
     public ValueTask<KeyspaceDescription> DescribeKeyspaceAsync(string name, uint node = 0, CancellationToken cancellationToken = default) =>
         AtAsync("describe keyspace", node, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).DescribeKeyspaceAsync(new() { Name = name }, call), cancellationToken);
+
+    public ValueTask<AlterKeyspaceResponse> AlterKeyspaceAsync(string name, KvKeyspaceChange change, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentNullException.ThrowIfNull(change);
+        if (change.MaxLagBytes is < 0 || change.MaxLagTime is { } time && (time < TimeSpan.FromMilliseconds(1) || time > TimeSpan.FromMinutes(1)))
+        {
+            throw new ArgumentOutOfRangeException(nameof(change), "The max-lag is 1 byte to 32 MiB and 1 ms to 60 s.");
+        }
+
+        AlterKeyspaceRequest request = new() { Name = name, Policy = change.Policy ?? default, Replication = change.Replication ?? default };
+        if (change.MaxLagBytes is not null || change.MaxLagTime is not null)
+        {
+            request.MaxLag = new MaxLag { Bytes = (uint)(change.MaxLagBytes ?? 0), TimeMs = (uint)(change.MaxLagTime?.TotalMilliseconds ?? 0) };
+        }
+
+        return AnyAsync(AlterKeyspace, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).AlterKeyspaceAsync(request, call), cancellationToken);
+    }
+
+    public ValueTask<KeyspaceProgress> AlterProgressAsync(string name, CancellationToken cancellationToken = default) =>
+        AnyAsync("progress of a keyspace", (channel, call) => new Contracts.V1.Admin.AdminClient(channel).AlterProgressAsync(new() { Name = name }, call), cancellationToken);
 
     public ValueTask<NodeStatusResponse> NodeStatusAsync(uint node, bool replicas = false, CancellationToken cancellationToken = default) =>
         AtAsync("node status", node, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).NodeStatusAsync(new() { Replicas = replicas }, call), cancellationToken);
@@ -188,7 +223,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null;
         bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
         bool open = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected);
-        bool unknown = what is CreateKeyspace or ReplaceNode or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
+        bool unknown = what is CreateKeyspace or AlterKeyspace or ReplaceNode or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
         string reason = code == KvCode.Unsupported
             ? "what answers does not speak this interface: it is no KvStore node, or one of another protocol version"
             : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;

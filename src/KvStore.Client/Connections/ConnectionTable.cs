@@ -9,6 +9,7 @@ internal sealed class ConnectionTable(KvClientOptions options, Dispatcher dispat
 {
     private readonly Lock _gate = new();
     private readonly List<LostAttempt> _lost = [];
+    private readonly List<SlowRead> _slow = [];
     private readonly string _scheme = new Uri(options.Endpoints[0]).Scheme;
     private volatile Dictionary<uint, NodeConnection> _byNode = [];
     private volatile NodeConnection[] _all = [];
@@ -70,6 +71,20 @@ internal sealed class ConnectionTable(KvClientOptions options, Dispatcher dispat
         foreach (NodeConnection connection in All)
         {
             connection.Sweep(nowMs, _lost);
+        }
+
+        if (!dispatcher.Hedging.IsEnabled)
+        {
+            return;
+        }
+
+        foreach (NodeConnection connection in All)
+        {
+            connection.TakeSlow(nowMs, dispatcher.Hedging.DelayMs, _slow);
+            foreach (SlowRead slow in _slow)
+            {
+                dispatcher.Hedge(slow, connection.Node, nowMs);
+            }
         }
     }
 

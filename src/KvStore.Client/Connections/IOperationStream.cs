@@ -17,6 +17,12 @@ internal interface IOperationStream
     /// <summary>Takes out what is overdue, canceled or to be tried elsewhere.</summary>
     void Sweep(long nowMs, List<LostAttempt> lost);
 
+    /// <summary>Names reads that have been under way for so long that a second replica may be asked, each once.</summary>
+    void TakeSlow(long nowMs, double delayMs, List<SlowRead> slow);
+
+    /// <summary>Takes out an operation that another node has answered; null if it is no longer under way here.</summary>
+    KvOperation? Withdraw(ulong callId);
+
     /// <summary>Ends the stream. What was under way goes back to the dispatcher. The second call does nothing.</summary>
     void Break(Exception? cause);
 }

@@ -75,6 +75,16 @@ internal sealed class NodeConnection(uint node, Uri address, Dispatcher dispatch
         }
     }
 
+    /// <summary>Called by the sweeper only.</summary>
+    public void TakeSlow(long nowMs, double delayMs, List<SlowRead> slow)
+    {
+        slow.Clear();
+        if (_stream is { IsBroken: false } stream)
+        {
+            stream.TakeSlow(nowMs, delayMs, slow);
+        }
+    }
+
     public void Close()
     {
         IOperationStream? stream;

@@ -52,6 +52,10 @@ internal sealed class PipelineStream : IOperationStream, IThreadPoolWorkItem
 
     public void Sweep(long nowMs, List<LostAttempt> lost) => _backlog.Sweep(nowMs, lost);
 
+    public void TakeSlow(long nowMs, double delayMs, List<SlowRead> slow) => _backlog.TakeSlow(this, nowMs, delayMs, slow);
+
+    public KvOperation? Withdraw(ulong callId) => _backlog.Withdraw(callId);
+
     public void Break(Exception? cause)
     {
         if (_backlog.Break() is not { } lost)

@@ -22,13 +22,25 @@ internal sealed class StreamBacklog(uint node, Dispatcher dispatcher, int maxOpe
     private bool _isConnected;
     private bool _isBroken;
     private double _latency;
+    private long _measuredAt;
 
     public bool IsConnected => Volatile.Read(ref _isConnected);
 
     public bool IsBroken => Volatile.Read(ref _isBroken);
 
-    /// <summary>Peak EWMA: recent latency, in clock ticks, times the queue's length. An estimate, read without a lock.</summary>
-    public double ExpectedWait => (Volatile.Read(ref _latency) + 1) * (_slots.Count + 1);
+    /// <summary>
+    /// Peak EWMA: recent latency, in clock ticks, times the queue's length. What was measured fades by half in 5 s, so that a node that was slow once is asked again and can show that it has recovered. An estimate,
+    /// read without a lock.
+    /// </summary>
+    public double ExpectedWait
+    {
+        get
+        {
+            const double HalfLifeSeconds = 5;
+            double age = dispatcher.Clock.Time.GetElapsedTime(Volatile.Read(ref _measuredAt), dispatcher.Clock.Timestamp).TotalSeconds;
+            return ((Volatile.Read(ref _latency) * Math.Pow(2, -age / HalfLifeSeconds)) + 1) * (_slots.Count + 1);
+        }
+    }
 
     public void OnConnected() => Volatile.Write(ref _isConnected, true);
 
@@ -101,6 +113,36 @@ internal sealed class StreamBacklog(uint node, Dispatcher dispatcher, int maxOpe
         }
     }
 
+    /// <summary>Names the reads that were handed over so long ago that a second replica may be asked, each once.</summary>
+    public void TakeSlow(IOperationStream stream, long nowMs, double delayMs, List<SlowRead> slow)
+    {
+        lock (_gate)
+        {
+            Span<SlotTable.Slot> used = _slots.Used();
+            for (int i = 0; i < used.Length && _slots.Count > 0; i++)
+            {
+                if (used[i].Operation is { MayBeHedged: true } operation
+                    && used[i].Ordinal <= _handedOrdinal
+                    && dispatcher.Clock.Time.GetElapsedTime(used[i].SubmittedTimestamp, dispatcher.Clock.Timestamp).TotalMilliseconds >= delayMs)
+                {
+                    operation.MayBeHedged = false;
+                    slow.Add(new SlowRead(stream, operation.Wire.CallId, operation.Wire, operation.Keyspace, operation.DeadlineMs));
+                }
+            }
+        }
+    }
+
+    /// <summary>Takes an operation out; null if it is no longer here. Its late answer will find nobody.</summary>
+    public KvOperation? Withdraw(ulong callId)
+    {
+        lock (_gate)
+        {
+            KvOperation? operation = _slots.Remove(callId, out SlotTable.Slot slot);
+            _bytesUnderWay -= slot.Bytes;
+            return operation;
+        }
+    }
+
     /// <summary>Hands over what has accumulated: it counts as sent from now on. The buffer is the caller's until the next call, and the caller clears it.</summary>
     /// <returns>False: nothing waits; the next submission must start a flush again.</returns>
     public bool TryHandOver(out Outbound messages)
@@ -146,6 +188,7 @@ internal sealed class StreamBacklog(uint node, Dispatcher dispatcher, int maxOpe
             {
                 answered = true;
                 Volatile.Write(ref _latency, (0.9 * _latency) + (0.1 * (dispatcher.Clock.Timestamp - slot.SubmittedTimestamp)));
+                Volatile.Write(ref _measuredAt, dispatcher.Clock.Timestamp);
             }
 
             dispatcher.OnAnswer(operation, result, node);

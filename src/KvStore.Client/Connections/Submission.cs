@@ -26,5 +26,8 @@ internal enum AttemptLoss
     Sent,
 }
 
+/// <summary>A read that is slow where it is under way; it stays there. What is said of it is a copy.</summary>
+internal readonly record struct SlowRead(IOperationStream Stream, ulong CallId, Contracts.Pipeline.WireOperation Wire, string Keyspace, long DeadlineMs);
+
 /// <summary>An operation whose attempt was lost.</summary>
 internal readonly record struct LostAttempt(Operations.KvOperation Operation, AttemptLoss Loss);

@@ -30,8 +30,8 @@ internal static class AnswerPolicy
 {
     public static Verdict Judge(in WireResult answer) => answer.Code switch
     {
-        Code.NotLeader or Code.WrongNode => Verdict.TryElsewhere,
-        Code.NoQuorum => Verdict.SeekQuorum,
+        Code.NotLeader or Code.WrongNode or Code.SessionBehind or Code.TooStale => Verdict.TryElsewhere,
+        Code.NoQuorum or Code.ProvisionalRefused or Code.OverlayFull => Verdict.SeekQuorum,
         Code.StaleEpoch => Verdict.Relearn,
         Code.NoLeader or Code.ShuttingDown or Code.Recovering or Code.ClockSkew => Verdict.PauseThenElsewhere,
 

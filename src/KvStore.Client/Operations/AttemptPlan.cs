@@ -19,18 +19,22 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     private const int MaxBackoffMs = 100;
     private const int KeyspaceGraceMs = 1_000;
     private const int QuorumSearchMs = 2_000;
+
+    /// <summary>After provisional-after a replica has to notice that it is over, and two of them do so one after another.</summary>
+    private const int ProvisionalGraceMs = 1_000;
     private const int TopologyPollMs = 100;
 
     /// <summary>The next attempt, or the reason why there is none now. On "send" the operation is ready to be encoded.</summary>
     /// <param name="operation">Within its deadline.</param>
     /// <param name="map">Null: no topology was heard yet.</param>
+    /// <param name="session">The session of the client's writes. One of an earlier session keeps the floor that it began with.</param>
     /// <param name="floor">The acknowledged floor of the client's writes.</param>
     /// <param name="nowMs">The client's clock.</param>
-    public NextStep Next(KvOperation operation, ClusterMap? map, ulong floor, long nowMs)
+    public NextStep Next(KvOperation operation, ClusterMap? map, ulong session, ulong floor, long nowMs)
     {
         if (nowMs >= operation.GiveUpMs)
         {
-            return NextStep.Report(KvCode.NoQuorum, operation.LastReason);
+            return NextStep.Report(NoMajority(operation), operation.LastReason);
         }
 
         if (Resolve(operation, map, nowMs) is { } unresolved)
@@ -38,14 +42,18 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return unresolved;
         }
 
-        if (NodeSelector.Choose(nodes, operation.Shard!, operation.Route, operation.Tried, nowMs) is not { } target)
+        if (NodeSelector.Choose(nodes, operation.Shard!, operation.Route, operation.Tried, nowMs, random) is not { } target)
         {
             return EndRound(operation, nowMs);
         }
 
         operation.Attempts++;
         operation.LastNode = target.Node;
-        operation.Wire.AcknowledgedFloor = operation.IsWrite ? floor : 0;
+        if (operation.Wire.Session == session)
+        {
+            operation.Wire.AcknowledgedFloor = operation.IsWrite ? floor : 0;
+        }
+
         operation.Wire.TimeoutMs = (uint)Math.Max(1, operation.DeadlineMs - nowMs);
         operation.AttemptEndsMs = Math.Min(operation.DeadlineMs, nowMs + attemptTimeoutMs);
         return NextStep.Send(target);
@@ -70,10 +78,11 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     {
         operation.Phase = KvPhase.Server;
         operation.LastNode = answer.Node != 0 ? answer.Node : from;
+        operation.Shard!.Learn(answer.Epoch, answer.Regime);
         if (answer.Outcome == Outcome.Done)
         {
             // A node that forwarded says who served; one that names itself may merely have relayed, and teaches nothing.
-            if (operation.Route == RouteKind.Leader && answer.Node != from)
+            if (operation.Route == RouteKind.Leader && answer.Node != from && answer.Regime != Regime.Provisional)
             {
                 operation.Shard!.Learn(answer.Node);
             }
@@ -82,6 +91,13 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         }
 
         Note(operation, answer, from);
+        if (answer.Code == Code.RequestExpired && operation.Wire.MayHaveHappened && operation.Route == RouteKind.FirstReplica)
+        {
+            // This replica can't tell whether the increment was counted. Whoever took it, or has got it from there, can.
+            operation.Tried.Add(from);
+            return Pause(operation, nowMs);
+        }
+
         switch (AnswerPolicy.Judge(answer))
         {
             case Verdict.TryElsewhere:
@@ -97,6 +113,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             case Verdict.Relearn when !operation.Unresolved:
                 operation.Wire.Epoch = Math.Max(answer.Epoch, operation.Wire.Epoch);
                 return Pause(operation, nowMs);
+            case Verdict.Relearn:
+                return NextStep.Report(KvCode.EpochPassed, "the keyspace has changed its mode since the write was first tried, and nothing tells what became of that attempt");
             default:
                 return answer.Code == Code.ConditionFailed && operation.IsConditional ? NextStep.Complete : NextStep.Report((KvCode)answer.Code, answer.Reason);
         }
@@ -112,6 +130,12 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             _ => KvPhase.Sent,
         };
         operation.Unresolved |= loss == AttemptLoss.Sent && operation.IsWrite;
+        if (loss == AttemptLoss.Sent && operation.Shard is { IsAdaptive: true } shard)
+        {
+            // Perhaps the leader is on the other side, and this side serves provisionally: others need not find out anew.
+            shard.Forget(from);
+        }
+
         operation.Tried.Add(from);
     }
 
@@ -164,6 +188,11 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return NextStep.AwaitTopology;
         }
 
+        if (operation.Session is { } foreign && foreign.IsOfAnotherCluster(map!.Public.ClusterId))
+        {
+            return NextStep.Report(KvCode.InvalidArgument, "the session token is of another cluster: begin a new session");
+        }
+
         ref WireOperation wire = ref operation.Wire;
         wire.KeyspaceId = keyspace.Id;
         int shard = wire.Kind == OperationKind.Scan ? (int)wire.Shard : KeyRouting.ShardOf(wire.Key.Span, keyspace.Shards.Length);
@@ -172,22 +201,48 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             return NextStep.Report(KvCode.StaleEpoch, "the keyspace has fewer shards than when the scan began");
         }
 
+        operation.Shard = keyspace.Shards[shard];
         if (operation.IsWrite && !operation.Unresolved)
         {
-            wire.Epoch = Math.Max(wire.Epoch, keyspace.Epoch);
+            // Nothing was taken of it yet: it is a write of the present epoch. Once an attempt may have been taken, only its own epoch can tell.
+            wire.Epoch = Math.Max(wire.Epoch, operation.Shard.Epoch);
         }
 
-        operation.Shard = keyspace.Shards[shard];
-        operation.Route = keyspace.IsOpen ? RouteKind.FirstReplica : wire.Level == ReadLevel.Eventual || wire.ServeAtReplica ? RouteKind.Nearest : RouteKind.Leader;
+        // A replica of an ap keyspace that can't tell what became of the first attempt must not count again.
+        wire.MayHaveHappened = wire.Kind == OperationKind.Increment && operation.Unresolved;
+        operation.ShardNumber = (uint)shard;
+        if (operation.Session is { } session)
+        {
+            wire.SessionPosition = session.PositionIn(keyspace.Id, operation.ShardNumber);
+        }
+
+        operation.Route = RouteOf(operation, keyspace);
         return null;
+    }
+
+    /// <summary>
+    /// Reads that any replica may answer go to the nearest. Not so eventual reads of ap keyspaces, unless they ask for it: from the replica that takes the writes they are least surprising.
+    /// </summary>
+    private static RouteKind RouteOf(KvOperation operation, KeyspaceRoute keyspace)
+    {
+        ref WireOperation wire = ref operation.Wire;
+        ReadLevel level = wire.Level == ReadLevel.Unspecified ? keyspace.DefaultReadLevel : wire.Level;
+        bool anyReplica = !operation.IsWrite && (wire.ServeAtReplica || level is ReadLevel.Session or ReadLevel.Bounded || (level == ReadLevel.Eventual && !operation.Shard!.IsOpen));
+        return anyReplica ? RouteKind.Nearest : operation.Shard!.IsOpen ? RouteKind.FirstReplica : RouteKind.Leader;
     }
 
     /// <summary>Every node that could be asked has been.</summary>
     private NextStep EndRound(KvOperation operation, long nowMs)
     {
-        if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline)
+        if (operation.LastCode is KvCode.SessionBehind or KvCode.TooStale && nowMs >= operation.StartedMs + QuorumSearchMs)
         {
-            return NextStep.Report(KvCode.NoQuorum, operation.LastReason);
+            return NextStep.Report(operation.LastCode, operation.LastReason);
+        }
+
+        bool mayBeServedSoon = operation.Shard!.IsAdaptive && operation.LastCode == KvCode.NoQuorum;
+        if (operation.SawNoQuorum && !operation.SawMajority && !operation.RetryNoQuorumUntilDeadline && !mayBeServedSoon)
+        {
+            return NextStep.Report(NoMajority(operation), operation.LastReason);
         }
 
         operation.Tried.Clear();
@@ -200,15 +255,22 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         operation.Tried.Add(from);
         if (!operation.RetryNoQuorumUntilDeadline && !operation.SawMajority)
         {
-            operation.GiveUpMs = Math.Min(operation.GiveUpMs, nowMs + QuorumSearchMs);
+            int search = operation.Shard!.IsAdaptive && operation.LastCode == KvCode.NoQuorum
+                ? Math.Max(QuorumSearchMs, operation.Shard.ProvisionalAfterMs + ProvisionalGraceMs)
+                : QuorumSearchMs;
+            operation.GiveUpMs = Math.Min(operation.GiveUpMs, nowMs + search);
             if (nowMs >= operation.GiveUpMs)
             {
-                return NextStep.Report(KvCode.NoQuorum, operation.LastReason);
+                return NextStep.Report(NoMajority(operation), operation.LastReason);
             }
         }
 
         return Pause(operation, nowMs);
     }
+
+    /// <summary>What a side without a majority said last.</summary>
+    private static KvCode NoMajority(KvOperation operation) =>
+        operation.LastCode is KvCode.ProvisionalRefused or KvCode.OverlayFull ? operation.LastCode : KvCode.NoQuorum;
 
     /// <summary>Jittered and growing, 5 to 100 ms.</summary>
     private NextStep Pause(KvOperation operation, long nowMs)

@@ -37,7 +37,8 @@ internal sealed class Dispatcher
         Pool = new OperationPool(this);
         Connections = new ConnectionTable(options, this, streams);
         Sweeper = new Sweeper(this);
-        _window = new RequestWindow((ulong)random.NextInt64(1, long.MaxValue));
+        _window = new RequestWindow(random);
+        Hedging = new HedgePolicy(options.HedgedReads);
         _plan = new AttemptPlan(Connections, (int)options.AttemptTimeout.TotalMilliseconds, random);
     }
 
@@ -51,6 +52,8 @@ internal sealed class Dispatcher
     public ConnectionTable Connections { get; }
 
     public Sweeper Sweeper { get; }
+
+    public HedgePolicy Hedging { get; }
 
     public ClusterMap? Map => _map;
 
@@ -95,7 +98,8 @@ internal sealed class Dispatcher
                 return;
             }
 
-            NextStep step = _plan.Next(operation, _map, _window.Floor, nowMs);
+            (ulong session, ulong floor) = operation.IsWrite ? _window.Current : default;
+            NextStep step = _plan.Next(operation, _map, session, floor, nowMs);
             if (step.Kind != NextStepKind.Send)
             {
                 CarryOut(operation, step);
@@ -119,6 +123,12 @@ internal sealed class Dispatcher
     /// <summary>A node answered. The caller has taken the operation out of its slot.</summary>
     public void OnAnswer(KvOperation operation, in WireResult answer, uint from)
     {
+        if (operation.TwinStream is { } stream)
+        {
+            OnTwinAnswered(operation, stream, answer, from);
+            return;
+        }
+
         NextStep step = _plan.OnAnswer(operation, answer, from, Clock.NowMs);
         if (step.Kind == NextStepKind.Complete)
         {
@@ -140,8 +150,42 @@ internal sealed class Dispatcher
     /// <param name="loss">How far it came.</param>
     public void OnLost(KvOperation operation, uint from, AttemptLoss loss)
     {
+        if (operation.TwinStream is not null)
+        {
+            DiscardTwin(operation);
+            return;
+        }
+
         AttemptPlan.OnLost(operation, from, loss);
         Drive(operation);
+    }
+
+    /// <summary>
+    /// Asks a second replica for a read that is slow. The second request is an operation of its own that nobody awaits: if it is answered first it takes the read out of its slot and completes it; if not, or if it is
+    /// refused or lost, it just ends.
+    /// </summary>
+    public void Hedge(in SlowRead slow, uint slowNode, long nowMs)
+    {
+        if (_closed || !Hedging.TrySpend())
+        {
+            return;
+        }
+
+        KvOperation twin = Pool.Rent();
+        twin.Wire = slow.Wire;
+        twin.Keyspace = slow.Keyspace;
+        twin.TwinStream = slow.Stream;
+        twin.TwinCallId = slow.CallId;
+        twin.StartedMs = nowMs;
+        twin.DeadlineMs = slow.DeadlineMs;
+        twin.GiveUpMs = long.MaxValue;
+        twin.Tried.Add(slowNode);
+        Sweeper.Enter();
+        NextStep step = _plan.Next(twin, _map, session: 0, floor: 0, nowMs);
+        if (step.Kind != NextStepKind.Send || ((NodeConnection)step.Node!).TrySubmit(twin, nowMs) != Submission.Accepted)
+        {
+            DiscardTwin(twin);
+        }
     }
 
     /// <summary>Wakes what is due. Called by the sweeper only.</summary>
@@ -168,6 +212,24 @@ internal sealed class Dispatcher
     {
         _closed = true;
         Connections.Close();
+    }
+
+    private void OnTwinAnswered(KvOperation twin, IOperationStream stream, in WireResult answer, uint from)
+    {
+        if (answer.Outcome == Outcome.Done && stream.Withdraw(twin.TwinCallId) is { } read)
+        {
+            read.LastNode = answer.Node != 0 ? answer.Node : from;
+            read.Phase = KvPhase.Server;
+            Complete(read, answer);
+        }
+
+        DiscardTwin(twin);
+    }
+
+    private void DiscardTwin(KvOperation twin)
+    {
+        Sweeper.Leave();
+        twin.Discard();
     }
 
     /// <summary>Whatever the plan says, but for sending and completing, which need more than the operation.</summary>
@@ -225,6 +287,12 @@ internal sealed class Dispatcher
     private void Complete(KvOperation operation, in WireResult answer)
     {
         Retire(operation, (KvCode)answer.Code);
+        if (operation.IsAnyReplicas)
+        {
+            Hedging.Observe(Clock.Time.GetElapsedTime(operation.StartedTimestamp).TotalMilliseconds);
+        }
+
+        operation.Session?.Learn(_map!.Public.ClusterId, operation.Wire.KeyspaceId, operation.ShardNumber, operation.Wire.SessionPosition, answer.SessionPosition);
         operation.Succeed(answer);
     }
 
@@ -245,7 +313,7 @@ internal sealed class Dispatcher
         if (operation.Wire.Sequence != 0)
         {
             List<KvOperation>? admitted = null;
-            _window.Finish(operation.Wire.Sequence, ref admitted);
+            _window.Finish(operation.Wire.Session, operation.Wire.Sequence, operation.Unresolved && operation.Shard is { IsAdaptive: true }, ref admitted);
             if (admitted is not null)
             {
                 admitted.ForEach(_admitted.Enqueue);

@@ -23,11 +23,17 @@ internal static class Failure
     {
         KvCode.NoLeader => "the shard has no leader",
         KvCode.NoQuorum => "too few replicas can be reached for a majority",
+        KvCode.ProvisionalRefused => "only replicas without a majority can be reached, and what was asked can't be answered provisionally",
+        KvCode.OverlayFull => "too many provisional writes wait to be merged",
+        KvCode.Switching => "the keyspace is changing its mode",
         KvCode.Overloaded => "too many operations are under way to this node",
         KvCode.UnknownKeyspace => "there is no keyspace of this name",
         KvCode.DeadlineExceeded => "the deadline passed",
         KvCode.ShuttingDown => "shutting down",
         KvCode.Unavailable => "no node could be reached",
+        KvCode.SessionBehind => "no replica that could be asked has what the session has seen",
+        KvCode.TooStale => "no replica that could be asked is known to be fresh enough",
+        KvCode.SessionLost => "a write that the session has seen was lost",
         _ => $"refused with {code}",
     };
 
@@ -51,6 +57,8 @@ internal static class Failure
         {
             KvCode.Overloaded => "send less at once, or raise MaxInFlightPerNode",
             KvCode.NoQuorum => "restore the connection to the other replicas, or read with level eventual",
+            KvCode.ProvisionalRefused => "restore the connection to the other replicas, or ask for less: reads at the default level and writes without a condition are served provisionally",
+            KvCode.OverlayFull => "restore the connection to the other replicas, so that they are merged",
             KvCode.UnknownKeyspace => "create the keyspace or check its name",
             KvCode.LevelNotOffered => "choose a read level or condition that the keyspace's policy offers",
             KvCode.InvalidArgument or KvCode.TooLarge => "correct the request",
@@ -58,6 +66,9 @@ internal static class Failure
             KvCode.Unavailable => "check the endpoints and that the nodes run",
             KvCode.ClockSkew => "set the clocks of the nodes right (NTP); 'kv cluster status' shows them",
             KvCode.TooManySiblings => "read the siblings and write the resolved value in their context",
+            KvCode.SessionBehind => "restore the connection between the replicas and retry, or begin a new session and accept what the replica has",
+            KvCode.TooStale => "restore the connection between the replicas, allow a larger staleness, or read with level eventual",
+            KvCode.SessionLost => "read what is there and go on with a new session",
             KvCode.DeadlineExceeded => "retry, or allow a longer timeout",
             _ => "it is safe to retry",
         };

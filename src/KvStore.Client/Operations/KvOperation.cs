@@ -26,6 +26,23 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public bool RetryNoQuorumUntilDeadline { get; set; }
 
+    /// <summary>Null: it belongs to none.</summary>
+    public KvSession? Session { get; set; }
+
+    /// <summary>A read that any replica may answer, and for which no second one was asked yet. Changed where the operation is owned, or under the lock of its slot.</summary>
+    public bool MayBeHedged { get; set; }
+
+    /// <summary>Counts towards what such reads take.</summary>
+    public bool IsAnyReplicas { get; set; }
+
+    /// <summary>Not null: this is the second request of a read that is under way elsewhere. Nobody awaits it.</summary>
+    public Connections.IOperationStream? TwinStream { get; set; }
+
+    public ulong TwinCallId { get; set; }
+
+    /// <summary>The number of its shard, once it is known.</summary>
+    public uint ShardNumber { get; set; }
+
     public long StartedMs { get; set; }
 
     public long StartedTimestamp { get; set; }
@@ -64,7 +81,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public Activity? Activity { get; set; }
 
-    public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete;
+    public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment;
 
     /// <summary>A replica asked in this round can reach a majority.</summary>
     public bool SawMajority { get; set; }
@@ -76,6 +93,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         OperationKind.Get => "get",
         OperationKind.Put => "put",
         OperationKind.Delete => "delete",
+        OperationKind.Increment => "increment",
         _ => "scan",
     };
 
@@ -133,6 +151,9 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         }
     }
 
+    /// <summary>For one that nobody awaits.</summary>
+    public void Discard() => Recycle();
+
     private void Recycle()
     {
         Wire = default;
@@ -140,6 +161,10 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         Tried = default;
         Token = default;
         IsConditional = false;
+        Session = null;
+        MayBeHedged = false;
+        IsAnyReplicas = false;
+        TwinStream = null;
         Shard = null;
         Attempts = 0;
         Backoffs = 0;

@@ -3,8 +3,12 @@ namespace KvStore.Client.Operations;
 /// <summary>
 /// Numbers the writes of this client: a random session, sequence numbers from 1, and the acknowledged floor, up to which every number is answered for good and never sent again. A server remembers the
 /// last 4,096 numbers of a session in a shard, so at most 2,048 may be unfinished above the floor; writes beyond wait here, in order, within their deadlines, until the oldest is finished.
+/// <para>
+/// The floor must never pass a write of an adaptive keyspace that is in doubt: it may have been taken provisionally at one node and through the log at another, and only who remembers it when the one is merged
+/// can tell. Such a write ends the session: its floor stays where it is for good, and what comes next is numbered in a new one.
+/// </para>
 /// </summary>
-internal sealed class RequestWindow(ulong session)
+internal sealed class RequestWindow(Random random)
 {
     public const int Size = 2_048;
 
@@ -14,10 +18,19 @@ internal sealed class RequestWindow(ulong session)
     private ulong _floor;
     private ulong _last;
 
-    public ulong Session { get; } = session;
+    private ulong _session = Draw(random);
 
-    /// <summary>Up to here every sequence number is finished.</summary>
-    public ulong Floor => Volatile.Read(ref _floor);
+    /// <summary>Reads the session and up to where its sequence numbers are finished.</summary>
+    public (ulong Session, ulong Floor) Current
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return (_session, _floor);
+            }
+        }
+    }
 
     /// <summary>Gives the operation its number, or keeps it until there is room: then the caller has let go of it.</summary>
     public bool TryBeginOrPark(KvOperation operation)
@@ -30,22 +43,34 @@ internal sealed class RequestWindow(ulong session)
                 return false;
             }
 
-            operation.Wire.Sequence = ++_last;
-            operation.Wire.Session = Session;
+            Number(operation);
             return true;
         }
     }
 
     /// <summary>The number will never be sent again. Adds the operations that may begin now, with their numbers.</summary>
-    public void Finish(ulong sequence, ref List<KvOperation>? admitted)
+    /// <param name="session">Of the operation.</param>
+    /// <param name="sequence">Of the operation.</param>
+    /// <param name="inDoubt">It may have been taken twice, and only the dedup table can tell: the floor must never pass it.</param>
+    /// <param name="admitted">Those that may begin now.</param>
+    public void Finish(ulong session, ulong sequence, bool inDoubt, ref List<KvOperation>? admitted)
     {
         lock (_gate)
         {
-            _finished[sequence % Size] = true;
-            while (_floor < _last && _finished[(_floor + 1) % Size])
+            if (session == _session && inDoubt)
             {
-                _finished[(_floor + 1) % Size] = false;
-                Volatile.Write(ref _floor, _floor + 1);
+                _session = Draw(random);
+                _floor = _last = 0;
+                Array.Clear(_finished);
+            }
+            else if (session == _session)
+            {
+                _finished[sequence % Size] = true;
+                while (_floor < _last && _finished[(_floor + 1) % Size])
+                {
+                    _finished[(_floor + 1) % Size] = false;
+                    _floor++;
+                }
             }
 
             int room = (int)Math.Min(Size - (_last - _floor), (ulong)_waiting.Count);
@@ -57,8 +82,7 @@ internal sealed class RequestWindow(ulong session)
             admitted ??= [];
             for (int i = 0; i < room; i++)
             {
-                _waiting[i].Wire.Sequence = ++_last;
-                _waiting[i].Wire.Session = Session;
+                Number(_waiting[i]);
                 admitted.Add(_waiting[i]);
             }
 
@@ -73,5 +97,14 @@ internal sealed class RequestWindow(ulong session)
         {
             ParkingLot.TakeMatching(_waiting, nowMs, all, into);
         }
+    }
+
+    private static ulong Draw(Random random) => (ulong)random.NextInt64(1, long.MaxValue);
+
+    private void Number(KvOperation operation)
+    {
+        operation.Wire.Sequence = ++_last;
+        operation.Wire.Session = _session;
+        operation.Wire.AcknowledgedFloor = _floor;
     }
 }

@@ -28,6 +28,12 @@ public sealed class KvClientOptions
     /// <summary>Bytes of operations that may be under way to one node; more are refused at once as <see cref="KvCode.Overloaded"/>. 2 MiB to 256 MiB.</summary>
     public int MaxInFlightBytesPerNode { get; set; } = 16 * 1_048_576;
 
+    /// <summary>
+    /// Whether a get with level eventual, session or bounded asks a second replica when the first takes longer than nineteen of twenty such reads do; the first answer counts. At most one more request per read, and for at
+    /// most a tenth of the reads. Never for writes, scans and linearizable reads.
+    /// </summary>
+    public bool HedgedReads { get; set; } = true;
+
     /// <summary>How values become bytes.</summary>
     public IKvSerializer Serializer { get; set; } = new KvSerializer();
 }

@@ -2,12 +2,12 @@ namespace KvStore.Client.Routing;
 
 /// <summary>
 /// Which node an attempt goes to. Operations that need the leader go to the probable one if its connection stands, else to any replica, which forwards. Operations of ap keyspaces go to the first
-/// replica of the shard that can be reached: always the same one, for all clients, because blind writes through different replicas make siblings. Eventual reads of ordered keyspaces go where the
-/// expected wait is shortest (peak EWMA: recent latency times queue length). When no replica is left any other member will do: nodes forward.
+/// replica of the shard that can be reached: always the same one, for all clients, because blind writes through different replicas make siblings. Reads that any replica may answer go to the better of two replicas drawn at
+/// random, by the expected wait (peak EWMA: recent latency times queue length): always the best one of all would send every client to the same node at the same time. When no replica is left any other member will do: nodes forward.
 /// </summary>
 internal static class NodeSelector
 {
-    public static IRoutableNode? Choose(IRoutableNodes nodes, ShardRoute shard, RouteKind kind, in TriedNodes tried, long nowMs)
+    public static IRoutableNode? Choose(IRoutableNodes nodes, ShardRoute shard, RouteKind kind, in TriedNodes tried, long nowMs, Random random)
     {
         if (kind == RouteKind.Leader)
         {
@@ -21,7 +21,7 @@ internal static class NodeSelector
                 ?? AnyMember(nodes, tried, nowMs);
         }
 
-        IRoutableNode? chosen = kind == RouteKind.Nearest ? Nearest(nodes, shard, tried, nowMs) : null;
+        IRoutableNode? chosen = kind == RouteKind.Nearest ? Nearest(nodes, shard, tried, nowMs, random) : null;
         return chosen ?? FirstReplica(nodes, shard, tried, nowMs, openOnly: true) ?? FirstReplica(nodes, shard, tried, nowMs, openOnly: false)
             ?? AnyMember(nodes, tried, nowMs);
     }
@@ -42,18 +42,33 @@ internal static class NodeSelector
         return null;
     }
 
-    private static IRoutableNode? Nearest(IRoutableNodes nodes, ShardRoute shard, in TriedNodes tried, long nowMs)
+    /// <summary>The better of two (Mitzenmacher, "The power of two choices in randomized load balancing", 2001).</summary>
+    private static IRoutableNode? Nearest(IRoutableNodes nodes, ShardRoute shard, in TriedNodes tried, long nowMs, Random random)
     {
-        IRoutableNode? best = null;
+        // Two of those that can be asked, each pair as likely as any other: reservoir sampling, without a list.
+        IRoutableNode? first = null, second = null;
+        int seen = 0;
         foreach (uint node in shard.Replicas)
         {
-            if (Usable(nodes, node, tried, nowMs) is { IsOpen: true } connection && (best is null || connection.ExpectedWait < best.ExpectedWait))
+            if (Usable(nodes, node, tried, nowMs) is not { IsOpen: true } connection)
             {
-                best = connection;
+                continue;
+            }
+
+            switch (seen++ < 2 ? seen - 1 : random.Next(seen))
+            {
+                case 0:
+                    first = connection;
+                    break;
+                case 1:
+                    second = connection;
+                    break;
+                default:
+                    break;
             }
         }
 
-        return best;
+        return second is null || first!.ExpectedWait < second.ExpectedWait || (first.ExpectedWait.Equals(second.ExpectedWait) && random.Next(2) == 0) ? first : second;
     }
 
     private static IRoutableNode? AnyMember(IRoutableNodes nodes, in TriedNodes tried, long nowMs)
@@ -76,9 +91,9 @@ internal enum RouteKind
     /// <summary>The leader: writes and linearizable reads of ordered keyspaces.</summary>
     Leader,
 
-    /// <summary>The shard's first replica that can be reached: everything in ap keyspaces.</summary>
+    /// <summary>The shard's first replica that can be reached: in ap keyspaces what is not said to be for any replica.</summary>
     FirstReplica,
 
-    /// <summary>The replica with the shortest expected wait: eventual reads of ordered keyspaces.</summary>
+    /// <summary>The better of two replicas: reads that any replica may answer.</summary>
     Nearest,
 }

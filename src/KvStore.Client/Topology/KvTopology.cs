@@ -29,4 +29,11 @@ public sealed record KvKeyspaceInfo(uint Id, string Name, PartitionPolicy Policy
 /// <summary>A shard's replicas.</summary>
 /// <param name="Nodes">The nodes that hold a replica.</param>
 /// <param name="LeaderHint">The leader as the teller last heard; 0: not known.</param>
-public sealed record KvShardInfo(IReadOnlyList<uint> Nodes, uint LeaderHint);
+public sealed record KvShardInfo(IReadOnlyList<uint> Nodes, uint LeaderHint)
+{
+    /// <summary>Counts the changes of the shard's regime; 0: the teller has no replica of it.</summary>
+    public ulong Epoch { get; init; }
+
+    /// <summary>Who takes writes: the leader, or every replica.</summary>
+    public KvRegime Regime { get; init; }
+}

@@ -81,6 +81,30 @@ public enum KvCode
     /// <summary>A keyspace in memory: the write would take more than the shard may use.</summary>
     MemoryFull = 30,
 
+    /// <summary>The replica serves provisionally (adaptive keyspaces, without a majority), and this asks for more than a provisional answer is worth.</summary>
+    ProvisionalRefused = 28,
+
+    /// <summary>Too much that was written provisionally waits to be merged.</summary>
+    OverlayFull = 31,
+
+    /// <summary>An increment of a key that holds a value which is no counter.</summary>
+    WrongType = 29,
+
+    /// <summary>The replicas that could be asked lack what the session has seen.</summary>
+    SessionBehind = 25,
+
+    /// <summary>No replica that could be asked is known to be as fresh as the bounded read demands.</summary>
+    TooStale = 26,
+
+    /// <summary>A write that the session has seen was lost in a failover. Look at what is there, and begin a new session.</summary>
+    SessionLost = 35,
+
+    /// <summary>The shard is changing its regime; the client tries again until the deadline.</summary>
+    Switching = 27,
+
+    /// <summary>An earlier attempt may have been executed in an epoch of the keyspace that has passed, and nothing tells: the outcome is unknown.</summary>
+    EpochPassed = 32,
+
     /// <summary>No node could be reached. Known to this client only.</summary>
     Unavailable = 1_000,
 

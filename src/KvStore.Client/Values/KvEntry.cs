@@ -31,6 +31,9 @@ public sealed record KvEntry<T>
     /// <summary>The regime the shard was in.</summary>
     public KvRegime Regime { get; init; }
 
+    /// <summary>From a side without a majority: what is read may include writes that are not merged yet, and lack others.</summary>
+    public bool Provisional => Regime == KvRegime.Provisional;
+
     /// <summary>Estimated age of the answer; zero for linearizable reads.</summary>
     public TimeSpan Staleness { get; init; }
 
@@ -42,6 +45,9 @@ public sealed record KvEntry<T>
 
     /// <summary>Fewer replicas than wanted were reachable.</summary>
     public bool Degraded { get; init; }
+
+    /// <summary>How long the value has to live, by the clock of the node that answered; null: it does not expire. It may be seen a little longer.</summary>
+    public TimeSpan? ExpiresIn { get; init; }
 
     /// <summary>The node that answered; 0: not stated.</summary>
     public uint Node { get; init; }

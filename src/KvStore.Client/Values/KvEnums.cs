@@ -46,6 +46,15 @@ public enum KvReadLevel
 
     /// <summary>Asks a majority of the replicas, merges what they hold and repairs those that lack something. ap keyspaces.</summary>
     Quorum = 3,
+
+    /// <summary>From any replica that has all that the session of the read has seen and written; see <see cref="KvSession"/>. The default of reads that name a session.</summary>
+    Session = 4,
+
+    /// <summary>
+    /// From any replica that misses nothing that was acknowledged longer ago than <see cref="KvReadOptions.MaxStaleness"/> before the read began. That is measured, by asking the leader or the other replicas, never
+    /// guessed from clocks. The default of reads that state a bound.
+    /// </summary>
+    Bounded = 5,
 }
 
 /// <summary>How far an operation came before it failed.</summary>
@@ -64,14 +73,17 @@ public enum KvPhase
     Server = 3,
 }
 
-/// <summary>Which replica answers a linearizable read.</summary>
+/// <summary>Which replica answers a read that several could answer.</summary>
 public enum KvReadFrom
 {
-    /// <summary>The leader, wherever the request arrives: one confirmation by a quorum, and the least waiting.</summary>
+    /// <summary>
+    /// Linearizable: the leader, wherever the request arrives: one confirmation by a quorum, and the least waiting. Eventual in an ap keyspace: the replica that takes the writes, as long as it can be reached, so that
+    /// what was just written is mostly there.
+    /// </summary>
     Leader = 0,
 
     /// <summary>
-    /// The replica with the shortest expected wait. It asks the leader how far it must have applied, and answers when it has: as fresh as a read from the leader, with its load spread over the
+    /// A near replica: the better of two by the expected wait. For a linearizable read it asks the leader how far it must have applied, and answers when it has: as fresh as a read from the leader, with its load spread over the
     /// replicas. Where writes are acknowledged before their commit (async, best-effort) the leader answers all the same.
     /// </summary>
     Nearest = 1,

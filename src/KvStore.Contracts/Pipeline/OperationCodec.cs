@@ -21,7 +21,13 @@ internal static class OperationCodec
     private const uint AfterTag = 114;
     private const uint LimitTag = 120;
     private const uint ServeAtReplicaTag = 128;
+    private const uint TtlMsTag = 136;
+    private const uint DeltaTag = 144;
+    private const uint SessionPositionTag = 154;
+    private const uint MaxStalenessMsTag = 160;
+    private const uint RequireStrongTag = 168;
     private const uint OnlyConflictsTag = 184;
+    private const uint MayHaveHappenedTag = 240;
 
     private const uint SessionTag = 9;
     private const uint SequenceTag = 16;
@@ -44,7 +50,13 @@ internal static class OperationCodec
         + WireWriter.BytesFieldSize(1, operation.After.Length)
         + WireWriter.VarintFieldSize(1, operation.Limit)
         + (operation.ServeAtReplica ? 3 : 0)
-        + (operation.OnlyConflicts ? 3 : 0);
+        + WireWriter.VarintFieldSize(2, operation.TtlMs)
+        + WireWriter.VarintFieldSize(2, WireWriter.ZigZag(operation.Delta))
+        + WireWriter.BytesFieldSize(2, operation.SessionPosition.Length)
+        + WireWriter.VarintFieldSize(2, operation.MaxStalenessMs)
+        + (operation.RequireStrong ? 3 : 0)
+        + (operation.OnlyConflicts ? 3 : 0)
+        + (operation.MayHaveHappened ? 3 : 0);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
     {
@@ -71,7 +83,13 @@ internal static class OperationCodec
         writer.Bytes(AfterTag, operation.After.Span);
         writer.Varint(LimitTag, operation.Limit);
         writer.Bool(ServeAtReplicaTag, operation.ServeAtReplica);
+        writer.Varint(TtlMsTag, operation.TtlMs);
+        writer.Varint(DeltaTag, WireWriter.ZigZag(operation.Delta));
+        writer.Bytes(SessionPositionTag, operation.SessionPosition.Span);
+        writer.Varint(MaxStalenessMsTag, operation.MaxStalenessMs);
+        writer.Bool(RequireStrongTag, operation.RequireStrong);
         writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
+        writer.Bool(MayHaveHappenedTag, operation.MayHaveHappened);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireOperation operation)
@@ -98,7 +116,13 @@ internal static class OperationCodec
                 case AfterTag: operation.After = reader.Bytes(); break;
                 case LimitTag: operation.Limit = reader.UInt32(); break;
                 case ServeAtReplicaTag: operation.ServeAtReplica = reader.Bool(); break;
+                case RequireStrongTag: operation.RequireStrong = reader.Bool(); break;
+                case TtlMsTag: operation.TtlMs = reader.Varint(); break;
+                case DeltaTag: operation.Delta = reader.ZigZag(); break;
+                case SessionPositionTag: operation.SessionPosition = reader.Bytes(); break;
+                case MaxStalenessMsTag: operation.MaxStalenessMs = reader.UInt32(); break;
                 case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
+                case MayHaveHappenedTag: operation.MayHaveHappened = reader.Bool(); break;
                 default: reader.Skip(tag); break;
             }
         }

@@ -24,6 +24,9 @@ internal static class ResultCodec
     private const uint ItemsTag = 130;
     private const uint MoreTag = 136;
     private const uint NodeTag = 144;
+    private const uint CounterTag = 152;
+    private const uint ExpiresInMsTag = 160;
+    private const uint SessionPositionTag = 170;
     private const uint HiddenLosersTag = 184;
     private const uint MissingTag = 194;
 
@@ -45,6 +48,9 @@ internal static class ResultCodec
             + (result.Retryable ? 2 : 0)
             + (result.More ? 3 : 0)
             + WireWriter.VarintFieldSize(2, result.Node)
+            + WireWriter.VarintFieldSize(2, WireWriter.ZigZag(result.Counter))
+            + WireWriter.VarintFieldSize(2, result.ExpiresInMs)
+            + WireWriter.BytesFieldSize(2, result.SessionPosition.Length)
             + WireWriter.VarintFieldSize(2, result.HiddenLosers);
         for (int i = 0; i < (result.Siblings?.Count ?? 0); i++)
         {
@@ -96,6 +102,9 @@ internal static class ResultCodec
 
         writer.Bool(MoreTag, result.More);
         writer.Varint(NodeTag, result.Node);
+        writer.Varint(CounterTag, WireWriter.ZigZag(result.Counter));
+        writer.Varint(ExpiresInMsTag, result.ExpiresInMs);
+        writer.Bytes(SessionPositionTag, result.SessionPosition.Span);
         writer.Varint(HiddenLosersTag, result.HiddenLosers);
         for (int i = 0; i < (result.Missing?.Count ?? 0); i++)
         {
@@ -133,6 +142,9 @@ internal static class ResultCodec
                 case ItemsTag: (items ??= []).Add(ResultPartCodec.ReadItem(ref reader)); break;
                 case MoreTag: result.More = reader.Bool(); break;
                 case NodeTag: result.Node = reader.UInt32(); break;
+                case CounterTag: result.Counter = reader.ZigZag(); break;
+                case ExpiresInMsTag: result.ExpiresInMs = reader.Varint(); break;
+                case SessionPositionTag: result.SessionPosition = reader.Bytes(); break;
                 case HiddenLosersTag: result.HiddenLosers = reader.UInt32(); break;
                 case MissingTag: (missing ??= []).Add(ResultPartCodec.ReadMissing(ref reader)); break;
                 default: reader.Skip(tag); break;

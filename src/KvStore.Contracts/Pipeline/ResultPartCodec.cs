@@ -12,6 +12,7 @@ internal static class ResultPartCodec
     private const uint ItemValueTag = 18;
     private const uint ItemVersionTag = 26;
     private const uint ItemSiblingCountTag = 32;
+    private const uint ItemExpiresInTag = 40;
 
     private const uint MissingNodeTag = 8;
     private const uint MissingForTag = 16;
@@ -24,7 +25,8 @@ internal static class ResultPartCodec
         WireWriter.BytesFieldSize(1, item.Key.Length)
         + WireWriter.BytesFieldSize(1, item.Value.Length)
         + WireWriter.BytesFieldSize(1, item.Version.Length)
-        + WireWriter.VarintFieldSize(1, item.SiblingCount);
+        + WireWriter.VarintFieldSize(1, item.SiblingCount)
+        + WireWriter.VarintFieldSize(1, item.ExpiresInMs);
 
     public static int Size(in WireMissingReplica missing) => WireWriter.VarintFieldSize(1, missing.Node) + WireWriter.VarintFieldSize(1, missing.ForMs);
 
@@ -48,6 +50,7 @@ internal static class ResultPartCodec
         writer.Bytes(ItemValueTag, item.Value.Span);
         writer.Bytes(ItemVersionTag, item.Version.Span);
         writer.Varint(ItemSiblingCountTag, item.SiblingCount);
+        writer.Varint(ItemExpiresInTag, item.ExpiresInMs);
     }
 
     public static WireSibling ReadSibling(ref WireReader outer)
@@ -106,6 +109,7 @@ internal static class ResultPartCodec
         ReadOnlyMemory<byte> value = default;
         ReadOnlyMemory<byte> version = default;
         uint siblingCount = 0;
+        ulong expiresInMs = 0;
         WireReader reader = new(outer.Bytes());
         while (reader.NextTag(out uint tag))
         {
@@ -115,6 +119,7 @@ internal static class ResultPartCodec
                 case ItemValueTag: value = reader.Bytes(); break;
                 case ItemVersionTag: version = reader.Bytes(); break;
                 case ItemSiblingCountTag: siblingCount = reader.UInt32(); break;
+                case ItemExpiresInTag: expiresInMs = reader.Varint(); break;
                 default: reader.Skip(tag); break;
             }
         }
@@ -124,6 +129,6 @@ internal static class ResultPartCodec
             outer.Fail();
         }
 
-        return new WireScanItem(key, value, version, siblingCount);
+        return new WireScanItem(key, value, version, siblingCount, expiresInMs);
     }
 }

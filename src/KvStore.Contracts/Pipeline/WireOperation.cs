@@ -25,5 +25,14 @@ public struct WireOperation
     public ReadOnlyMemory<byte> After;
     public uint Limit;
     public bool ServeAtReplica;
+    public bool RequireStrong;
+    public ulong TtlMs;
+    public long Delta;
+    public bool MayHaveHappened;
+
+
+    /// <summary>What the caller's session has seen. Empty: no session.</summary>
+    public ReadOnlyMemory<byte> SessionPosition;
+    public uint MaxStalenessMs;
     public bool OnlyConflicts;
 }

@@ -66,6 +66,13 @@ public ref struct WireReader
         return 0;
     }
 
+    /// <summary>A sint64.</summary>
+    public long ZigZag()
+    {
+        ulong raw = Varint();
+        return (long)(raw >> 1) ^ -(long)(raw & 1);
+    }
+
     public uint UInt32() => (uint)Varint();
 
     public bool Bool() => Varint() != 0;

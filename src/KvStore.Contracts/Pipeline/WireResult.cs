@@ -23,6 +23,12 @@ public struct WireResult
     public IReadOnlyList<WireScanItem>? Items;
     public bool More;
     public uint Node;
+    public long Counter;
+    public ulong ExpiresInMs;
+
+
+    /// <summary>What the session has seen with this answer.</summary>
+    public ReadOnlyMemory<byte> SessionPosition;
     public uint HiddenLosers;
     public IReadOnlyList<WireMissingReplica>? Missing;
 }
@@ -31,4 +37,4 @@ public readonly record struct WireMissingReplica(uint Node, ulong ForMs);
 
 public readonly record struct WireSibling(ReadOnlyMemory<byte> Value, ulong TimestampMs, ulong Writer = 0, ulong Write = 0);
 
-public readonly record struct WireScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Version, uint SiblingCount);
+public readonly record struct WireScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Version, uint SiblingCount, ulong ExpiresInMs = 0);

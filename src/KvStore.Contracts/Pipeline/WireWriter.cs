@@ -25,6 +25,9 @@ public ref struct WireWriter(Span<byte> destination)
     /// <summary>A length-delimited field that is written even when empty: a sub-message or an element of a repeated field.</summary>
     public static int ElementSize(int tagBytes, int length) => tagBytes + VarintSize((uint)length) + length;
 
+    /// <summary>A sint64 as it goes into a varint.</summary>
+    public static ulong ZigZag(long value) => ((ulong)value << 1) ^ (ulong)(value >> 63);
+
     public void Varint(uint tag, ulong value)
     {
         if (value != 0)

@@ -90,7 +90,7 @@ public sealed class RaftNode
     }
 
     /// <summary>Whether <see cref="TakeReady"/> would hand out committed entries now.</summary>
-    public bool NextEntriesAvailable => _state.Installing is null && !_state.Quarantine.LogIsVoid && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
+    public bool NextEntriesAvailable => _state.Installing is null && !_state.HoldsApply && !_state.Quarantine.LogIsVoid && _state.HandedToApply == _state.Applied && _state.Commit > _state.Applied;
 
     /// <summary>Since <see cref="Quarantine"/>, until the replica has again all that it can have acknowledged before.</summary>
     public bool IsQuarantined => _state.Quarantine.IsActive;
@@ -266,6 +266,22 @@ public sealed class RaftNode
     public void OnApplied(LogIndex index)
     {
         _state.OnApplied(index);
+        _roles.OnApplied();
+    }
+
+    /// <summary>
+    /// The state machine can't apply the next entry, and what was handed out is taken back: nothing more is handed out until a snapshot of the state has come (<see cref="OnStateReplaced"/>, or one that
+    /// replaces the log as well). The log goes on; this replica votes, acknowledges, and may even lead.
+    /// </summary>
+    public void HoldApply() => _state.HoldApply();
+
+    /// <summary>
+    /// Follower: the state was replaced by one that stands at a committed index of this replica's own log, which stays. What it was held back at is in it.
+    /// </summary>
+    public void OnStateReplaced(LogIndex index, MembershipConfig members, ReadOnlyMemory<byte> membersContext = default)
+    {
+        _state.OnStateReplaced(index, members, membersContext);
+        _roles.OnMembership();
         _roles.OnApplied();
     }
 

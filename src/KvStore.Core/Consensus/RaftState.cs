@@ -82,6 +82,9 @@ internal sealed class RaftState
     /// <summary>The snapshot that is being made durable; the log stands still meanwhile.</summary>
     public LogIndex? Installing { get; set; }
 
+    /// <summary>The state machine waits for a snapshot of the state: entries are not handed out.</summary>
+    public bool HoldsApply { get; private set; }
+
     /// <summary>The replica has agreed that the group falls silent: it isn't ticked. See <see cref="Quiescence"/>.</summary>
     public bool IsQuiet { get; set; }
 
@@ -165,6 +168,23 @@ internal sealed class RaftState
         Applied = index;
     }
 
+    public void HoldApply()
+    {
+        HoldsApply = true;
+        HandedToApply = Applied;
+    }
+
+    public void OnStateReplaced(LogIndex index, MembershipConfig members, ReadOnlyMemory<byte> context)
+    {
+        Invariant.Assert(HoldsApply && index > Applied && index <= Commit);
+        HoldsApply = false;
+        Applied = index;
+        HandedToApply = index;
+        Members = members;
+        MembersContext = context.ToArray();
+        MembersIndex = LogIndex.Max(MembersIndex, index);
+    }
+
     public void OnMembership(MembershipConfig members, ReadOnlyMemory<byte> context, LogIndex index)
     {
         Invariant.Assert(index > MembersIndex || Installing is not null);
@@ -212,6 +232,7 @@ internal sealed class RaftState
         Commit = index;
         Applied = index;
         HandedToApply = index;
+        HoldsApply = false;
     }
 
     /// <summary>

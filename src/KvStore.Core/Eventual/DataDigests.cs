@@ -41,8 +41,11 @@ public sealed class DataDigests
     /// <summary>Every record is counted, and every context that matters is known.</summary>
     public bool AreComplete => _pass == Pass.None && !_state.Contexts.HasOverflowed;
 
-    /// <summary>A page is to be read.</summary>
-    public bool NeedsPage => !_reading && !AreComplete && _state.Contexts.HasRoom;
+    /// <summary>
+    /// A page is to be read. Not while so many contexts wait that it might find no room for more, unless none of them can go at present: then there is nothing to wait for. They are not looked for again and again
+    /// in that case.
+    /// </summary>
+    public bool NeedsPage => !_reading && !AreComplete && (_state.Contexts.HasRoom || (_pass == Pass.Counting && !_state.Contexts.MayHold(_state.Clock.BaseVector)));
 
     /// <summary>The digests at the clock of this moment. Only if they are complete.</summary>
     public BucketDigests Capture()
@@ -134,7 +137,8 @@ public sealed class DataDigests
                 _sums.Add(bucket, part);
             }
 
-            if (!record.Context.IsEmpty && !changed.Contains(key))
+            // What the log wrote as such stands for its own index, which is part of the clock: there is nothing to strip, and nothing is moved.
+            if (!record.Context.IsEmpty && !OrderedRecord.IsOrdered(bytes.Span) && !changed.Contains(key))
             {
                 _state.Contexts.Note(key, record.Context);
             }
@@ -148,12 +152,12 @@ public sealed class DataDigests
     /// <summary>A dot names one value for ever.</summary>
     private static bool HaveSameDots(DottedObject one, DottedObject other)
     {
-        if (one.SiblingCount != other.SiblingCount)
+        if (one.Values.Length != other.Values.Length)
         {
             return false;
         }
 
-        for (int i = 0; i < one.SiblingCount; i++)
+        for (int i = 0; i < one.Values.Length; i++)
         {
             if (one.Values[i].Dot != other.Values[i].Dot)
             {

@@ -31,7 +31,24 @@ public enum DottedWriteStatus : byte
 
     /// <summary>The context claims writes of this replica (or of the log) that were never made: it is not from here. Definitely not done.</summary>
     ContextAhead = 3,
+
+    /// <summary>An increment of a key that holds a value which is no counter. Definitely not done.</summary>
+    WrongType = 4,
+
+    /// <summary>An increment that would take the counter out of the range of 64 bits. Definitely not done.</summary>
+    Overflow = 5,
+
+    /// <summary>An increment whose request was counted before.</summary>
+    Repeated = 6,
+
+    /// <summary>A repeated increment of which it can't be told here whether it was counted. The outcome is unknown.</summary>
+    Untold = 7,
 }
+
+/// <summary>How a write stands to time, by the clock of who mints it.</summary>
+/// <param name="NowMs">What has expired by then is dropped together with the write. Zero: nothing is.</param>
+/// <param name="ExpiresMs">When the new value expires. Zero: never.</param>
+public readonly record struct Lifetime(ulong NowMs, ulong ExpiresMs);
 
 /// <summary>The outcome of a write. Only <see cref="DottedWriteStatus.Written"/> carries more than the status.</summary>
 /// <param name="Status">Whether it was written.</param>
@@ -41,6 +58,9 @@ public enum DottedWriteStatus : byte
 /// <param name="Replicate">The message for the other replicas. Valid until the next call into the replica.</param>
 public readonly record struct DottedWrite(DottedWriteStatus Status, Dot Dot, DottedChange Change, DottedObject Written, ReadOnlyMemory<byte> Replicate)
 {
+    /// <summary>An increment: the counter afterwards; with <see cref="DottedWriteStatus.Repeated"/> as it stands.</summary>
+    public long Sum { get; init; }
+
     internal static DottedWrite Refused(DottedWriteStatus status) => new(status, default, default, DottedObject.Empty, default);
 }
 

@@ -54,6 +54,9 @@ public sealed class DottedReplica
     /// <summary>What would be left after a power loss. Not to be changed by the caller.</summary>
     public ShardClock DurableClock => _state.Frontier.Clock;
 
+    /// <summary>What every configured peer is known to hold durably. Not to be changed by the caller.</summary>
+    public ShardClock Everywhere => _state.Peers.Everywhere;
+
     /// <summary>No source, no quorum member; reads may miss something.</summary>
     public bool IsRecovering => _state.Recovering;
 
@@ -75,16 +78,18 @@ public sealed class DottedReplica
     /// <param name="value">The value, or null to delete. (Beware of <c>x is null ? null : memory</c>, which is an empty value: null converts to memory first.)</param>
     /// <param name="timestamp">From the shard's hybrid clock.</param>
     /// <param name="operation">Comes back with acknowledgements; zero if none are wanted.</param>
-    public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    /// <param name="lifetime">When the value expires.</param>
+    public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
     {
         // Also what this replica has seen and evicted: whoever overwrites blindly means that too.
         DottedObject filled = Fill(key, _state.LetGo is null ? stored : stored.Fill(Clock.BaseVector));
-        return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation);
+        return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation, lifetime);
     }
 
     /// <summary>A write that supersedes exactly what the context saw. Other arguments as for a blind write.</summary>
     /// <param name="context">Of the <see cref="ObjectVersion"/> that the client had read.</param>
-    public DottedWrite WriteInContext(Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    public DottedWrite WriteInContext(
+        Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
     {
         if (context[Self] > _state.Minted || context[ActorId.Log] > Clock.BaseOf(ActorId.Log))
         {
@@ -94,17 +99,70 @@ public sealed class DottedReplica
         if (_state.LetGo is not null && stored.IsVacant)
         {
             // An own dot that was evicted can't be left out of a context that covers the new one; so nothing that was evicted here is kept beside it.
-            return Write(key, stored, value, timestamp, operation);
+            return Write(key, stored, value, timestamp, operation, lifetime);
         }
 
         DottedObject filled = Fill(key, stored);
-        DottedObject kept = filled.Discard(context);
+        DottedObject kept = filled.Discard(context).AliveAt(lifetime.NowMs);
 
         // Receipts may have brought more than the cap. Whoever leaves fewer than he found is part of the cure.
         int after = kept.SiblingCount + (value is null ? 0 : 1);
         return after > _state.Options.MaxSiblings && after > filled.SiblingCount
             ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
-            : Mint(key, stored, kept, kept, value, timestamp, operation);
+            : Mint(key, stored, kept, kept, value, timestamp, operation, lifetime);
+    }
+
+    /// <summary>Adds to a counter: this actor's running total moves on, the others' stay. Other arguments as for a blind write.</summary>
+    /// <param name="owner">This replica's id.</param>
+    /// <param name="retired">Whether an actor is an earlier life of this replica of which nothing can be missing, so that its total may be carried over.</param>
+    /// <param name="delta">What to add.</param>
+    /// <param name="request">Remembered in the total.</param>
+    public DottedWrite Increment(
+        Key key, DottedObject stored, ReplicaId owner, Func<ActorId, bool> retired, long delta, in RequestId request, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
+    {
+        DottedObject filled = Fill(key, stored);
+        Incremented counted = DottedCounter.Increment(filled.AliveAt(lifetime.NowMs), new Dot(Self, _state.Minted + 1), owner, retired, delta, request, timestamp, lifetime.ExpiresMs);
+        return counted.Status switch
+        {
+            IncrementStatus.WrongType => DottedWrite.Refused(DottedWriteStatus.WrongType),
+            IncrementStatus.Overflow => DottedWrite.Refused(DottedWriteStatus.Overflow),
+            IncrementStatus.Repeated => DottedWrite.Refused(DottedWriteStatus.Repeated) with { Written = filled, Sum = counted.Sum },
+            _ => TryMint(filled, out Dot dot) ? Publish(key, stored, counted.Object, dot, operation) with { Sum = counted.Sum } : DottedWrite.Refused(DottedWriteStatus.ContextAhead),
+        };
+    }
+
+    /// <summary>
+    /// Deletes what has expired: a dotted write that supersedes exactly those dots. What was written concurrently, and what lives on beside it, stays.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stored">Its object as stored.</param>
+    /// <param name="alive">What of it stays.</param>
+    /// <returns>Null where nothing has expired.</returns>
+    public DottedWrite? Expire(Key key, DottedObject stored, DottedObject alive)
+    {
+        DottedObject filled = Fill(key, stored);
+        DottedObject kept = filled.Keep(value => alive.Holds(value.Dot));
+        return ReferenceEquals(kept, filled) || !TryMint(filled, out Dot dot) ? null : Publish(key, stored, WithLetGo(kept).Write(dot, null, default), dot, operation: 0);
+    }
+
+    /// <summary>Whether all that an actor has ever minted and that anybody is known to have was seen here: of an earlier life of this replica, nothing can turn up any more.</summary>
+    public bool HasAllThatIsKnownOf(ActorId actor)
+    {
+        ulong seen = Clock.BaseOf(actor);
+        if (IsRecovering || Clock.HighestOf(actor) != seen)
+        {
+            return false;
+        }
+
+        for (int i = 0; i < _state.Peers.PeerCount; i++)
+        {
+            if (_state.Peers.ClockAt(i).HighestOf(actor) > seen)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     /// <summary>
@@ -117,7 +175,7 @@ public sealed class DottedReplica
     {
         DottedObject filled = Fill(key, stored);
         Invariant.Assert(filled.SiblingCount > 1);
-        return Mint(key, stored, filled, filled.KeepWinner(), null, HybridTimestamp.Zero, 0);
+        return Mint(key, stored, filled, filled.KeepWinner(), null, HybridTimestamp.Zero, 0, default);
     }
 
     /// <summary>Takes a write of another replica, in any order, any number of times.</summary>
@@ -192,6 +250,9 @@ public sealed class DottedReplica
         }
     }
 
+    /// <summary>What a peer is known to hold durably; empty for one that has said nothing. Not to be changed by the caller.</summary>
+    public ShardClock KnownOf(NodeId peer) => _state.Peers.TryGet(peer, out ShardClock known) ? known : new ShardClock();
+
     /// <summary>Whether all that a peer has said to hold durably was seen here as well. True of one that has said nothing.</summary>
     public bool HasAllOf(NodeId peer) => !_state.Peers.TryGet(peer, out ShardClock known) || Clock.Includes(known);
 
@@ -202,17 +263,66 @@ public sealed class DottedReplica
         _state.CollectGarbage();
     }
 
-    /// <summary>The log's prefix up to the index is part of every object here. Durable as the applied entries are.</summary>
-    public void AdvanceLog(LogIndex applied)
+    /// <summary>Begins an open period in a replica that had others before: running numbers go on. Before anything else.</summary>
+    public void BeginAt(ulong number)
     {
-        if (applied.Value > Clock.BaseOf(ActorId.Log))
-        {
-            Clock.AdvanceBase(ActorId.Log, applied.Value);
-            _state.Unmapped.AdvanceBase(ActorId.Log, applied.Value);
-            DurableClock.AdvanceBase(ActorId.Log, applied.Value);
-            _advertiseDue = true;
-        }
+        _state.Number = number;
+        _state.Frontier.Reset(_state.Clock.Clone(), number);
     }
+
+    /// <summary>The keys of all dots that are here and not in another clock, each with its dots in order: what this replica knows and that clock's holder does not.</summary>
+    /// <param name="unmapped">How many more such dots there are whose keys are not known any more.</param>
+    public List<(Key Key, Dot[] Dots)> Unaccounted(ShardClock known, out ulong unmapped)
+    {
+        unmapped = 0;
+        List<(Key, Dot[])> found = [];
+        HashSet<Key> listed = [];
+        List<Dot> chain = [];
+        foreach (Dot dot in Clock.MissingFrom(known))
+        {
+            if (!_state.Index.TryGetKey(dot, out Key key))
+            {
+                unmapped++;
+                continue;
+            }
+
+            if (listed.Add(key))
+            {
+                chain.Clear();
+                _state.Index.CollectDotsOf(key, chain);
+                chain.RemoveAll(known.Covers);
+                chain.Sort();
+                found.Add((key, [.. chain]));
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Takes what was written elsewhere, or in an earlier episode, and waited beside the data: an object with its frozen context, and the dots that it accounts for.</summary>
+    public DottedReceipt Absorb(Key key, DottedObject stored, DottedObject frozen, ReadOnlySpan<Dot> dots)
+    {
+        List<Dot> fresh = [];
+        foreach (Dot dot in dots)
+        {
+            if (!Clock.Covers(dot))
+            {
+                fresh.Add(dot);
+            }
+        }
+
+        if (fresh.Count == 0)
+        {
+            return new DottedReceipt(false, default, Number);
+        }
+
+        DottedObject joined = DottedObject.Sync(Fill(key, stored), frozen);
+        DottedChange change = _state.Commit(key, stored, joined, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(fresh));
+        return new DottedReceipt(true, change, change.Number);
+    }
+
+    /// <summary>The open period is over: nobody will be told which key a dot was written to.</summary>
+    public void ForgetKeysOfDots() => _state.Index.RemoveCovered(Clock, new ShardClock());
 
     /// <summary>Serves one range of a full copy: call in the turn in which the scan for it begins, and encode the page with the result.</summary>
     /// <returns>Null if this replica is recovering itself, or goes first: the asker asks again later, or somebody else.</returns>
@@ -332,22 +442,38 @@ public sealed class DottedReplica
         }
     }
 
-    private DottedWrite Mint(Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation)
+    private DottedWrite Mint(
+        Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
     {
-        if (filled.Context[Self] > _state.Minted)
+        if (!TryMint(filled, out Dot dot))
         {
             return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
         }
 
-        if (_state.LetGo is { } letGo)
+        kept = WithLetGo(kept);
+        DottedObject written = value is { } bytes
+            ? kept.Write(new DottedValue(dot, timestamp, bytes) { ExpiresMs = lifetime.ExpiresMs })
+            : kept.Write(dot, null, timestamp);
+        return Publish(key, stored, written, dot, operation);
+    }
+
+    /// <summary>Whoever learns that a dot is superseded must learn what that dot had superseded, or an old value stays where only this write arrives.</summary>
+    private DottedObject WithLetGo(DottedObject kept) => _state.LetGo is { } letGo ? kept.Fill(letGo.Covered) : kept;
+
+    private bool TryMint(DottedObject filled, out Dot dot)
+    {
+        dot = new Dot(Self, _state.Minted + 1);
+        if (filled.Context[Self] > _state.Minted)
         {
-            // Whoever learns that a dot is superseded must learn what that dot had superseded, or an old value stays where only this write arrives.
-            kept = kept.Fill(letGo.Covered);
+            return false;
         }
 
-        Dot dot = new(Self, _state.Minted + 1);
         _state.Minted = dot.Counter;
-        DottedObject written = kept.Write(dot, value, timestamp);
+        return true;
+    }
+
+    private DottedWrite Publish(Key key, DottedObject stored, DottedObject written, Dot dot, ulong operation)
+    {
         DottedChange change = _state.Commit(key, stored, written, dot);
         _message.ResetWrittenCount();
         ReplicateMessage.Encode(_message, operation, key, dot, written);

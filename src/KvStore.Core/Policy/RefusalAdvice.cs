@@ -25,7 +25,7 @@ public static class RefusalAdvice
 
     private static string Otherwise(KeyspaceMode mode) => mode.Partition == PartitionChoice.Adaptive
         ? "If no majority is found soon, this side begins to serve provisionally."
-        : "Data that must stay writable on every side belongs in an ap keyspace.";
+        : "Data that must stay writable on every side belongs in an ap keyspace; a majority may make this one such with 'kv keyspace alter --policy ap'.";
 
     private static string Provisionally(KeyspaceMode mode, ServingRegime regime, bool majority)
     {
@@ -43,11 +43,11 @@ public static class RefusalAdvice
 
     private static string NotOffered(ServingRegime regime, RequestClass request) => (regime, request) switch
     {
-        (ServingRegime.Open, RequestClass.LinearizableRead) => "An ap keyspace offers the levels eventual and quorum; linearizable needs a cp keyspace.",
+        (ServingRegime.Open, RequestClass.LinearizableRead) => "An ap keyspace offers the levels eventual, session, bounded and quorum; linearizable needs a cp keyspace.",
         (ServingRegime.Open, RequestClass.StrongWrite) => "An ap keyspace has no strong writes; they need a cp or an adaptive keyspace.",
         (ServingRegime.Open, _) =>
             "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.",
-        (_, RequestClass.QuorumRead) => "A cp keyspace offers the levels linearizable and eventual; quorum is for ap keyspaces.",
+        (_, RequestClass.QuorumRead) => "A cp keyspace offers the levels linearizable, session, bounded and eventual; quorum is for ap keyspaces.",
         _ => "Writes in context are for ap keyspaces; in a cp keyspace use if-version.",
     };
 }

@@ -10,6 +10,9 @@ public enum OperationKind : byte
     Put = 2,
     Delete = 3,
     Scan = 4,
+
+    /// <summary>Adds <see cref="ClientOperation.Delta"/> to a counter.</summary>
+    Increment = 5,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -20,6 +23,12 @@ public enum ReadLevel : byte
     Linearizable = 1,
     Eventual = 2,
     Quorum = 3,
+
+    /// <summary>What the asked replica has, once that is all that the operation's session has seen.</summary>
+    Session = 4,
+
+    /// <summary>Nothing that was acknowledged longer ago than the stated bound is missing.</summary>
+    Bounded = 5,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -56,6 +65,15 @@ public struct ClientOperation
     public ReadOnlyMemory<byte> Version;
     public RequestId Request;
 
+    /// <summary>Puts, and increments that create a counter: how long it lives, in milliseconds. Zero: the keyspace's default; <see cref="NoExpiry"/>: for ever.</summary>
+    public ulong TtlMs;
+
+    /// <summary>Increments: what to add.</summary>
+    public long Delta;
+
+    /// <summary>An earlier attempt under this request id was sent, and nobody knows what became of it. Where a replica can't tell either, an increment is answered "unknown" and not done again.</summary>
+    public bool MayHaveHappened;
+
     /// <summary>The keyspace epoch that the client knew when it first tried. Zero: not stated.</summary>
     public Epoch Epoch;
 
@@ -71,9 +89,26 @@ public struct ClientOperation
     /// <summary>Scan: at most this many records.</summary>
     public int Limit;
 
+    /// <summary>What the caller's session has seen of this shard, encoded (<see cref="Versioning.SessionPosition"/>). Empty: the operation belongs to no session, and its answer carries no position.</summary>
+    public ReadOnlyMemory<byte> Session;
+
+    /// <summary>Level bounded: how old the answer may be, in milliseconds.</summary>
+    public uint MaxStalenessMs;
+
     /// <summary>Scan: only the keys that have more than one live value, each with their number and without values.</summary>
     public bool OnlyConflicts;
 
     /// <summary>On the loop's monotonic clock, in milliseconds: when the answer becomes "unknown" or "not done".</summary>
     public long DeadlineMs;
+
+    /// <summary>The value of <see cref="TtlMs"/> that asks for none, whatever the keyspace's default is.</summary>
+    public const ulong NoExpiry = ulong.MaxValue;
+
+    /// <summary>10 years.</summary>
+    public const ulong MaxTtlMs = 315_360_000_000;
+
+    public readonly bool IsWrite => Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment;
+
+    /// <summary>How long the written value lives, in milliseconds. Zero: for ever.</summary>
+    public readonly ulong EffectiveTtlMs(ulong defaultTtlMs) => Kind == OperationKind.Delete || TtlMs == NoExpiry ? 0 : TtlMs == 0 ? defaultTtlMs : TtlMs;
 }

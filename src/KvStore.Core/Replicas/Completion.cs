@@ -66,11 +66,31 @@ public enum RefusalCode : byte
     /// <summary>Data in memory only: the write would take more than the shard may use.</summary>
     MemoryFull = 30,
 
+    /// <summary>The shard is changing its regime, or this replica has not heard of the change yet. It passes; try again.</summary>
+    Switching = 27,
+
+    /// <summary>
+    /// The request was first tried in an earlier epoch and is not remembered: it was not executed now, and whether an earlier attempt was can't be told here.
+    /// </summary>
+    EpochPassed = 32,
+
     /// <summary>The replica serves without a leader, and this can't be answered provisionally.</summary>
     ProvisionalRefused = 28,
 
+    /// <summary>An increment of a key that holds a value which is no counter.</summary>
+    WrongType = 29,
+
     /// <summary>Too much that was written without a leader waits to be merged.</summary>
     OverlayFull = 31,
+
+    /// <summary>The replica lacks what the session has seen; another may have it.</summary>
+    SessionBehind = 25,
+
+    /// <summary>The replica is not known to be as fresh as the read demands; another may be.</summary>
+    TooStale = 26,
+
+    /// <summary>A write that the session has seen was lost in a failover.</summary>
+    SessionLost = 35,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -130,6 +150,15 @@ public struct Completion
     /// <summary>Estimated age of the answer in milliseconds; zero for linearizable ones.</summary>
     public uint StalenessMs;
 
+    /// <summary>Increment: the counter afterwards.</summary>
+    public long Counter;
+
+    /// <summary>Get: how long the value has to live by this node's clock, in milliseconds; at least 1 while it is shown. Zero: it does not expire.</summary>
+    public ulong ExpiresInMs;
+
+    /// <summary>What the session has seen with this answer, encoded. Empty where the operation belongs to no session.</summary>
+    public ReadOnlyMemory<byte> Session;
+
     /// <summary>Scan results in key order.</summary>
     public IReadOnlyList<ScanItem>? Items;
     public bool More;
@@ -142,4 +171,4 @@ public struct Completion
 }
 
 /// <summary>One key of a scan, with its value as a get would answer it.</summary>
-public readonly record struct ScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, LogIndex OrderedVersion, ReadOnlyMemory<byte> Version, int SiblingCount);
+public readonly record struct ScanItem(ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, LogIndex OrderedVersion, ReadOnlyMemory<byte> Version, int SiblingCount, ulong ExpiresInMs = 0);

@@ -20,7 +20,7 @@ internal sealed class ConflictSweeper(
     DottedJournal journal,
     OpenHealing healing,
     RecordLoader loader,
-    IPeerTransport transport,
+    OpenPublisher publisher,
     PeerReachability peers)
 {
     /// <summary>Work of one tick: a sweep is a write to every replica, and must not crowd out the clients'.</summary>
@@ -71,12 +71,7 @@ internal sealed class ConflictSweeper(
     {
         DottedWrite write = dotted.DropLosers(key, stored);
         LosersDropped += stored.SiblingCount - 1;
-        journal.Persist(write.Change, SyncUrgency.Lazy);
-        foreach (NodeId peer in places.Peers)
-        {
-            transport.Send(descriptor.Shard, peer, DottedMessageKind.Replicate, write.Replicate.Span);
-        }
-
+        publisher.Publish(write, SyncUrgency.Lazy);
         return write.Change.Stored;
     }
 
@@ -124,7 +119,8 @@ internal sealed class ConflictSweeper(
 
     private bool IsMyTurn()
     {
-        if (dotted.IsRecovering)
+        // What a closing replica has reported must not grow.
+        if (dotted.IsRecovering || healing.IsClosing)
         {
             return false;
         }

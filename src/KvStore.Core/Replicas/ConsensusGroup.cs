@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
-using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
@@ -11,33 +10,38 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class ConsensusGroup
 {
+    /// <summary>A late replica asks for the state again after so many ticks: pages take their time.</summary>
+    private const int LateAskTicks = 20;
+
     private readonly ReplicaParts _parts;
     private readonly ConsensusDriver _consensus;
     private readonly SnapshotSender _sender;
     private readonly SnapshotReceiver _receiver;
-    private readonly bool _orders;
     private long _leaderHeardMs;
+    private int _lateTicks;
+    private ReplicaId _refusedBy;
     private ulong _agreedOffer;
 
     public ConsensusGroup(in ReplicaParts parts, RecoveredReplica recovered, Random random)
     {
         _parts = parts;
-        _orders = parts.Descriptor.Mode.Partition != PartitionChoice.Ap;
         _leaderHeardMs = parts.Clock.NowMs;
         Raft = new RaftNode(parts.Options.Raft, parts.Descriptor.Self.Replica, parts.Places.Members.Config, RecoveredLog.Read(recovered), random);
         _consensus = new ConsensusDriver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.LostWrites);
+        Switch = new RegimeSwitch(parts.Clock, Raft, parts.Places, parts.View, parts.Regimes, parts.Completions);
+        Closing = new ClosingDialogue(
+            parts.Descriptor, parts.Places, parts.Peers, parts.Clock, Raft, parts.Storage, parts.Transport, parts.View, parts.Regimes, Switch, parts.StateMachine);
+        Switch.CanAdopt = Closing.Stands;
+        Switch.IsReadyToClose = () => Closing.Engine is { IsRecovering: false } engine && engine.DataSum() is not null;
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
-        var reader = new ViewReader(parts.Options, parts.Storage, parts.Loader, parts.Completions, EstimateStalenessMs);
+        var reader = new ViewReader(parts.Regimes, parts.StateMachine, parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Clock, EstimateStalenessMs);
+        var expirer = new OrderedExpirer(parts.Regimes, Switch, parts.Expiries, parts.ExpiryScan, parts.Storage, parts.Loader, parts.Clock, Raft);
         Ordered = new OrderedEngine(
-            parts.Descriptor, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites);
-        _sender = new SnapshotSender(parts.Descriptor, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
-        _receiver = new SnapshotReceiver(parts.Descriptor, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
+            parts.Descriptor, parts.Regimes, Switch, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites, expirer);
+        _sender = new SnapshotSender(parts.Descriptor, parts.Regimes, parts.StateMachine, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
+        _receiver = new SnapshotReceiver(parts.Descriptor, parts.Regimes, Switch, parts.StateMachine, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
         {
-            BeforeSwitch = () =>
-            {
-                _parts.LostWrites.BeforeSwitch(Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied);
-                _parts.Overlay.BeforeSwitch();
-            },
+            BeforeSwitch = BeforeSwitch,
         };
         parts.LostWrites.Replay(recovered.Records, Raft.Term);
 
@@ -57,19 +61,26 @@ internal sealed class ConsensusGroup
 
     public ShardMembership Membership { get; }
 
+    public RegimeSwitch Switch { get; }
+
+    public ClosingDialogue Closing { get; }
+
+    /// <summary>What the replica has beside the log is to be saved before the view is replaced by one that accounts for these dots and stands at this index. Then go on.</summary>
+    public Action<ReadOnlyMemory<byte>, LogIndex, Action> SaveUnaccounted { get; set; } = (_, _, then) => then();
+
     public bool IsLeader => Raft.State == RaftRole.Leader;
 
     public NodeId LeaderNode => Raft.Leader.IsNone ? default : _parts.Places.NodeOf(Raft.Leader);
 
     /// <summary>The group has fallen silent and nothing of it is under way here.</summary>
-    public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots;
+    public bool IsQuiet => Raft.IsQuiet && !Raft.HasReady && IsFreeOfSnapshots && Ordered.Expirer.IsQuiet;
 
     /// <summary>When this replica was last in contact with a leader, on the loop's monotonic clock. A quiet group has agreed that it is, and is woken as soon as that may not be so any more.</summary>
     public long LeaderContactMs => Raft.IsQuiet ? _parts.Clock.NowMs : _leaderHeardMs;
 
     public bool WaitsForDurable => _consensus.WaitsForDurable;
 
-    public int PendingCount => Ordered.PendingCount + Membership.PendingCount;
+    public int PendingCount => Ordered.PendingCount + Membership.PendingCount + Switch.PendingCount;
 
     /// <summary>The members as this replica knows them; what only a leader knows is empty elsewhere.</summary>
     public static ImmutableArray<MemberStatus> Describe(ShardMembers members, RaftNode? raft)
@@ -106,7 +117,7 @@ internal sealed class ConsensusGroup
             return;
         }
 
-        if (!_orders && message.Commit > Raft.LastIndex && message.Kind == RaftMessageKind.Heartbeat)
+        if (!_parts.Regimes.IsOrdered && message.Commit > Raft.LastIndex && message.Kind == RaftMessageKind.Heartbeat)
         {
             // This replica came back without its disk. The leader remembers more of it than there is; the next leader will not. The group orders no data here, so nothing is at stake meanwhile.
             return;
@@ -141,7 +152,7 @@ internal sealed class ConsensusGroup
         if (_parts.Places.TryHear(page.From, from))
         {
             _receiver.OnPage(page);
-            _parts.View.IsReplacing = _orders && _receiver.IsCommitting;
+            _parts.View.IsReplacing = _receiver.IsReplacing;
         }
     }
 
@@ -154,12 +165,66 @@ internal sealed class ConsensusGroup
     public void OnInstalled(ShardMembers members)
     {
         Membership.Restore(members);
-        if (_orders)
+        bool replaced = _receiver.IsReplacing;
+        if (replaced)
         {
             _parts.LostWrites.AfterSwitch(_parts.StateMachine);
         }
 
         _receiver.OnInstalled();
+        Switch.OnSkipped();
+        if (!replaced)
+        {
+            Skipped();
+        }
+    }
+
+    /// <summary>The log was skipped into an open period, durably.</summary>
+    public Action Skipped { get; set; } = () => { };
+
+    /// <summary>A replica of this shard wants the state, whatever its log has.</summary>
+    public void OnSnapshotWanted(NodeId from)
+    {
+        ReplicaPlace place = _parts.Places.Members.Places.FirstOrDefault(each => each.Node == from);
+        if (IsLeader && !Switch.IsLate && !place.Replica.IsNone)
+        {
+            _sender.Want(place.Replica);
+        }
+    }
+
+    /// <summary>A replica that is late asks its leader for the state; one that leads by chance lets another lead, because nobody would send it any.</summary>
+    private void AskForState()
+    {
+        if (!Switch.IsLate || ++_lateTicks % LateAskTicks != 1)
+        {
+            return;
+        }
+
+        if (IsLeader)
+        {
+            ReplicaId other = _parts.Places.Members.Config.Voters.FirstOrDefault(voter => voter != Raft.Self && _parts.Peers.IsReachable(_parts.Places.NodeOf(voter)) && voter != _refusedBy);
+            _refusedBy = other;
+            if (!other.IsNone)
+            {
+                Raft.TransferLeadership(other);
+            }
+        }
+        else if (!LeaderNode.IsNone && !_receiver.IsCommitting)
+        {
+            _parts.Transport.Send(_parts.Descriptor.Shard, LeaderNode, DottedMessageKind.SnapshotWanted, []);
+        }
+    }
+
+    private void BeforeSwitch(ReadOnlyMemory<byte> accounted, LogIndex index, bool keepsLog, Action then)
+    {
+        _parts.View.IsReplacing = true;
+        SaveUnaccounted(accounted, index, () =>
+        {
+            _parts.LostWrites.BeforeSwitch(keepsLog ? [] : Raft.EntriesAbove(Raft.CommitIndex).Span, _parts.View.Applied);
+            _parts.Overlay.BeforeSwitch();
+            _parts.Loader.Hold();
+            then();
+        });
     }
 
     public void Tick()
@@ -169,6 +234,9 @@ internal sealed class ConsensusGroup
         NoteContact();
         Ordered.OnTick();
         Membership.OnTick();
+        Switch.OnTick();
+        Closing.OnTick();
+        AskForState();
         _sender.OnTick();
         _receiver.OnTick();
         if (_receiver.HasSkipped)
@@ -182,12 +250,14 @@ internal sealed class ConsensusGroup
     {
         Raft.MayRest = MayRest(Raft.Leader);
         Raft.TickQuiet(ticks);
+        Ordered.Expirer.OnTick();
     }
 
     public void Turn()
     {
         Ordered.Turn(_sender);
-        if (_sender.WantsToBegin)
+        Closing.Step();
+        if (_sender.WantsToBegin && !Switch.IsLate)
         {
             _parts.View.Seal();
             _sender.Begin(_parts.View.Position);
@@ -211,6 +281,7 @@ internal sealed class ConsensusGroup
     {
         Ordered.FailAll(code, reason);
         Membership.Fail(code, reason);
+        Switch.Fail(code, reason);
     }
 
     /// <summary>Who was removed and missed it would campaign for ever. Ids are never used again, so the news can't be out of date.</summary>
@@ -230,6 +301,8 @@ internal sealed class ConsensusGroup
         PendingCount == 0
         && IsFreeOfSnapshots
         && !_parts.View.IsReplacing
+        && _parts.Regimes.Current.Kind != RegimeKind.Closing
+        && !Switch.IsLate
         && (leader == _parts.Descriptor.Self.Replica ? _parts.Peers.AllKnownUp : !leader.IsNone && _parts.Peers.IsKnownUp(_parts.Places.NodeOf(leader)));
 
     /// <summary>A leader knows that it misses nothing as long as a quorum answers it; in a quiet group it knew that when all agreed last.</summary>
@@ -243,8 +316,12 @@ internal sealed class ConsensusGroup
     }
 
     /// <summary>
-    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader. That the leader's node is alive counts for nothing: in a quiet group the
-    /// estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
+    /// How old the view may be: the time since the last message of the group that came from its leader, or from a quorum to its leader, or since a quorum has confirmed what is applied here, whichever is
+    /// less. The time that a message was under way is not known, and the leader that sent it may have been deposed: it is an estimate, and no bounded read relies on it. That the leader's node is alive
+    /// counts for nothing: in a quiet group the estimate grows to the interval of the renewals, a few seconds, even though nothing was written.
     /// </summary>
-    private uint EstimateStalenessMs() => Raft.HasQuorumContact ? 0 : (uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue);
+    private uint EstimateStalenessMs(ReadLevel level) =>
+        level == ReadLevel.Bounded ? Ordered.ConfirmedStalenessMs
+        : Raft.HasQuorumContact ? 0
+        : Math.Min((uint)Math.Clamp(_parts.Clock.NowMs - _leaderHeardMs, 0, uint.MaxValue), Ordered.ConfirmedStalenessMs);
 }

@@ -152,6 +152,41 @@ internal sealed class DedupTable
         _sessions[session] = SessionWindow.Decode(session, record);
     }
 
+    /// <summary>Every session as it would lie in the view, in order.</summary>
+    public List<ScannedRecord> Describe() =>
+        [.. _sessions.Values.OrderBy(window => window.Session).Select(window => new ScannedRecord(RecordSpace.Meta, KeyOf(window.Session), window.Encode()))];
+
+    /// <summary>The same for all replicas that remember the same, in whatever order they learned it.</summary>
+    public UInt128 Sum()
+    {
+        UInt128 sum = 0;
+        foreach (SessionWindow window in _sessions.Values)
+        {
+            byte[] record = window.Encode();
+            sum += new UInt128(window.Session ^ (uint)KeyHash.Of(record), ((ulong)(uint)KeyHash.Of(record.AsSpan(record.Length / 2)) << 32) | (uint)KeyHash.Of(record));
+        }
+
+        return sum;
+    }
+
+    /// <summary>Takes these in place of all that is here.</summary>
+    public void Replace(IReadOnlyList<ScannedRecord> records)
+    {
+        _forgotten.AddRange(_sessions.Keys.Order());
+        _sessions.Clear();
+        _dirty.Clear();
+        foreach (ScannedRecord record in records)
+        {
+            Restore(record.Key.Span, record.Record.Span);
+        }
+
+        foreach (SessionWindow window in _sessions.Values.OrderBy(window => window.Session))
+        {
+            _forgotten.Remove(window.Session);
+            MarkDirty(window);
+        }
+    }
+
     public void Clear()
     {
         _sessions.Clear();

@@ -16,6 +16,9 @@ internal sealed class EarlyAcknowledgements(MaxLag limit)
     private readonly List<Acknowledged> _open = [];
     private int _head;
 
+    /// <summary>May be altered at any time; it binds from the next acknowledgement on.</summary>
+    public MaxLag Limit { get; set; } = limit;
+
     /// <summary>Acknowledged and not known to be committed.</summary>
     public int Count => _open.Count - _head;
 
@@ -27,13 +30,13 @@ internal sealed class EarlyAcknowledgements(MaxLag limit)
     /// <param name="wallMs">Unix milliseconds, for whoever reads the journal.</param>
     public bool TryAdd(LogIndex index, Term term, int bytes, long nowMs, ulong wallMs)
     {
-        if (Bytes + bytes > limit.Bytes)
+        if (Bytes + bytes > Limit.Bytes)
         {
             return false;
         }
 
         // What an earlier leadership has left here must be settled first: the indexes of the list only grow.
-        if (Count > 0 && (nowMs - _open[_head].AtMs >= limit.TimeMs || _open[_head].Term != term))
+        if (Count > 0 && (nowMs - _open[_head].AtMs >= Limit.TimeMs || _open[_head].Term != term))
         {
             return false;
         }

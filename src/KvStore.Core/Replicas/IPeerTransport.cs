@@ -50,6 +50,30 @@ public enum DottedMessageKind : byte
     /// <summary>A range of keys with their filled objects, and the clock they stand at.</summary>
     FullCopyPage = 9,
 
+    /// <summary>What the sender's data comes to at its clock.</summary>
+    Digests = 70,
+
+    /// <summary>A message of a later open episode than the founding one: the episode, the kind, the message.</summary>
+    EpisodeMessage = 10,
+
+    /// <summary>The same for messages on the stream for bulk data.</summary>
+    EpisodePage = 11,
+
+    /// <summary>Closing: the leader wants to know what a replica has.</summary>
+    ReportWanted = 12,
+
+    /// <summary>Closing: what a replica has, and that it takes no more.</summary>
+    CloseReport = 13,
+
+    /// <summary>Closing: what every replica should come to.</summary>
+    BaselineOffered = 14,
+
+    /// <summary>Closing: the sender holds the baseline durably.</summary>
+    BaselineHeld = 15,
+
+    /// <summary>A replica that could not follow when its shard was ordered wants a snapshot.</summary>
+    SnapshotWanted = 16,
+
     /// <summary>Overlay records for another replica without a leader, and whether an acknowledgement is wanted.</summary>
     OverlayShare = 20,
 
@@ -64,6 +88,12 @@ public enum DottedMessageKind : byte
 
     /// <summary>Up to where actors are done with, for the leader, to be accounted for through the log.</summary>
     HandInDone = 24,
+
+    /// <summary>What has the receiver seen by now?</summary>
+    ClockAsked = 30,
+
+    /// <summary>All that the sender has seen, durable or not.</summary>
+    ClockTold = 31,
 }
 
 /// <summary>One page of a shard's snapshot. Pages of one snapshot carry the same id and count up from 0.</summary>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
@@ -7,31 +8,39 @@ using KvStore.Core.Versioning;
 namespace KvStore.Core.Replicas;
 
 /// <summary>What applying one write came to: the same on every replica.</summary>
-public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, LogIndex Version);
+/// <param name="Outcome">Done, not done, or (for a request that is too old to tell) unknown.</param>
+/// <param name="Code">Why not.</param>
+/// <param name="Version">The key's version afterwards.</param>
+/// <param name="Counter">Of an increment: the counter afterwards.</param>
+public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, LogIndex Version, long Counter = 0);
 
 /// <summary>
 /// The deterministic state machine of an ordered shard: log entries in, keyed records and remembered requests out. Its only time is the timestamp in the entry.
-/// A write needs no earlier value unless it has a condition, so the ordered path builds no <see cref="DottedObject"/> and reads nothing from the disk for a plain put.
+/// A write needs no earlier value unless it has a condition or counts, so the ordered path builds no <see cref="DottedObject"/> and reads nothing from the disk for a plain put.
 /// </summary>
 public sealed class KvStateMachine
 {
     private readonly IReplicaStorage _storage;
+    private readonly RegimeState _regimes;
+    private readonly ExpiryIndex _expiries;
     private readonly DedupTable _dedup = new();
 
-    public KvStateMachine(IReplicaStorage storage)
+    internal KvStateMachine(IReplicaStorage storage, RegimeState regimes, ExpiryIndex expiries)
     {
         _storage = storage;
+        _regimes = regimes;
+        _expiries = expiries;
         Merge = new OverlayMerge(storage, _dedup, Accounted);
     }
 
     /// <summary>The dots of writes made outside the log that the log accounts for.</summary>
-    internal AccountedDots Accounted { get; } = new();
+    internal AccountedDots Accounted => _regimes.Accounted;
 
     /// <summary>Applies what was handed in from overlays.</summary>
     internal OverlayMerge Merge { get; }
 
     /// <summary>
-    /// Applies one entry. False when the record that a condition needs is only on the disk: nothing has changed; load that key and apply the same entry again.
+    /// Applies one entry. False when the record that it needs is only on the disk: nothing has changed; load that key and apply the same entry again.
     /// </summary>
     public bool TryApply(in Entry entry, out ApplyResult result)
     {
@@ -42,11 +51,19 @@ public sealed class KvStateMachine
             return Merge.TryApply(entry, (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs);
         }
 
-        LogIndex current = LogIndex.Zero;
-        if (command.Condition != WriteCondition.None && !TryCurrentVersion(command.Key, out current))
+        ReadOnlyMemory<byte> current = default;
+        bool reads = command.Condition != WriteCondition.None || command.Kind == OperationKind.Increment || command.IsExpiry || Accounted.HasGaps;
+        if (reads && _storage.Find(RecordSpace.Data, command.Key, out current) == RecordLookup.NotResident)
         {
             result = default;
             return false;
+        }
+
+        if (command.IsExpiry)
+        {
+            Expire(command, entry.Index, current);
+            result = new ApplyResult(Outcome.Done, RefusalCode.None, entry.Index);
+            return true;
         }
 
         ulong timestampMs = (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs;
@@ -61,7 +78,7 @@ public sealed class KvStateMachine
         };
         if (verdict == DedupVerdict.New)
         {
-            _dedup.Remember(command.Request, new RememberedResult(command.PayloadHash, result.Code, result.Version, Known: true), timestampMs);
+            _dedup.Remember(command.Request, new RememberedResult(command.PayloadHash, result.Code, result.Version, Known: true, result.Counter), timestampMs);
         }
 
         return true;
@@ -97,6 +114,15 @@ public sealed class KvStateMachine
     /// <summary>Whether a request is remembered to have been applied at an index.</summary>
     public bool HasApplied(in RequestId request, LogIndex index) => _dedup.Remembers(request, index);
 
+    /// <summary>A check over all remembered requests, to compare replicas.</summary>
+    internal UInt128 SumOfRequests() => _dedup.Sum();
+
+    /// <summary>All remembered requests, for a replica that skips the part of the log in which they stand.</summary>
+    internal List<ScannedRecord> DescribeRequests() => _dedup.Describe();
+
+    /// <summary>Takes the requests that another replica remembers in place of its own.</summary>
+    internal void ReplaceRequests(IReadOnlyList<ScannedRecord> records) => _dedup.Replace(records);
+
     /// <summary>Puts the dedup records and accounted dots that changed into the view. Called before every seal, so that they are durable with the data.</summary>
     public void WriteChangedSessions()
     {
@@ -108,7 +134,6 @@ public sealed class KvStateMachine
     {
         _dedup.Clear();
         Accounted.Clear();
-        Merge.Clear();
     }
 
     /// <summary>Takes a Meta record of the view back, if it is this state machine's.</summary>
@@ -122,6 +147,8 @@ public sealed class KvStateMachine
         {
             Accounted.Restore(record);
         }
+
+        _expiries.Restore(key);
     }
 
     /// <summary>The version as clients carry it: a tag and the log index.</summary>
@@ -131,13 +158,6 @@ public sealed class KvStateMachine
         WriteVersion(version, index);
         return version;
     }
-
-    /// <summary>
-    /// The version of a stored record: the index of the entry that changed the key last. A merge leaves an object that may hold several values; every merge that changes them leaves its index in the context,
-    /// so the version still names exactly the live values.
-    /// </summary>
-    public static LogIndex VersionOf(ReadOnlyMemory<byte> record) =>
-        OrderedRecord.IsOrdered(record.Span) ? OrderedRecord.Decode(record).Index : new LogIndex(DottedObject.Decode(record).Context[ActorId.Log]);
 
     public const int OrderedVersionLength = 9;
 
@@ -157,59 +177,275 @@ public sealed class KvStateMachine
         return ok && index > LogIndex.Zero;
     }
 
-    /// <summary>The bytes of <see cref="OrderedRecord"/>, in one array of exactly their size.</summary>
-    private static byte[] EncodeRecord(LogIndex index, ulong timestamp, ReadOnlySpan<byte> value)
+    /// <summary>
+    /// The version that a condition names, in either form: that of an ordered record is an index; that of a record which an open period or a merge left behind says in its context which version it was.
+    /// Zero: the log has no such state of any key, because the version names writes that are not in it yet.
+    /// </summary>
+    /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
+    internal LogIndex ReadExpected(ReadOnlyMemory<byte> version)
     {
-        int indexSize = VarInt.SizeOf(index.Value);
-        byte[] record = GC.AllocateUninitializedArray<byte>(1 + indexSize + sizeof(ulong) + value.Length);
-        record[0] = OrderedRecord.Tag;
-        VarInt.Write(record.AsSpan(1), index.Value);
-        BinaryPrimitives.WriteUInt64LittleEndian(record.AsSpan(1 + indexSize), timestamp);
-        value.CopyTo(record.AsSpan(1 + indexSize + sizeof(ulong)));
-        return record;
+        if (TryReadVersion(version.Span, out LogIndex index))
+        {
+            return index;
+        }
+
+        ObjectVersion seen = ObjectVersion.Decode(version);
+        foreach (Dot dot in seen.LiveDots)
+        {
+            if (!dot.Actor.IsLog && !Accounted.Clock.Covers(dot))
+            {
+                return LogIndex.Zero;
+            }
+        }
+
+        return new LogIndex(seen.Context[ActorId.Log]);
     }
+
+    /// <summary>The version of such a record, as clients carry it: it serves for conditions, and as the context of a write when the shard is open again.</summary>
+    internal ReadOnlyMemory<byte> EncodeVersion(DottedObject stored) =>
+        OpenReads.EncodeVersion(stored.Fill(Accounted.Clock.BaseVector).Fill(VersionVector.Of(Dot.OfLog(VersionOf(stored)))));
 
     private static ApplyResult AsResult(in RememberedResult remembered) =>
-        new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version);
+        new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version, remembered.Counter);
 
-    private bool TryCurrentVersion(ReadOnlySpan<byte> key, out LogIndex version)
+    /// <summary>
+    /// The version of a stored record; zero if there is no value. What an open period left behind has as its version the index at which the shard was ordered: nothing has touched it since.
+    /// </summary>
+    internal LogIndex VersionOf(ReadOnlyMemory<byte> record) => VersionOf(record, _regimes.Current.Since);
+
+    internal LogIndex VersionOf(DottedObject stored) => VersionOf(stored, _regimes.Current.Since);
+
+    /// <param name="record">As stored; empty: there is none.</param>
+    /// <param name="since">The index at which the shard was ordered last; zero: it always was.</param>
+    public static LogIndex VersionOf(ReadOnlyMemory<byte> record, LogIndex since)
     {
-        version = LogIndex.Zero;
-        switch (_storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record))
+        if (record.IsEmpty)
         {
-            case RecordLookup.Found:
-                version = VersionOf(record);
-                return true;
-            case RecordLookup.Absent:
-                return true;
-            default:
-                return false;
+            return LogIndex.Zero;
         }
+
+        if (OrderedRecord.IsOrdered(record.Span))
+        {
+            return OrderedRecord.Decode(record).Index;
+        }
+
+        DottedObject stored = DottedObject.Decode(record);
+        return stored.IsEmpty ? LogIndex.Zero : VersionOf(stored, since);
     }
 
-    private ApplyResult Execute(in WriteCommand command, LogIndex index, LogIndex current)
+    /// <summary>
+    /// A function of the live dots and of what the log has done since the order, never of how a record came to be stored: a replica that copied what the log had written holds it as an object.
+    /// </summary>
+    private static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
+        ? new LogIndex(dot.Counter)
+        : LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), since);
+
+    private ApplyResult Execute(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
     {
+        LogIndex version = VersionOf(current);
         bool holds = command.Condition switch
         {
             WriteCondition.None => true,
-            WriteCondition.IfAbsent => current == LogIndex.Zero,
-            WriteCondition.IfVersion => current == command.Expected,
+            WriteCondition.IfAbsent => version == LogIndex.Zero,
+            WriteCondition.IfVersion => version == command.Expected,
             _ => false,
         };
         if (!holds)
         {
-            return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, current);
+            return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, version);
         }
 
-        if (command.Kind == OperationKind.Put)
+        if (Accounted.HasGaps && command.Kind != OperationKind.Increment)
         {
-            _storage.Put(RecordSpace.Data, command.Key, EncodeRecord(index, command.Timestamp, command.Value));
+            WriteInContext(command, index, current);
+            NoteExpiry(command);
+            return new ApplyResult(Outcome.Done, RefusalCode.None, index);
         }
-        else
+
+        switch (command.Kind)
         {
-            _storage.Remove(RecordSpace.Data, command.Key);
+            case OperationKind.Put:
+                _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
+                NoteExpiry(command);
+                break;
+            case OperationKind.Increment:
+                return Increment(command, index, current);
+            default:
+                _storage.Remove(RecordSpace.Data, command.Key);
+                _expiries.Remove(command.Key);
+                break;
         }
 
         return new ApplyResult(Outcome.Done, RefusalCode.None, index);
+    }
+
+    private ApplyResult Increment(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
+    {
+        if (current.IsEmpty)
+        {
+            NoteExpiry(command);
+            return PutCounter(command, index, command.Delta, command.ExpiresMs);
+        }
+
+        if (!OrderedRecord.IsOrdered(current.Span))
+        {
+            return IncrementDotted(command, index, DottedObject.Decode(current));
+        }
+
+        OrderedRecord held = OrderedRecord.Decode(current);
+        if (held.Form != ValueForm.Counter)
+        {
+            return new ApplyResult(Outcome.NotDone, RefusalCode.WrongType, held.Index);
+        }
+
+        Int128 sum = (Int128)CounterTotal.Decode(held.Value).Total + command.Delta;
+        return sum > long.MaxValue || sum < long.MinValue
+            ? new ApplyResult(Outcome.NotDone, RefusalCode.InvalidArgument, held.Index)
+            : PutCounter(command, index, (long)sum, held.ExpiresMs);
+    }
+
+    private ApplyResult PutCounter(in WriteCommand command, LogIndex index, long total, ulong expiresMs)
+    {
+        _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, CounterTotal.Encode(total), ValueForm.Counter, expiresMs));
+        return new ApplyResult(Outcome.Done, RefusalCode.None, index, total);
+    }
+
+    /// <summary>The key holds totals of replicas, from a time in which they took increments themselves: they keep their dots, and the log has a total of its own beside them (C12).</summary>
+    private ApplyResult IncrementDotted(in WriteCommand command, LogIndex index, DottedObject held)
+    {
+        Incremented counted = DottedCounter.Increment(
+            held, Dot.OfLog(index), default, _ => false, command.Delta, command.Request,
+            new HybridTimestamp(command.Timestamp), command.ExpiresMs);
+        switch (counted.Status)
+        {
+            case IncrementStatus.WrongType:
+                return new ApplyResult(Outcome.NotDone, RefusalCode.WrongType, LogIndex.Zero);
+            case IncrementStatus.Overflow:
+                return new ApplyResult(Outcome.NotDone, RefusalCode.InvalidArgument, LogIndex.Zero);
+            case IncrementStatus.Repeated:
+                return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
+            default:
+                PutDotted(command.Key, counted.Object);
+                return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
+        }
+    }
+
+    /// <summary>Removes exactly what the entry names, if it is still there and its time is over by the entry's own clock: a refresh has another index, and stays (C22).</summary>
+    private void Expire(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
+    {
+        ulong nowMs = (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs;
+        if (current.IsEmpty)
+        {
+            _expiries.Remove(command.Key);
+        }
+        else if (OrderedRecord.IsOrdered(current.Span))
+        {
+            OrderedRecord held = OrderedRecord.Decode(current);
+            if (held.Index == command.Expected && held.ExpiresMs != 0 && held.ExpiresMs <= nowMs)
+            {
+                _storage.Remove(RecordSpace.Data, command.Key);
+                _expiries.Remove(command.Key);
+            }
+        }
+        else
+        {
+            ExpireDotted(command, index, DottedObject.Decode(current), nowMs);
+        }
+    }
+
+    private void ExpireDotted(in WriteCommand command, LogIndex index, DottedObject held, ulong nowMs)
+    {
+        HashSet<Dot> named = [];
+        BinaryCursor input = new(command.Value.ToArray());
+        while (input.Remaining > 0)
+        {
+            named.Add(input.ReadDot());
+        }
+
+        DottedObject alive = held.AliveAt(nowMs);
+        foreach (ref readonly DottedValue value in held.Values)
+        {
+            if (!alive.Holds(value.Dot) && !named.Contains(value.Dot))
+            {
+                return;
+            }
+        }
+
+        if (ReferenceEquals(alive, held))
+        {
+            return;
+        }
+
+        if (alive.IsEmpty)
+        {
+            _storage.Remove(RecordSpace.Data, command.Key);
+            _expiries.Remove(command.Key);
+        }
+        else
+        {
+            PutDotted(command.Key, alive.Write(Dot.OfLog(index), null, default));
+        }
+    }
+
+    /// <summary>A merge has changed what a key holds.</summary>
+    internal void NoteMerged(Key key)
+    {
+        if (_storage.Find(RecordSpace.Data, key.Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found && DottedObject.Decode(record) is { NextExpiryMs: > 0 } held)
+        {
+            _expiries.MarkUse(_storage);
+            _expiries.NoteFound(key.Span, held.NextExpiryMs, ExpiryScan.TtlOf(held, held.NextExpiryMs));
+        }
+        else
+        {
+            _expiries.Remove(key.Span);
+        }
+    }
+
+    private void PutDotted(ReadOnlySpan<byte> key, DottedObject written)
+    {
+        var record = new ArrayBufferWriter<byte>(64);
+        written.Encode(record);
+        _storage.Put(RecordSpace.Data, key, record.WrittenMemory);
+    }
+
+    private void NoteExpiry(in WriteCommand command)
+    {
+        if (command.TtlMs is > 0 and var ttl)
+        {
+            _expiries.MarkUse(_storage);
+            _expiries.NoteWritten(command.Key, command.ExpiresMs, ttl);
+        }
+        else
+        {
+            _expiries.Remove(command.Key);
+        }
+    }
+
+    /// <summary>
+    /// While dots are missing below some that are accounted for, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back.
+    /// </summary>
+    private void WriteInContext(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
+    {
+        VersionVector implied = Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
+        DottedObject before = record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
+        VersionVector kept = before.Context.Without(implied);
+        if (kept.IsEmpty && command.Kind == OperationKind.Put)
+        {
+            _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
+        }
+        else if (kept.IsEmpty)
+        {
+            _storage.Remove(RecordSpace.Data, command.Key);
+        }
+        else
+        {
+            DottedObject gone = DottedObject.Gone(kept);
+            DottedObject written = command.Kind == OperationKind.Put
+                ? gone.Write(new DottedValue(Dot.OfLog(index), new HybridTimestamp(command.Timestamp), command.Value.ToArray()) { ExpiresMs = command.ExpiresMs })
+                : gone.Write(Dot.OfLog(index), null, new HybridTimestamp(command.Timestamp));
+            var output = new ArrayBufferWriter<byte>(128);
+            written.Encode(output);
+            _storage.Put(RecordSpace.Data, command.Key, output.WrittenMemory);
+        }
     }
 }

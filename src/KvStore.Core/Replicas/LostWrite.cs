@@ -54,9 +54,9 @@ public sealed class LostWrite
 
     public bool IsDelete => Command.Kind == OperationKind.Delete;
 
-    public ReadOnlyMemory<byte> Key => Record.AsMemory(HeaderLength + WriteCommand.HeaderLength, Command.Key.Length);
+    public ReadOnlyMemory<byte> Key => Record.AsMemory(HeaderLength + Command.KeyOffset, Command.Key.Length);
 
-    public ReadOnlyMemory<byte> Value => Record.AsMemory(HeaderLength + WriteCommand.HeaderLength + Command.Key.Length);
+    public ReadOnlyMemory<byte> Value => Record.AsMemory(HeaderLength + Command.KeyOffset + Command.Key.Length);
 
     /// <summary>When it was written, by the leader's hybrid clock, in Unix milliseconds.</summary>
     public ulong TimestampMs => (ulong)new HybridTimestamp(Command.Timestamp).PhysicalMs;

@@ -140,6 +140,15 @@ public sealed class LostWriteJournal
         }
     }
 
+    /// <summary>A committed entry has no effect, because it is of an earlier epoch: if it was acknowledged early, that is a loss (C13).</summary>
+    internal void OnRejected(in Entry entry)
+    {
+        if (WasAcknowledged(entry, out LostWriteDoubts doubts, out ulong atMs) && !_numbers.ContainsKey((entry.Index, entry.Term)))
+        {
+            Note(LostWrite.Of(_last + 1, entry, doubts, atMs, _clock.WallMs), entry.Index);
+        }
+    }
+
     internal void OnApplied(in Entry entry)
     {
         if (_writes.Count > 0 && _numbers.TryGetValue((entry.Index, entry.Term), out ulong number))
@@ -188,7 +197,7 @@ public sealed class LostWriteJournal
     {
         doubts = LostWriteDoubts.None;
         atMs = 0;
-        if (entry.Kind != EntryKind.Data || WriteCommand.Decode(entry.Payload.Span).EarlyMark != _mark)
+        if (entry.Kind != EntryKind.Data || RegimeEntry.Is(entry) || WriteCommand.Decode(entry.Payload.Span).EarlyMark != _mark)
         {
             return false;
         }

@@ -19,7 +19,11 @@ internal sealed class OpenEngine
     /// <summary>How many waiting keys one tick looks at for that: a comparison of two small vectors each.</summary>
     private const int StripLooksPerTick = 4_096;
 
+    /// <summary>What a session waits for comes by itself in a few milliseconds; after this long it was lost, and is fetched.</summary>
+    private const int PullForSessionAfterMs = 100;
+
     private readonly ShardDescriptor _descriptor;
+    private readonly RegimeState _regimes;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
     private readonly ReplicaClock _clock;
@@ -31,7 +35,10 @@ internal sealed class OpenEngine
     private readonly DottedReplica _dotted;
     private readonly DottedJournal _journal;
     private readonly OpenHealing _healing;
+    private readonly OpenFreshness _freshness;
+    private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
+    private readonly DigestScrub _scrub;
     private readonly ConflictSweeper? _sweeper;
     private readonly MemoryRecovery? _recovery;
     private readonly DigestScan? _digestScan;
@@ -39,10 +46,30 @@ internal sealed class OpenEngine
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
+    private readonly OpenExpirer _expirer;
+    private readonly OpenPublisher _publisher;
+    private readonly OpenMint _mint;
     private ImmutableArray<NodeId> _peersInMasks;
+    private int _lastPulledForSession;
 
+    /// <summary>The data is the log's again. What still waited for the disk finds nothing to do.</summary>
+    private bool _isRetired;
+
+    /// <param name="descriptor">What the shard is.</param>
+    /// <param name="regimes">What is in force, and what the data held when the open period began here.</param>
+    /// <param name="places">Who the replicas are.</param>
+    /// <param name="options">Bounds and timing.</param>
+    /// <param name="clock">Time.</param>
+    /// <param name="storage">Log and view.</param>
+    /// <param name="transport">To the other replicas, within this open period.</param>
+    /// <param name="view">Where the view stands: the numbers of dotted records go on from there.</param>
+    /// <param name="loader">For records that only the disk has.</param>
+    /// <param name="peers">Who can be reached.</param>
+    /// <param name="completions">Where answers go.</param>
+    /// <param name="random">For a fresh actor.</param>
     public OpenEngine(
         ShardDescriptor descriptor,
+        RegimeState regimes,
         ReplicaPlaces places,
         ReplicaOptions options,
         ReplicaClock clock,
@@ -52,9 +79,12 @@ internal sealed class OpenEngine
         RecordLoader loader,
         PeerReachability peers,
         CompletionSink completions,
+        ExpiryIndex expiries,
+        ExpiryScan expiryScan,
         Random random)
     {
         _descriptor = descriptor;
+        _regimes = regimes;
         _places = places;
         _peersInMasks = places.Peers;
         _options = options;
@@ -67,32 +97,67 @@ internal sealed class OpenEngine
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
         MemoryRecords? memory = descriptor.IsInMemory ? new MemoryRecords(descriptor.MemoryBytes) : null;
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, new ShardClock(), places.Peers, memory is null ? DottedOptions.Default : DottedOptions.ForMemory);
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, regimes.ClockAtOpening(), places.Peers, memory is null ? options.Dotted : DottedOptions.ForMemory);
+        _dotted.BeginAt(view.Dotted);
         _journal = new DottedJournal(storage, view, loader, memory) { Evicted = _dotted.Evict };
+        _journal.Restore(view.Dotted);
         _recovery = memory is null ? null : new MemoryRecovery(descriptor, places, clock, _dotted, _journal, storage, peers);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
+        _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
         if (descriptor.Conflicts == ConflictRule.LastWriterWins)
         {
-            _sweeper = new ConflictSweeper(descriptor, places, options, clock, _dotted, _journal, _healing, loader, transport, peers);
+            _sweeper = new ConflictSweeper(descriptor, places, options, clock, _dotted, _journal, _healing, loader, _publisher, peers);
         }
 
         _journal.Changed = OnChanged;
-        _digestScan = memory is null ? new DigestScan(_dotted.Digests, loader, options) : null;
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, completions, _healing);
+        _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
+        _freshness.OnMembersChanged();
+        _sessions = new OpenSessions(regimes, _dotted);
+        _digestScan = memory is not null ? null : new DigestScan(_dotted.Digests, loader, options);
+        _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
+        _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, _freshness, _sessions, completions, _healing, _expirer);
+        _scrub = new DigestScrub(descriptor, places, _dotted, transport);
+        if (memory is null)
+        {
+            // In memory each replica evicts for itself: equal clocks say nothing about what is held.
+            _healing.QuietRound = _scrub.Offer;
+        }
     }
 
-    private static ReadOnlySpan<byte> StateKey => "dotted"u8;
+    /// <summary>The Meta record that holds the state of the dotted engine.</summary>
+    public static ReadOnlySpan<byte> StateKey => "dotted"u8;
 
-    public int PendingCount => _writes.Count + _reads.PendingCount;
+    /// <summary>The shard is closing: nothing is written or taken here any more but what the leader's baseline asks for.</summary>
+    public bool IsClosing
+    {
+        get => _healing.IsClosing;
+        set => _healing.IsClosing = value;
+    }
+
+    /// <summary>All that was seen here. Not to be changed.</summary>
+    public ShardClock Clock => _dotted.Clock;
+
+    public bool IsRecovering => _dotted.IsRecovering;
+
+    /// <summary>Nothing of another replica is on its way into the data, and all that is in it is durable.</summary>
+    public bool IsAtRest => _healing.IsAtRest && _dotted.Number <= _journal.Durable;
+
+    /// <summary>Whether everything that the entry with which this open period began had behind it has reached this replica: one that skipped part of the log copies it.</summary>
+    public bool HasWholePrefix => _dotted.Clock.BaseOf(ActorId.Log) >= _regimes.Current.Episode.Value;
+
+    public int PendingCount => _writes.Count + _reads.PendingCount + _freshness.WaitingCount;
 
     /// <summary>Something waits for the log.</summary>
     public bool WaitsForDurable => _journal.Waits;
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
-        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && (_digestScan?.IsIdle ?? true) && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && (_digestScan?.IsIdle ?? true) && _expirer.IsQuiet && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
+
+    public DottedReplica Dotted => _dotted;
 
     /// <summary>Values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped => _sweeper?.LosersDropped ?? 0;
@@ -104,9 +169,13 @@ internal sealed class OpenEngine
         IsRecovering = _dotted.IsRecovering,
         IndexedDots = _dotted.IndexedDots,
         UncoveredContexts = _dotted.UncoveredContexts,
-        MayStrip = _dotted.MayStrip,
+        MayStrip = _dotted.MayStrip || _dotted.HasIndexRemovals,
         HasDigests = _dotted.Digests.AreComplete,
+        Comparisons = _scrub.Comparisons,
+        DifferentBuckets = _scrub.DifferentBuckets,
     };
+
+    public long DifferencesFound => _scrub.Found;
 
     public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
@@ -120,12 +189,18 @@ internal sealed class OpenEngine
 
         switch (operation.Kind)
         {
-            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete when !_completions.Admit(operation, RequestClasses.Of(operation)):
+            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete or OperationKind.Increment when !_completions.Admit(operation, RequestClasses.Of(operation)):
                 break;
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete:
+            case OperationKind.Increment when operation.Condition != WriteCondition.None:
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
+                break;
+            case OperationKind.Increment when _journal.Memory is not null:
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, "Counters are not offered in keyspaces in memory: one that was evicted would begin at zero again. Count in a keyspace with durability disk.");
+                break;
+            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
                 Write(operation);
                 break;
             default:
@@ -138,6 +213,9 @@ internal sealed class OpenEngine
     {
         switch (kind)
         {
+            case DottedMessageKind.Replicate when IsClosing:
+                // Whoever sent it has not heard of the closing yet. It keeps the write, and reports it; what a replica here has said to hold must not grow.
+                break;
             case DottedMessageKind.Replicate:
                 ReceiveWrite(from, ReplicateMessage.Decode(payload));
                 break;
@@ -154,7 +232,22 @@ internal sealed class OpenEngine
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
                 _recovery?.OnAdvertised(from, advertised.Recovering);
+                _freshness.OnAdvertised(from, advertised);
                 _healing.OnAdvertised(from, advertised);
+                break;
+            case DottedMessageKind.ClockAsked:
+                _freshness.Answer(from, ClockAsked.Decode(payload));
+                break;
+            case DottedMessageKind.ClockTold:
+                if (_freshness.OnTold(from, ClockTold.Decode(payload)))
+                {
+                    _healing.PullSoonFrom(from);
+                }
+                break;
+            case DottedMessageKind.Digests when _journal.Memory is not null:
+                break;
+            case DottedMessageKind.Digests:
+                _scrub.Receive(from, DigestMessage.Decode(payload));
                 break;
             default:
                 _healing.Receive(from, kind, payload);
@@ -171,7 +264,7 @@ internal sealed class OpenEngine
     }
 
     /// <summary>At the end of each turn: what lives in memory only is as durable as it gets.</summary>
-    public void OnTurn()
+    public void OnTurnEnds()
     {
         if (_journal.TakeMemory())
         {
@@ -183,6 +276,7 @@ internal sealed class OpenEngine
     {
         _dotted.OnDurable(_journal.Durable);
         _healing.OnDurable();
+        _publisher.OnDurable();
         while (_acknowledgements.TryPeek(out (ulong Number, NodeId To, ulong Operation, ActorId Actor) next) && next.Number <= _journal.Durable)
         {
             _acknowledgements.Dequeue();
@@ -229,11 +323,82 @@ internal sealed class OpenEngine
 
     public long Evictions => _journal.Evictions;
 
+    /// <summary>A replica that skipped part of the log has what it holds, and copies the rest.</summary>
+    public void BeginIfBehind()
+    {
+        if (!HasWholePrefix && !_dotted.IsRecovering)
+        {
+            _healing.BeginAsNewcomer();
+        }
+    }
+
+    /// <summary>What is here and not in a clock, by key.</summary>
+    public List<(Key Key, Dot[] Dots)> Unaccounted(ShardClock known, out ulong unmapped) => _dotted.Unaccounted(known, out unmapped);
+
+    /// <summary>The view is about to be replaced: nothing changes it any more, whatever was on its way. What is in it can still be read.</summary>
+    public void Freeze()
+    {
+        _isRetired = true;
+        IsClosing = true;
+        _healing.Stop();
+    }
+
+    /// <summary>The view was replaced under the engine, which is not used any more.</summary>
+    public void Close()
+    {
+        Freeze();
+        FailAll(RefusalCode.Switching, "The keyspace has become cp while the operation waited; what was written here is kept and merged.");
+    }
+
+    /// <summary>A check over the data at the clock of this moment; null while it is not known.</summary>
+    public UInt128? DataSum() => CaptureDigests()?.Fold();
+
+    /// <summary>Takes what waited beside the data, with the context that it had. False: the key is only on the disk.</summary>
+    public bool TryAbsorb(Key key, DottedObject frozen, ReadOnlySpan<Dot> dots)
+    {
+        if (!_journal.TryFind(key.Span, out DottedObject stored))
+        {
+            return false;
+        }
+
+        DottedReceipt receipt = _dotted.Absorb(key, stored, frozen, dots);
+        if (receipt.IsNew)
+        {
+            _journal.Persist(receipt.Change, SyncUrgency.Now);
+        }
+
+        return true;
+    }
+
+    /// <summary>The stored object of a key with the context that it has here. False: only the disk knows.</summary>
+    public bool TryFill(Key key, out DottedObject filled)
+    {
+        bool found = _journal.TryFind(key.Span, out DottedObject stored);
+        filled = found ? _dotted.Fill(key, stored) : DottedObject.Empty;
+        return found;
+    }
+
+    /// <summary>The shard is ordered, from exactly the data that is here: writes that waited are on a majority. The engine's own records leave the view, and it is not used any more.</summary>
+    public void Retire()
+    {
+        Freeze();
+        foreach (ulong operation in _writes.Unanswered())
+        {
+            Answer(operation, PartitionPolicy.Majority(_places.Members.Config.Voters.Length), degraded: false);
+        }
+
+        _reads.FailAll(RefusalCode.Switching, "The keyspace has become cp while the read waited; try again.");
+        _storage.Remove(RecordSpace.Meta, StateKey);
+        _dotted.ForgetKeysOfDots();
+        WriteIndexChanges();
+    }
+
     public void OnMembersChanged(ShardMembers earlier)
     {
         ImmutableArray<NodeId> earlierPeers = _peersInMasks;
         _peersInMasks = _places.Peers;
         _dotted.SetPeers(_places.Peers);
+        _freshness.OnMembersChanged();
         _healing.OnMembersChanged(earlier);
         foreach (ulong operation in _writes.Unanswered())
         {
@@ -244,8 +409,18 @@ internal sealed class OpenEngine
         AnswerSatisfied();
     }
 
-    public void OnTick()
+    /// <summary>Once per turn, when the inputs are in.</summary>
+    public void OnTurn() => _freshness.OnTurn();
+
+    /// <param name="sessionWaitMs">How long an operation of a session has waited here for what is missing.</param>
+    public void OnTick(long sessionWaitMs)
     {
+        if (sessionWaitMs >= PullForSessionAfterMs)
+        {
+            PullForSession();
+        }
+
+        _freshness.OnTick();
         foreach (ulong operation in _writes.Unanswered())
         {
             ref PendingOpenWrite write = ref _writes.Find(operation);
@@ -259,7 +434,13 @@ internal sealed class OpenEngine
 
         _reads.OnTick();
         _healing.OnTick();
-        _sweeper?.OnTick();
+        if (!IsClosing)
+        {
+            // Whatever is minted while the shard closes would be no part of the baseline.
+            _expirer.OnTick();
+            _sweeper?.OnTick();
+        }
+
         _digestScan?.OnTick();
         if (_recovery is not null)
         {
@@ -280,6 +461,16 @@ internal sealed class OpenEngine
         }
     }
 
+    /// <summary>So many ticks have passed while the shard was quiet.</summary>
+    public void OnQuietTicks(int ticks)
+    {
+        _healing.OnQuietTicks(ticks);
+        if (!IsClosing)
+        {
+            _expirer.OnTick();
+        }
+    }
+
     public void FailAll(RefusalCode code, string reason)
     {
         foreach (ulong operation in _writes.Unanswered())
@@ -289,6 +480,7 @@ internal sealed class OpenEngine
         }
 
         _reads.FailAll(code, reason);
+        _freshness.FailAll(code, reason);
     }
 
     /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
@@ -303,6 +495,11 @@ internal sealed class OpenEngine
         var state = new ArrayBufferWriter<byte>(256);
         _dotted.WriteState(state);
         _storage.Put(RecordSpace.Meta, StateKey, state.WrittenMemory);
+        WriteIndexChanges();
+    }
+
+    private void WriteIndexChanges()
+    {
         foreach (DotKeyChange change in _dotted.TakeIndexChanges())
         {
             if (change.Removes)
@@ -343,6 +540,7 @@ internal sealed class OpenEngine
             if (change is { } found)
             {
                 _journal.PutIntoView(found);
+                _expirer.OnChanged(found);
             }
         }
 
@@ -350,14 +548,13 @@ internal sealed class OpenEngine
         _journal.Restore(_dotted.Number);
     }
 
-    private void OnChanged(DottedChange change)
-    {
-        _healing.OnChanged(change);
-        _sweeper?.OnChanged(change);
-    }
-
     private void Strip(Key key)
     {
+        if (_isRetired)
+        {
+            return;
+        }
+
         if (!_journal.TryFind(key.Span, out DottedObject stored))
         {
             _loader.Load(RecordSpace.Data, key.Span, () => Strip(key));
@@ -377,6 +574,13 @@ internal sealed class OpenEngine
         }
     }
 
+    private void OnChanged(DottedChange change)
+    {
+        _healing.OnChanged(change);
+        _sweeper?.OnChanged(change);
+        _expirer.OnChanged(change);
+    }
+
     private void Write(in ClientOperation operation)
     {
         VersionVector? context = null;
@@ -385,7 +589,7 @@ internal sealed class OpenEngine
             try
             {
                 // No version is the context of who has seen nothing: the value joins whatever is there.
-                context = operation.Version.IsEmpty ? VersionVector.Empty : ObjectVersion.Decode(operation.Version).Context;
+                context = operation.Version.IsEmpty ? VersionVector.Empty : ContextOf(operation.Version);
             }
             catch (MalformedRecordException)
             {
@@ -407,13 +611,31 @@ internal sealed class OpenEngine
             return;
         }
 
-        if (_sweeper is not null && operation.Kind == OperationKind.Put && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
+        if (IsClosing)
+        {
+            RefuseClosing(operation);
+            return;
+        }
+
+        if (operation.Epoch.Value != 0 && operation.Epoch < _regimes.Epoch)
+        {
+            _completions.RefuseForEpoch(operation);
+            return;
+        }
+
+        if (_sweeper is not null && operation.Kind is (OperationKind.Put or OperationKind.Increment) && Math.Abs(_clock.OffsetMs) > _options.MaxClockDriftMs)
         {
             _completions.Refuse(
                 operation,
                 RefusalCode.ClockSkew,
                 $"This node's clock is {Math.Abs(_clock.OffsetMs)} ms {(_clock.OffsetMs > 0 ? "ahead of" : "behind")} its peers', and at most {_options.MaxClockDriftMs} ms are allowed where the newest of concurrent writes wins. "
                     + "Write through another node, and set the clock right (NTP).");
+            return;
+        }
+
+        if (!_sessions.HasRoom(operation))
+        {
+            _completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
             return;
         }
 
@@ -426,54 +648,65 @@ internal sealed class OpenEngine
             return;
         }
 
-        Mint(operation, context, stored);
+        bool wantsAcknowledgements = _regimes.Replication == Replication.Sync && _places.Peers.Length > 0;
+        DottedWrite written = _mint.Mint(operation, context, stored, wantsAcknowledgements ? _writes.Next : 0);
+        switch (written.Status)
+        {
+            case DottedWriteStatus.Written:
+                Await(operation, written);
+                break;
+            case DottedWriteStatus.Repeated:
+                AnswerCountedElsewhere(operation, written);
+                break;
+            default:
+                _mint.Refuse(operation, written.Status);
+                break;
+        }
     }
 
-    private void Mint(in ClientOperation operation, VersionVector? context, DottedObject stored)
+    private void RefuseClosing(in ClientOperation operation) =>
+        _completions.Refuse(operation, RefusalCode.Switching, "The keyspace is on its way from ap to cp, and its replicas become equal; try again in a moment.");
+
+    private void Await(in ClientOperation operation, in DottedWrite written)
     {
-        var key = new Key(operation.Key);
-
-        // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
-        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
-        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs, _options.MaxClockDriftMs);
-        bool sync = _descriptor.Mode.Replication == Replication.Sync;
-        ulong number = sync && _places.Peers.Length > 0 ? _writes.Next : 0;
-        DottedWrite written = context is null
-            ? _dotted.Write(key, stored, value, timestamp, number)
-            : _dotted.WriteInContext(key, stored, context, value, timestamp, number);
-        if (written.Status == DottedWriteStatus.TooManySiblings && _sweeper is { } sweeper)
+        _publisher.Publish(written, _regimes.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now);
+        _expirer.OnWritten(written.Change, written.Dot);
+        ulong pending = _writes.Add(new PendingOpenWrite
         {
-            // Nobody sees the losers, so nobody is refused because of them.
-            written = _dotted.WriteInContext(key, sweeper.Drop(key, stored), context!, value, timestamp, number);
-        }
-
-        if (written.Status != DottedWriteStatus.Written)
-        {
-            bool tooMany = written.Status == DottedWriteStatus.TooManySiblings;
-            _completions.Refuse(
-                operation,
-                tooMany ? RefusalCode.TooManySiblings : RefusalCode.InvalidArgument,
-                tooMany
-                    ? $"The key has {DottedOptions.Default.MaxSiblings} concurrent values; read it and write in that context."
-                    : "The version speaks of writes that this shard never made; pass one back as a read of the same keyspace returned it.");
-            return;
-        }
-
-        SyncUrgency urgency = _descriptor.Mode.Replication == Replication.BestEffort ? SyncUrgency.Lazy : SyncUrgency.Now;
-        _journal.Persist(written.Change, urgency);
-        foreach (NodeId peer in _places.Peers)
-        {
-            _transport.Send(_descriptor.Shard, peer, DottedMessageKind.Replicate, written.Replicate.Span);
-        }
-
-        ReadOnlyMemory<byte> version = OpenReads.EncodeVersion(written.Written);
-        ulong pending = _writes.Add(new PendingOpenWrite { Handle = operation.Handle, DeadlineMs = operation.DeadlineMs, Number = written.Change.Number, Dot = written.Dot, Version = version });
+            Handle = operation.Handle,
+            DeadlineMs = operation.DeadlineMs,
+            Number = written.Change.Number,
+            Dot = written.Dot,
+            Version = OpenReads.EncodeVersion(written.Written),
+            Counter = written.Sum,
+            Session = _sessions.After(operation, written.Dot),
+        });
         _requests.Remember(operation, pending);
-        if (_descriptor.Mode.Replication == Replication.BestEffort)
+        if (_regimes.Replication == Replication.BestEffort)
         {
             Answer(pending, acknowledgements: 1, degraded: false);
         }
     }
+
+    /// <summary>The increment has come here from the replica that took the first attempt. It is done, on two replicas at least as soon as this one has it on its disk, and says only what is known.</summary>
+    private void AnswerCountedElsewhere(in ClientOperation operation, in DottedWrite counted)
+    {
+        ulong pending = _writes.Add(new PendingOpenWrite
+        {
+            Handle = operation.Handle,
+            DeadlineMs = operation.DeadlineMs,
+            Number = _dotted.Number,
+            Version = OpenReads.EncodeVersion(counted.Written),
+            Counter = counted.Sum,
+            IsKnownFromElsewhere = true,
+        });
+        _requests.Remember(operation, pending);
+        AnswerIfSatisfied(pending, ref _writes.Find(pending));
+    }
+
+    /// <summary>A version that was read while the log wrote stands for what the log had written up to its index.</summary>
+    private static VersionVector ContextOf(ReadOnlyMemory<byte> version) =>
+        KvStateMachine.TryReadVersion(version.Span, out LogIndex index) ? VersionVector.Of(Dot.OfLog(index)) : ObjectVersion.Decode(version).Context;
 
     private void AnswerRepeated(in ClientOperation operation, ulong earlier)
     {
@@ -494,6 +727,8 @@ internal sealed class OpenEngine
                 Version = answer.Version,
                 Acknowledgements = answer.Acknowledgements,
                 Degraded = answer.Degraded,
+                Counter = answer.Counter,
+                Session = _sessions.Now(operation),
             });
             return;
         }
@@ -501,7 +736,22 @@ internal sealed class OpenEngine
         // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
         _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
         write.Handle = operation.Handle;
+        write.Session = _sessions.Now(operation);
         write.DeadlineMs = operation.DeadlineMs;
+    }
+
+    /// <summary>A peer at a time, in turn: the one that has it may be any of them.</summary>
+    private void PullForSession()
+    {
+        for (int i = 0; i < _places.Peers.Length; i++)
+        {
+            NodeId peer = _places.Peers[++_lastPulledForSession % _places.Peers.Length];
+            if (_peers.IsReachable(peer))
+            {
+                _healing.PullSoonFrom(peer);
+                return;
+            }
+        }
     }
 
     private void ReceiveWrite(NodeId from, ReplicateMessage message)
@@ -509,6 +759,11 @@ internal sealed class OpenEngine
         if (!_journal.TryFind(message.Key.Span, out DottedObject stored))
         {
             _loader.Load(RecordSpace.Data, message.Key.Span, () => ReceiveWrite(from, message));
+            return;
+        }
+
+        if (IsClosing || _isRetired)
+        {
             return;
         }
 
@@ -521,6 +776,7 @@ internal sealed class OpenEngine
             }
 
             _journal.Persist(receipt.Change, message.WantsAcknowledgement ? SyncUrgency.Now : SyncUrgency.Lazy);
+            _expirer.OnWritten(receipt.Change, message.Dot);
         }
 
         if (!message.WantsAcknowledgement)
@@ -561,7 +817,7 @@ internal sealed class OpenEngine
     private void CountAdvertised(NodeId from, ClockAdvertised advertised)
     {
         int place = _places.PeerIndexOf(from);
-        if (place < 0 || advertised.Recovering || _descriptor.Mode.Replication != Replication.Sync)
+        if (place < 0 || advertised.Recovering || _regimes.Replication != Replication.Sync)
         {
             return;
         }
@@ -599,8 +855,14 @@ internal sealed class OpenEngine
             return;
         }
 
+        if (write.IsKnownFromElsewhere)
+        {
+            Answer(operation, 1, degraded: _regimes.Replication == Replication.Sync);
+            return;
+        }
+
         int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
-        if (_descriptor.Mode.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
+        if (_regimes.Replication != Replication.Sync || _places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);
             return;
@@ -632,8 +894,10 @@ internal sealed class OpenEngine
             Version = write.Version,
             Acknowledgements = acknowledgements,
             Degraded = degraded,
+            Counter = write.Counter,
+            Session = write.Session,
         });
-        _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version));
+        _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, acknowledgements, degraded, write.Version, write.Counter));
         _writes.Remove(operation);
     }
 }

@@ -43,6 +43,36 @@ internal sealed class OpenHealing(
     private int _advertiseTicks;
     private int _quietRounds = QuietRounds;
     private bool _busy;
+    private bool _forBaseline;
+    private bool _stopped;
+
+    /// <summary>
+    /// The shard is closing. A whole replica pulls only what the leader's baseline asks for: what it has reported, and what it has said to hold, must not change behind its back (C2).
+    /// </summary>
+    public bool IsClosing
+    {
+        get;
+        set
+        {
+            _forBaseline = false;
+            if (value && !field && !_busy && !dotted.IsRecovering)
+            {
+                _pullingFrom = default;
+                dotted.FullCopy.GiveUpHope();
+            }
+
+            field = value;
+        }
+    }
+
+    /// <summary>Nothing is joined any more, whatever was on its way.</summary>
+    public void Stop() => _stopped = true;
+
+    /// <summary>No page of another replica is asked for or being joined.</summary>
+    public bool IsAtRest => _pullingFrom.IsNone && !_busy;
+
+    /// <summary>Called when there has been no news for <see cref="QuietRounds"/>.</summary>
+    public Action QuietRound { get; set; } = () => { };
 
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public ulong PeerLag { get; private set; }
@@ -79,7 +109,17 @@ internal sealed class OpenHealing(
     /// <summary>Asks a peer for what is missing here, unless a pull is under way.</summary>
     public void PullFrom(NodeId node)
     {
-        if (_pullingFrom.IsNone)
+        if (!IsClosing || dotted.IsRecovering)
+        {
+            PullForBaseline(node);
+        }
+    }
+
+    /// <summary>The same, where the baseline of a closing shard needs it.</summary>
+    public void PullForBaseline(NodeId node)
+    {
+        _forBaseline = IsClosing;
+        if (_pullingFrom.IsNone && !_busy)
         {
             _pullingFrom = node;
             if (dotted.IsRecovering && !dotted.FullCopy.IsRunning)
@@ -92,6 +132,18 @@ internal sealed class OpenHealing(
                 Ask();
             }
         }
+    }
+
+    /// <summary>As <see cref="PullFrom"/>, for somebody who waits: a pull that is not answered at once is taken for lost, rather than after <see cref="ReplicaOptions.PullTicks"/>.</summary>
+    public void PullSoonFrom(NodeId node)
+    {
+        const int HastyTicks = 8;
+        if (!_pullingFrom.IsNone && !_busy && !dotted.FullCopy.IsRunning && options.PullTicks - _pullTicks >= HastyTicks)
+        {
+            _pullingFrom = default;
+        }
+
+        PullFrom(node);
     }
 
     /// <summary>The replica has changed a record.</summary>
@@ -173,9 +225,14 @@ internal sealed class OpenHealing(
         _advertiseTicks = options.AdvertiseTicks;
         List<NodeId> behind = [.. dotted.PeersBehind()];
         PeerLag = behind.Count == 0 ? 0 : (ulong)dotted.IndexedDots;
-        if (dotted.AdvertiseDue || dotted.IsRecovering || behind.Count > 0 || --_quietRounds <= 0)
+        if (dotted.AdvertiseDue || dotted.IsRecovering || behind.Count > 0)
         {
             Advertise();
+        }
+        else if (--_quietRounds <= 0)
+        {
+            Advertise();
+            QuietRound();
         }
     }
 
@@ -274,6 +331,11 @@ internal sealed class OpenHealing(
     /// <summary>Joins the page key by key, each with all its dots, so that one record in memory at a time is enough.</summary>
     private void TakeKeys(PullPage page, int next)
     {
+        if (_stopped)
+        {
+            return;
+        }
+
         for (; next < page.Keys.Count; next++)
         {
             PulledKey pulled = page.Keys[next];
@@ -307,6 +369,13 @@ internal sealed class OpenHealing(
 
     private void Continue(PullAnswer answer)
     {
+        if (IsClosing && !_forBaseline && !dotted.IsRecovering)
+        {
+            // It began before the closing.
+            _pullingFrom = default;
+            return;
+        }
+
         switch (answer)
         {
             case PullAnswer.More:
@@ -381,6 +450,11 @@ internal sealed class OpenHealing(
     {
         journal.Scan(RecordSpace.Data, default, after, CopyPageRecords, options.ScanPageBytes, scanned =>
         {
+            if (_stopped)
+            {
+                return;
+            }
+
             bool beyond = false;
             foreach (ScannedRecord record in scanned.Records)
             {

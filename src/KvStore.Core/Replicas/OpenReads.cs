@@ -20,8 +20,11 @@ internal sealed class OpenReads(
     RecordLoader loader,
     IPeerTransport transport,
     PeerReachability peers,
+    OpenFreshness freshness,
+    OpenSessions sessions,
     CompletionSink completions,
-    OpenHealing healing)
+    OpenHealing healing,
+    OpenExpirer expirer)
 {
     private sealed class QuorumRead(ClientOperation operation, DottedObject joined)
     {
@@ -52,17 +55,13 @@ internal sealed class OpenReads(
 
     public void Submit(in ClientOperation operation)
     {
-        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        if (operation.Level == ReadLevel.Bounded && freshness.ConfirmedMs > operation.MaxStalenessMs)
         {
-            ListConflicts(operation);
-        }
-        else if (operation.Kind == OperationKind.Scan)
-        {
-            Scan(operation);
+            freshness.Await(operation, Serve);
         }
         else
         {
-            Get(operation);
+            Serve(operation);
         }
     }
 
@@ -129,6 +128,22 @@ internal sealed class OpenReads(
         _quorum.Clear();
     }
 
+    private void Serve(ClientOperation operation)
+    {
+        if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
+        {
+            ListConflicts(operation);
+        }
+        else if (operation.Kind == OperationKind.Scan)
+        {
+            Scan(operation);
+        }
+        else
+        {
+            Get(operation);
+        }
+    }
+
     private void Get(ClientOperation operation)
     {
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
@@ -186,20 +201,32 @@ internal sealed class OpenReads(
 
     private void Complete(in ClientOperation operation, DottedObject filled, int answers, bool degraded = false)
     {
-        bool found = !filled.IsEmpty;
+        ReadOnlyMemory<byte> position = answers > 1 ? sessions.Joined(operation, filled.Context) : sessions.Now(operation);
+        if (position.Length > SessionPosition.MaxBytes)
+        {
+            completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
         bool hides = descriptor.Conflicts == ConflictRule.LastWriterWins;
+
+        // A view: what has expired is hidden here until a dotted delete takes it away. Where the newest wins and has expired, nothing older comes to light again.
+        DottedObject alive = (hides ? filled.KeepWinner() : filled).AliveAt(expirer.NowFor(operation.Key.Span));
+        bool found = !alive.IsEmpty;
+        DottedValue winner = found ? alive.Winner : default;
         completions.Add(new Completion
         {
             Handle = operation.Handle,
             Outcome = Outcome.Done,
             Found = found,
-            Value = found ? filled.Winner.Value : default,
+            Value = winner.Value,
+            ExpiresInMs = ViewReader.ExpiresIn(winner.ExpiresMs, clock),
             Version = EncodeVersion(filled),
-            Siblings = filled.SiblingCount > 1 && !hides ? SiblingsOf(filled) : null,
+            Siblings = alive.SiblingCount > 1 ? SiblingsOf(alive) : null,
             HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
             Degraded = degraded || dotted.IsRecovering,
-            StalenessMs = answers > 1 ? 0 : peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = answers > 1 ? 0 : AgeFor(operation),
+            Session = position,
         });
     }
 
@@ -213,7 +240,7 @@ internal sealed class OpenReads(
             More = page.More,
             Acknowledgements = 1,
             Degraded = dotted.IsRecovering,
-            StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+            StalenessMs = AgeFor(operation),
         }));
 
     private void Scan(ClientOperation operation)
@@ -225,9 +252,12 @@ internal sealed class OpenReads(
             foreach (ScannedRecord record in page.Records)
             {
                 DottedObject filled = DottedObject.Decode(record.Record).Fill(clockBase);
-                if (!filled.IsEmpty)
+                DottedObject shown = descriptor.Conflicts == ConflictRule.LastWriterWins ? filled.KeepWinner() : filled;
+                DottedObject alive = shown.AliveAt(expirer.NowFor(record.Key.Span));
+                if (!alive.IsEmpty)
                 {
-                    items.Add(new ScanItem(record.Key, filled.Winner.Value, LogIndex.Zero, EncodeVersion(filled), descriptor.Conflicts == ConflictRule.LastWriterWins ? 1 : filled.SiblingCount));
+                    DottedValue winner = alive.Winner;
+                    items.Add(new ScanItem(record.Key, winner.Value, LogIndex.Zero, EncodeVersion(filled), alive.SiblingCount, ViewReader.ExpiresIn(winner.ExpiresMs, clock)));
                 }
             }
 
@@ -235,6 +265,13 @@ internal sealed class OpenReads(
             {
                 // A page of nothing but deleted keys whose records still fade: go on behind it.
                 Scan(operation with { After = page.Records[^1].Key });
+                return;
+            }
+
+            ReadOnlyMemory<byte> position = sessions.Now(operation);
+            if (position.Length > SessionPosition.MaxBytes)
+            {
+                completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
                 return;
             }
 
@@ -246,15 +283,18 @@ internal sealed class OpenReads(
                 More = page.More,
                 Acknowledgements = 1,
                 Degraded = dotted.IsRecovering,
-                StalenessMs = peers.LongestSilenceMs(clock.NowMs),
+                StalenessMs = AgeFor(operation),
+                Session = position,
             });
         });
     }
 
-    private static List<SiblingView> SiblingsOf(DottedObject filled)
+    private uint AgeFor(in ClientOperation operation) => operation.Level == ReadLevel.Bounded ? freshness.ConfirmedMs : freshness.EstimateMs;
+
+    public static List<SiblingView> SiblingsOf(DottedObject alive)
     {
-        var siblings = new List<SiblingView>(filled.SiblingCount);
-        foreach (ref readonly DottedValue value in filled.Values)
+        var siblings = new List<SiblingView>(alive.SiblingCount);
+        foreach (DottedValue value in alive.Siblings())
         {
             siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }

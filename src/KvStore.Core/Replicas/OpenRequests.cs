@@ -5,7 +5,8 @@ namespace KvStore.Core.Replicas;
 /// <param name="Acknowledgements">Done: on how many replicas it was.</param>
 /// <param name="Degraded">Done: whether that was fewer than asked for.</param>
 /// <param name="Version">Done: the version it made.</param>
-internal readonly record struct OpenAnswer(OpenAnswerState State, int Acknowledgements = 0, bool Degraded = false, ReadOnlyMemory<byte> Version = default);
+/// <param name="Counter">Done: the counter after an increment.</param>
+internal readonly record struct OpenAnswer(OpenAnswerState State, int Acknowledgements = 0, bool Degraded = false, ReadOnlyMemory<byte> Version = default, long Counter = 0);
 
 internal enum OpenAnswerState : byte
 {

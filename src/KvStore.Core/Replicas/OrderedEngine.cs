@@ -12,11 +12,14 @@ namespace KvStore.Core.Replicas;
 /// <item>A write is checked, encoded once (<see cref="WriteCommand"/>) and proposed; all writes of a turn leave in one append message per follower.</item>
 /// <item>It is answered where its keyspace's replication says: applied (sync, and every conditional write), durable here (async), queued (best-effort).</item>
 /// <item>A linearizable read joins the batch of its turn, waits for the batch's ReadIndex and for the apply, and is answered from the view.</item>
-/// <item>A stale read is answered from the view as it stands.</item>
+/// <item>A stale read is answered from the view as it stands; so is one of a session, which has passed the <see cref="SessionGate"/>.</item>
+/// <item>A bounded read too, if a confirmation that is fresh enough was applied; otherwise it joins the batch for another.</item>
 /// </list>
 /// </summary>
 internal sealed class OrderedEngine(
     ShardDescriptor descriptor,
+    RegimeState regimes,
+    RegimeSwitch switcher,
     ReplicaPlaces places,
     ShardMembership members,
     ReplicaOptions options,
@@ -28,19 +31,23 @@ internal sealed class OrderedEngine(
     ViewReader reader,
     CompletionSink completions,
     EarlyAcknowledgements early,
-    LostWriteJournal lostWrites)
+    LostWriteJournal lostWrites,
+    OrderedExpirer expirer)
 {
     private readonly RaftNode _raft = consensus.Raft;
     private readonly PendingWrites _writes = new();
     private readonly PendingReads _reads = new();
     private readonly PayloadArena _arena = new();
     private readonly List<ulong> _expired = [];
+    private readonly List<ClientOperation> _expiredReads = [];
 
-    private readonly bool _acknowledgesEarly = descriptor.Mode.Replication != Replication.Sync;
     private readonly ushort _earlyMark = WriteCommand.EarlyMarkOf(descriptor.Self.Replica);
 
     /// <summary>Requests proposed in this term that are not applied yet. Empty in sync mode.</summary>
     private readonly HashSet<(ulong Session, ulong Sequence)> _unapplied = [];
+
+    /// <summary>All that was acknowledged before this moment, on the loop's clock, is applied here: a quorum has confirmed it. The one measure of age that trusts no clock and no message's time in flight.</summary>
+    private long _freshAsOfMs = long.MinValue;
 
     /// <summary>The newest index acknowledged before its commit: leader reads wait for it, so that an early acknowledgement is never followed by an older answer.</summary>
     private LogIndex _acknowledgedEarly;
@@ -51,8 +58,16 @@ internal sealed class OrderedEngine(
 
     public int PendingCount => _writes.Count + _reads.Count;
 
+    /// <summary>What must go on even where no client asks for anything.</summary>
+    public OrderedExpirer Expirer => expirer;
+
+    private bool AcknowledgesEarly => regimes.Replication != Replication.Sync;
+
+    /// <summary>How old the view may be, as far as a quorum has confirmed; the largest number if it never has.</summary>
+    public uint ConfirmedStalenessMs => _freshAsOfMs == long.MinValue ? uint.MaxValue : (uint)Math.Clamp(clock.NowMs - _freshAsOfMs, 0, uint.MaxValue);
+
     /// <summary>Async modes: only the acknowledging replica syncs at once; the others may ride along.</summary>
-    public SyncUrgency Urgency => descriptor.Mode.Replication switch
+    public SyncUrgency Urgency => regimes.Replication switch
     {
         Replication.Sync => SyncUrgency.Now,
         Replication.Async when _raft.State == RaftRole.Leader => SyncUrgency.Now,
@@ -66,7 +81,10 @@ internal sealed class OrderedEngine(
             case OperationKind.Get or OperationKind.Scan:
                 Read(operation);
                 break;
-            case OperationKind.Put or OperationKind.Delete:
+            case OperationKind.Increment when operation.Condition != WriteCondition.None:
+                completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
+                break;
+            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
                 Write(operation);
                 break;
             default:
@@ -77,16 +95,15 @@ internal sealed class OrderedEngine(
 
     private void Write(in ClientOperation operation)
     {
-        LogIndex expected = LogIndex.Zero;
-        if (operation.Condition == WriteCondition.IfVersion && !KvStateMachine.TryReadVersion(operation.Version.Span, out expected))
+        if (!TryReadExpected(operation, out LogIndex expected))
         {
-            if (descriptor.Mode.Partition == PartitionChoice.Adaptive && ObjectVersion.IsOne(operation.Version.Span))
-            {
-                completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of a provisional answer, and the log has no such state of the key; read it again.");
-                return;
-            }
-
             completions.Refuse(operation, RefusalCode.InvalidArgument, "The version is none of this keyspace's: pass one back as a read of the same keyspace returned it.");
+            return;
+        }
+
+        if (operation.Condition == WriteCondition.IfVersion && expected == LogIndex.Zero)
+        {
+            completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of an answer which the log has no such state of the key for, a provisional one or one of an open period; read it again.");
             return;
         }
 
@@ -96,30 +113,100 @@ internal sealed class OrderedEngine(
         }
 
         EnterTerm();
+        if (switcher.HoldsData)
+        {
+            completions.Refuse(operation, RefusalCode.Switching, "The keyspace is changing its mode; try again in a moment.");
+            return;
+        }
 
-        Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length));
-        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch);
+        if (DependsOnRecord(operation))
+        {
+            expirer.ExpireBefore(operation.Key.Span);
+        }
+
+        Memory<byte> payload = _arena.Take(WriteCommand.SizeOf(operation, descriptor.DefaultTtlMs));
+        WriteCommand.Encode(payload.Span, operation, expected, clock.Hybrid.Now((long)clock.WallMs).Packed, regimes.Epoch, descriptor.DefaultTtlMs);
         uint payloadHash = WriteCommand.Decode(payload.Span).PayloadHash;
         if (!operation.Request.IsNone && stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult repeated))
         {
-            completions.Add(Answer(operation.Handle, repeated));
+            completions.Add(Answer(operation.Handle, repeated) with { Session = operation.Session.IsEmpty ? default : reader.Position });
+            return;
+        }
+
+        if (operation.Epoch.Value != 0 && operation.Epoch < regimes.Epoch)
+        {
+            completions.RefuseForEpoch(operation);
             return;
         }
 
         Propose(operation, payload);
     }
 
+    /// <summary>The answer to a write that the log took before the shard was opened, and that is sent again: then it is answered as it was. False: nothing is remembered of it.</summary>
+    public bool TryAnswerRepeated(in ClientOperation operation)
+    {
+        if (operation.Request.IsNone)
+        {
+            return false;
+        }
+
+        TryReadExpected(operation, out LogIndex expected);
+        byte[] payload = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
+        WriteCommand.Encode(payload, operation, expected, 0, regimes.Epoch);
+        if (!stateMachine.TryAnswerRepeated(operation.Request, WriteCommand.Decode(payload).PayloadHash, out ApplyResult repeated))
+        {
+            return false;
+        }
+
+        completions.Add(Answer(operation.Handle, repeated));
+        return true;
+    }
+
+    private bool TryReadExpected(in ClientOperation operation, out LogIndex expected)
+    {
+        expected = LogIndex.Zero;
+        if (operation.Condition != WriteCondition.IfVersion)
+        {
+            return true;
+        }
+
+        try
+        {
+            expected = stateMachine.ReadExpected(operation.Version);
+            return true;
+        }
+        catch (MalformedRecordException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>
     /// Whether a follower may answer this read through ReadIndex. Only where nothing is acknowledged before its commit: the leader's index would not cover that, and a read could be older than an
     /// acknowledgement.
     /// </summary>
-    public bool MayServeAtReplica(in ClientOperation operation) => operation.AtReplica && !_acknowledgesEarly && !_raft.Leader.IsNone;
+    public bool MayServeAtReplica(in ClientOperation operation) =>
+        (operation.AtReplica || operation.Level == ReadLevel.Bounded) && !AcknowledgesEarly && !_raft.Leader.IsNone;
+
+    /// <summary>Whether this read can be answered from the view as it is, without asking a leader.</summary>
+    public bool MayServeFromView(in ClientOperation operation) => operation.Level switch
+    {
+        ReadLevel.Eventual or ReadLevel.Session => true,
+        ReadLevel.Bounded => ConfirmedStalenessMs <= operation.MaxStalenessMs,
+        _ => false,
+    };
 
     private void Read(in ClientOperation operation)
     {
-        if (operation.Level == ReadLevel.Eventual && completions.Admit(operation, RequestClass.StaleRead))
+        if (MayServeFromView(operation))
         {
             reader.Serve(operation, stale: true);
+            return;
+        }
+
+        if (operation.Level == ReadLevel.Bounded)
+        {
+            ReadBounded(operation);
             return;
         }
 
@@ -128,27 +215,70 @@ internal sealed class OrderedEngine(
             return;
         }
 
-        if (_reads.Gathering is null)
+        ReadResult result = TryOpenBatch();
+        if (result != ReadResult.Accepted)
         {
-            ReadResult result = _raft.ReadIndex(_reads.Open());
-            if (result != ReadResult.Accepted)
-            {
-                _reads.Recycle(_reads.TakeGathering());
-                RefuseToLead(operation, result == ReadResult.Overloaded ? RefusalCode.Overloaded : RefusalCode.NoLeader);
-                return;
-            }
+            RefuseToLead(operation, result == ReadResult.Overloaded ? RefusalCode.Overloaded : RefusalCode.NoLeader);
+            return;
         }
 
         _reads.Add(operation);
     }
 
+    /// <summary>What is here is not known to be fresh enough: a quorum is asked, and until it stays silent for too long the read waits.</summary>
+    private void ReadBounded(in ClientOperation operation)
+    {
+        bool mayAsk = _raft.State == RaftRole.Leader ? completions.Decide(RequestClass.LinearizableRead) == PolicyDecision.Serve : MayServeAtReplica(operation) && !LeaderToName.IsNone;
+        if (PendingCount >= options.MaxPending)
+        {
+            completions.Refuse(operation, RefusalCode.Overloaded, "Too many operations wait on this shard; slow down and try again.");
+        }
+        else if (!mayAsk || TryOpenBatch() != ReadResult.Accepted)
+        {
+            RefuseTooStale(operation);
+        }
+        else
+        {
+            _reads.Add(operation with { DeadlineMs = Math.Min(operation.DeadlineMs, clock.NowMs + options.FreshnessWaitMs) });
+        }
+    }
+
+    private void RefuseTooStale(in ClientOperation operation)
+    {
+        string known = ConfirmedStalenessMs == uint.MaxValue ? "has not been confirmed by a quorum yet" : $"was last confirmed by a quorum {ConfirmedStalenessMs} ms ago";
+        completions.Refuse(
+            operation,
+            RefusalCode.TooStale,
+            $"What {descriptor.Self.Node} has {known}, and the read allows {operation.MaxStalenessMs} ms. Ask another replica, allow more, or read with level eventual if an older answer will do.",
+            LeaderToName);
+    }
+
+    private ReadResult TryOpenBatch()
+    {
+        if (_reads.Gathering is not null)
+        {
+            return ReadResult.Accepted;
+        }
+
+        ReadResult result = _raft.ReadIndex(_reads.Open(clock.NowMs));
+        if (result != ReadResult.Accepted)
+        {
+            _reads.Recycle(_reads.TakeGathering());
+        }
+
+        return result;
+    }
+
+    private NodeId LeaderToName => _raft.Leader.IsNone || _raft.State == RaftRole.Leader || !completions.IsReachable(places.NodeOf(_raft.Leader)) ? default : places.NodeOf(_raft.Leader);
+
     /// <summary>Proposes an entry of which nobody waits for an answer. False where this replica doesn't lead, or there is no room.</summary>
-    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
+    public bool TryPropose(ReadOnlyMemory<byte> payload) => _raft.State == RaftRole.Leader && regimes.IsOrdered && !switcher.HoldsData && _raft.Propose(payload, out _, out _) == ProposeResult.Accepted;
 
     /// <summary>One turn of the loop is over for this replica: hand everything to Raft, carry out what it wants, apply what is committed, answer.</summary>
     public void Turn(SnapshotSender snapshots)
     {
         _reads.Close();
+        switcher.EnterTerm();
         while (_raft.HasReady)
         {
             Ready ready = consensus.Turn(Urgency);
@@ -168,6 +298,7 @@ internal sealed class OrderedEngine(
                 snapshots.Abort();
                 EndLeadership();
                 members.OnLeadershipEnded();
+                switcher.OnLeadershipEnded();
             }
             else
             {
@@ -194,14 +325,37 @@ internal sealed class OrderedEngine(
         _loadingForApply = false;
     }
 
+    /// <summary>The log has ceased to write: reads that wait for its order get none.</summary>
+    public void OnOpened() => RefuseAllReads(RefusalCode.Switching, "The keyspace has become ap while the read waited; try again.");
+
     public void OnTick()
     {
+        if (switcher.WaitsForSums)
+        {
+            Apply();
+        }
+
+        const string Late = "The deadline passed before the shard could answer.";
+        expirer.OnTick();
         _expired.Clear();
         _writes.TakeExpired(clock.NowMs, _expired);
-        _reads.TakeExpired(clock.NowMs, _expired);
         foreach (ulong handle in _expired)
         {
-            completions.Unknown(handle, RefusalCode.DeadlineExceeded, "The deadline passed before the shard could answer.");
+            completions.Unknown(handle, RefusalCode.DeadlineExceeded, Late);
+        }
+
+        _expiredReads.Clear();
+        _reads.TakeExpired(clock.NowMs, _expiredReads);
+        foreach (ClientOperation read in _expiredReads)
+        {
+            if (read.Level == ReadLevel.Bounded)
+            {
+                RefuseTooStale(read);
+            }
+            else
+            {
+                completions.Unknown(read.Handle, RefusalCode.DeadlineExceeded, Late);
+            }
         }
     }
 
@@ -212,13 +366,18 @@ internal sealed class OrderedEngine(
             completions.Unknown(write.Handle, code, reason);
         }
 
+        RefuseAllReads(code, reason);
+    }
+
+    private void RefuseAllReads(RefusalCode code, string reason)
+    {
         _reads.Close();
         while (_reads.TryTakeAborted(ulong.MaxValue, out List<ClientOperation> operations))
         {
             RefuseReads(operations, code, reason);
         }
 
-        while (_reads.TryTakeReady(new LogIndex(ulong.MaxValue), out List<ClientOperation> operations))
+        while (_reads.TryTakeReady(new LogIndex(ulong.MaxValue), out List<ClientOperation> operations, out _))
         {
             RefuseReads(operations, code, reason);
         }
@@ -272,7 +431,7 @@ internal sealed class OrderedEngine(
 
     private void Propose(in ClientOperation operation, Memory<byte> payload)
     {
-        bool mayBeEarly = _acknowledgesEarly && IsSureToApply(operation);
+        bool mayBeEarly = AcknowledgesEarly && IsSureToApply(operation);
         if (mayBeEarly)
         {
             WriteCommand.MarkEarly(payload.Span, _earlyMark);
@@ -281,12 +440,12 @@ internal sealed class OrderedEngine(
         switch (_raft.Propose(payload, out Term term, out LogIndex index))
         {
             case ProposeResult.Accepted:
-                if (_acknowledgesEarly && !operation.Request.IsNone)
+                if (AcknowledgesEarly && !operation.Request.IsNone)
                 {
                     _unapplied.Add((operation.Request.Session, operation.Request.Sequence));
                 }
 
-                bool now = mayBeEarly && descriptor.Mode.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
+                bool now = mayBeEarly && regimes.Replication == Replication.BestEffort && _raft.HasQuorumContact && TryNoteEarly(index, term, payload.Length);
                 _writes.Add(new PendingWrite
                 {
                     Index = index,
@@ -294,11 +453,12 @@ internal sealed class OrderedEngine(
                     Bytes = payload.Length,
                     Handle = now ? 0 : operation.Handle,
                     DeadlineMs = operation.DeadlineMs,
-                    Early = mayBeEarly && descriptor.Mode.Replication == Replication.Async,
+                    Early = mayBeEarly && regimes.Replication == Replication.Async,
+                    InSession = !operation.Session.IsEmpty,
                 });
                 if (now)
                 {
-                    AcknowledgeEarly(operation.Handle, index);
+                    AcknowledgeEarly(operation.Handle, index, term, !operation.Session.IsEmpty);
                 }
 
                 break;
@@ -318,14 +478,17 @@ internal sealed class OrderedEngine(
     private bool IsSureToApply(in ClientOperation operation)
     {
         RequestId request = operation.Request;
-        return operation.Condition == WriteCondition.None
+        return !DependsOnRecord(operation)
             && (request.IsNone || (view.AppliedTerm == _raft.Term && stateMachine.HasRoomFor(request) && !_unapplied.Contains((request.Session, request.Sequence))));
     }
+
+    /// <summary>What becomes of it is known only when it is applied.</summary>
+    private static bool DependsOnRecord(in ClientOperation operation) => operation.Condition != WriteCondition.None || operation.Kind == OperationKind.Increment;
 
     /// <summary>Async: what is durable here is acknowledged, as far as the keyspace lets acknowledgements run ahead. What is past that waits for its commit, or for room.</summary>
     private void AcknowledgeDurable()
     {
-        if (descriptor.Mode.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
+        if (regimes.Replication != Replication.Async || !_raft.HasQuorumContact || _raft.Term != _term)
         {
             return;
         }
@@ -333,17 +496,20 @@ internal sealed class OrderedEngine(
         while (_writes.TryPeekEarly(_raft.StableIndex, out PendingWrite write) && TryNoteEarly(write.Index, write.Term, write.Bytes))
         {
             _writes.TakeEarly();
-            AcknowledgeEarly(write.Handle, write.Index);
+            AcknowledgeEarly(write.Handle, write.Index, write.Term, write.InSession);
         }
     }
 
     private bool TryNoteEarly(LogIndex index, Term term, int bytes) => early.TryAdd(index, term, bytes, clock.NowMs, clock.WallMs);
 
-    private void AcknowledgeEarly(ulong handle, LogIndex index)
+    private void AcknowledgeEarly(ulong handle, LogIndex index, Term term, bool inSession)
     {
         _acknowledgedEarly = LogIndex.Max(_acknowledgedEarly, index);
-        completions.Add(new Completion { Handle = handle, Outcome = Outcome.Done, OrderedVersion = index, Acknowledgements = 1 });
+        completions.Add(new Completion { Handle = handle, Outcome = Outcome.Done, OrderedVersion = index, Acknowledgements = 1, Session = PositionAt(inSession, term, index) });
     }
+
+    /// <summary>A write stands behind all that its session had seen: the gate has looked.</summary>
+    private ReadOnlyMemory<byte> PositionAt(bool inSession, Term term, LogIndex index) => inSession ? SessionPosition.OfLog(regimes.Epoch, term, index).ToBytes() : default;
 
     private void OnReadState(in ReadState state)
     {
@@ -363,7 +529,14 @@ internal sealed class OrderedEngine(
     {
         foreach (ClientOperation operation in operations)
         {
-            completions.Refuse(operation, code, reason);
+            if (operation.Level == ReadLevel.Bounded && code == RefusalCode.LeadershipLost)
+            {
+                RefuseTooStale(operation);
+            }
+            else
+            {
+                completions.Refuse(operation, code, reason);
+            }
         }
 
         _reads.Recycle(operations);
@@ -397,7 +570,22 @@ internal sealed class OrderedEngine(
         LogIndex before = view.Applied;
         while (!_loadingForApply && consensus.ToApply.TryPeek(out Entry entry))
         {
-            if (entry.Kind == EntryKind.Data)
+            bool changesRegime = RegimeEntry.Is(entry);
+            if (changesRegime)
+            {
+                if (!switcher.TryApply(entry))
+                {
+                    HoldBack();
+                    break;
+                }
+            }
+            else if (entry.Kind == EntryKind.Data && IsOfAnotherEpoch(entry))
+            {
+                ForgetUnapplied(entry);
+                lostWrites.OnRejected(entry);
+                AnswerApplied(entry, new ApplyResult(Outcome.NotDone, RefusalCode.StaleEpoch, LogIndex.Zero));
+            }
+            else if (entry.Kind == EntryKind.Data)
             {
                 if (!stateMachine.TryApply(entry, out ApplyResult result))
                 {
@@ -417,11 +605,29 @@ internal sealed class OrderedEngine(
 
             consensus.ToApply.Dequeue();
             view.AdvanceApplied(entry.Index, entry.Term);
+            if (changesRegime)
+            {
+                switcher.AfterApplied();
+            }
         }
 
         if (view.Applied > before)
         {
             _raft.OnApplied(view.Applied);
+        }
+    }
+
+    /// <summary>Proposed before a change of regime and behind it in the log: definitely not done. A leader that knows of the change proposes none.</summary>
+    private bool IsOfAnotherEpoch(in Entry entry) => !regimes.IsOrdered || WriteCommand.EpochOf(entry.Payload.Span) < regimes.Epoch;
+
+    /// <summary>This replica can't follow the log at the next entry: it waits there for a snapshot.</summary>
+    private void HoldBack()
+    {
+        if (switcher.IsLate)
+        {
+            consensus.ToApply.Clear();
+            _raft.OnApplied(view.Applied);
+            _raft.HoldApply();
         }
     }
 
@@ -452,7 +658,7 @@ internal sealed class OrderedEngine(
 
             // Another entry at this index means that the proposed one is gone for good.
             completions.Add(write.Index == entry.Index && write.Term == entry.Term
-                ? Answer(write.Handle, result)
+                ? Answer(write.Handle, result) with { Session = PositionAt(write.InSession, entry.Term, entry.Index) }
                 : new Completion { Handle = write.Handle, Outcome = Outcome.NotDone, Code = RefusalCode.LeadershipLost });
         }
     }
@@ -463,11 +669,14 @@ internal sealed class OrderedEngine(
         Outcome = result.Outcome,
         Code = result.Code,
         OrderedVersion = result.Version,
+        Counter = result.Counter,
         Acknowledgements = PartitionPolicy.Majority(places.Members.Config.Voters.Length),
         Reason = result.Code switch
         {
             RefusalCode.RequestExpired => "The request id is older than this shard remembers; whether it was applied can't be told. Read the key before writing again.",
             RefusalCode.RequestReused => "The request id was used for another write; draw a new one for each write.",
+            RefusalCode.WrongType => "The key holds a value that is no counter; delete it first, or count under another key.",
+            RefusalCode.InvalidArgument => "The increment would take the counter out of the range of 64 bits.",
             RefusalCode.Overloaded => "Too many unfinished requests in this client session, or too many sessions.",
             _ => null,
         },
@@ -475,11 +684,12 @@ internal sealed class OrderedEngine(
 
     private void ServeReads()
     {
-        while (_reads.TryTakeReady(view.Applied, out List<ClientOperation> operations))
+        while (_reads.TryTakeReady(view.Applied, out List<ClientOperation> operations, out long openedMs))
         {
+            _freshAsOfMs = Math.Max(_freshAsOfMs, openedMs);
             foreach (ref readonly ClientOperation operation in System.Runtime.InteropServices.CollectionsMarshal.AsSpan(operations))
             {
-                reader.Serve(operation, stale: false);
+                reader.Serve(operation, stale: operation.Level == ReadLevel.Bounded);
             }
 
             _reads.Recycle(operations);

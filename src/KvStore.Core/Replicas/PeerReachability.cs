@@ -87,18 +87,6 @@ internal sealed class PeerReachability
         }
     }
 
-    /// <summary>How long the longest missing peer has been missing; zero when none is. What it wrote since then is not here.</summary>
-    public uint LongestSilenceMs(long nowMs)
-    {
-        long longest = 0;
-        foreach (NodeId peer in _places.Peers)
-        {
-            longest = Math.Max(longest, _downSinceMs.TryGetValue(peer, out long sinceMs) ? nowMs - sinceMs : 0);
-        }
-
-        return (uint)Math.Min(longest, uint.MaxValue);
-    }
-
     /// <summary>Who is missing and since when. For refusals.</summary>
     public IReadOnlyList<MissingReplica> Missing(long nowMs)
     {

@@ -18,6 +18,15 @@ internal struct PendingOpenWrite
     /// <summary>Which peers hold it durably: bits of <see cref="ReplicaPlaces.BitOf"/>.</summary>
     public ulong HeldBy;
     public ReadOnlyMemory<byte> Version;
+
+    /// <summary>An increment: the counter afterwards.</summary>
+    public long Counter;
+
+    /// <summary>The request was counted by another replica, of which this one knows it: that it is durable here is all that is known.</summary>
+    public bool IsKnownFromElsewhere;
+
+    /// <summary>What the caller's session has seen with this write.</summary>
+    public ReadOnlyMemory<byte> Session;
 }
 
 /// <summary>Unanswered writes by operation number: a ring, because numbers count up and most are answered in order.</summary>

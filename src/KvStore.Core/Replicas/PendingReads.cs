@@ -7,12 +7,13 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class PendingReads
 {
-    private readonly record struct Batch(ulong Context, LogIndex Index, List<ClientOperation> Operations);
+    private readonly record struct Batch(ulong Context, LogIndex Index, long OpenedMs, List<ClientOperation> Operations);
 
     private readonly Queue<Batch> _unconfirmed = new();
     private readonly Queue<Batch> _confirmed = new();
     private readonly Stack<List<ClientOperation>> _spare = new();
     private ulong _lastContext;
+    private long _openedMs;
 
     /// <summary>Reads in all stages.</summary>
     public int Count { get; private set; }
@@ -23,8 +24,9 @@ internal sealed class PendingReads
     public ulong Context => _lastContext;
 
     /// <summary>Opens the batch of this turn under a context that was never used before.</summary>
-    public ulong Open()
+    public ulong Open(long nowMs)
     {
+        _openedMs = nowMs;
         Gathering = _spare.TryPop(out List<ClientOperation>? list) ? list : [];
         return ++_lastContext;
     }
@@ -40,7 +42,7 @@ internal sealed class PendingReads
     {
         if (Gathering is not null)
         {
-            _unconfirmed.Enqueue(new Batch(_lastContext, LogIndex.Zero, Gathering));
+            _unconfirmed.Enqueue(new Batch(_lastContext, LogIndex.Zero, _openedMs, Gathering));
             Gathering = null;
         }
     }
@@ -65,17 +67,22 @@ internal sealed class PendingReads
     }
 
     /// <summary>Takes the next batch that may be served. Give the list back with <see cref="Recycle"/>.</summary>
-    public bool TryTakeReady(LogIndex applied, out List<ClientOperation> operations)
+    /// <param name="applied">How far the state machine is.</param>
+    /// <param name="operations">The reads.</param>
+    /// <param name="openedMs">All that was acknowledged before this moment is in what is applied.</param>
+    public bool TryTakeReady(LogIndex applied, out List<ClientOperation> operations, out long openedMs)
     {
         if (_confirmed.TryPeek(out Batch batch) && batch.Index <= applied)
         {
             _confirmed.Dequeue();
             operations = batch.Operations;
+            openedMs = batch.OpenedMs;
             Count -= operations.Count;
             return true;
         }
 
         operations = [];
+        openedMs = 0;
         return false;
     }
 
@@ -95,16 +102,16 @@ internal sealed class PendingReads
     }
 
     /// <summary>Removes and reports reads whose deadline has passed.</summary>
-    public void TakeExpired(long nowMs, List<ulong> handles)
+    public void TakeExpired(long nowMs, List<ClientOperation> expired)
     {
         foreach (Batch batch in _unconfirmed)
         {
-            Expire(batch.Operations, nowMs, handles);
+            Expire(batch.Operations, nowMs, expired);
         }
 
         foreach (Batch batch in _confirmed)
         {
-            Expire(batch.Operations, nowMs, handles);
+            Expire(batch.Operations, nowMs, expired);
         }
     }
 
@@ -118,13 +125,13 @@ internal sealed class PendingReads
         }
     }
 
-    private void Expire(List<ClientOperation> operations, long nowMs, List<ulong> handles)
+    private void Expire(List<ClientOperation> operations, long nowMs, List<ClientOperation> expired)
     {
         for (int i = operations.Count - 1; i >= 0; i--)
         {
             if (operations[i].DeadlineMs <= nowMs)
             {
-                handles.Add(operations[i].Handle);
+                expired.Add(operations[i]);
                 operations.RemoveAt(i);
                 Count--;
             }

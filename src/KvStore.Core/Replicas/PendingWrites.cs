@@ -15,6 +15,9 @@ internal struct PendingWrite
 
     /// <summary>May be answered as soon as it is durable here, before its commit.</summary>
     public bool Early;
+
+    /// <summary>Its caller keeps a session: the answer says where the write stands.</summary>
+    public bool InSession;
 }
 
 /// <summary>

@@ -8,9 +8,26 @@ internal sealed class RecordLoader(IReplicaStorage storage, ViewState view)
 {
     private readonly Dictionary<ulong, Action> _loads = [];
     private readonly Dictionary<ulong, Action<ScanPage>> _scans = [];
+    private readonly List<Action> _held = [];
     private ulong _lastTag;
+    private bool _holds;
 
-    public int Waiting => _loads.Count + _scans.Count;
+    public int Waiting => _loads.Count + _scans.Count + _held.Count;
+
+    /// <summary>The view is being replaced and can't be scanned: what wants to is kept.</summary>
+    public void Hold() => _holds = true;
+
+    /// <summary>The view is there again.</summary>
+    public void Release()
+    {
+        _holds = false;
+        Action[] held = [.. _held];
+        _held.Clear();
+        foreach (Action scan in held)
+        {
+            scan();
+        }
+    }
 
     /// <summary>Fetches a record into memory, then runs <paramref name="then"/> on the loop.</summary>
     public void Load(RecordSpace space, ReadOnlySpan<byte> key, Action then)
@@ -23,6 +40,12 @@ internal sealed class RecordLoader(IReplicaStorage storage, ViewState view)
     /// <summary>Seals the view and reads one page of it as it stands now.</summary>
     public void Scan(RecordSpace space, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<ScanPage> then)
     {
+        if (_holds)
+        {
+            _held.Add(() => Scan(space, prefix, after, maxRecords, maxBytes, then));
+            return;
+        }
+
         view.Seal();
         ulong tag = ++_lastTag;
         _scans.Add(tag, then);

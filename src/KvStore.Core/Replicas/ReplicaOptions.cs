@@ -1,4 +1,7 @@
+using System.Collections.Immutable;
 using KvStore.Core.Consensus;
+using KvStore.Core.Eventual;
+using KvStore.Core.Identity;
 
 namespace KvStore.Core.Replicas;
 
@@ -6,6 +9,9 @@ namespace KvStore.Core.Replicas;
 public sealed record ReplicaOptions
 {
     public RaftOptions Raft { get; init; } = RaftOptions.Default;
+
+    /// <summary>The bounds of an open shard.</summary>
+    public DottedOptions Dotted { get; init; } = DottedOptions.Default;
 
     /// <summary>Length of a tick in milliseconds.</summary>
     public int TickMs { get; init; } = 25;
@@ -49,8 +55,17 @@ public sealed record ReplicaOptions
     /// <summary>A pull that is not answered in this many ticks is sent again.</summary>
     public int PullTicks { get; init; } = 80;
 
+    /// <summary>How long an operation waits here for what its session has seen, in milliseconds, before the caller is sent elsewhere. Ten times what a lost message takes to be healed.</summary>
+    public int SessionWaitMs { get; init; } = 1_000;
+
+    /// <summary>How long a bounded read waits here for the proof that nothing older is missing, in milliseconds, before the caller is sent elsewhere.</summary>
+    public int FreshnessWaitMs { get; init; } = 1_000;
+
     /// <summary>Bytes of records in one page of a scan, give or take the last record.</summary>
     public int ScanPageBytes { get; init; } = 1_048_576;
+
+    /// <summary>Nodes that an operator has given up for good: a shard that has lost its majority with them goes on here alone. See <see cref="QuorumLoss"/>. Empty but for that one start.</summary>
+    public ImmutableArray<NodeId> GivenUp { get; init; } = [];
 
     /// <summary>
     /// How far clocks may disagree, in milliseconds. A node that is further off takes no put of a last-writer-wins keyspace. Timestamps of others that are further ahead are taken with their writes and not learned by the own clock.

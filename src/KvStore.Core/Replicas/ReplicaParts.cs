@@ -5,6 +5,7 @@ namespace KvStore.Core.Replicas;
 /// <summary>What the parts of one replica share, from its construction to its end.</summary>
 internal readonly record struct ReplicaParts(
     ShardDescriptor Descriptor,
+    RegimeState Regimes,
     ReplicaPlaces Places,
     PeerReachability Peers,
     ReplicaOptions Options,
@@ -17,4 +18,6 @@ internal readonly record struct ReplicaParts(
     CompletionSink Completions,
     EarlyAcknowledgements Early,
     LostWriteJournal LostWrites,
+    ExpiryIndex Expiries,
+    ExpiryScan ExpiryScan,
     Overlay Overlay);

@@ -10,6 +10,28 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 public readonly record struct MemberStatus(ReplicaPlace Place, bool IsVoter, bool IsOutgoingVoter, bool IsLearner, LogIndex Match, bool RecentlyActive);
 
+/// <summary>How far a change of a shard's regime is. What only a leader knows is empty elsewhere.</summary>
+public sealed record SwitchStatus
+{
+    /// <summary>The shard is open, and this replica makes sure of that on its disk before it takes writes.</summary>
+    public required bool IsOpening { get; init; }
+
+    /// <summary>The shard was ordered while this replica had something else: it waits for a snapshot.</summary>
+    public required bool IsLate { get; init; }
+
+    /// <summary>Leader of a closing shard: who has told what it has.</summary>
+    public required ImmutableArray<NodeId> Reported { get; init; }
+
+    /// <summary>Leader of a closing shard: who holds the baseline, itself left out.</summary>
+    public required ImmutableArray<NodeId> Holders { get; init; }
+
+    /// <summary>Replicas that can't be reached: they serve in the regime that they know until they hear of another.</summary>
+    public required ImmutableArray<NodeId> Unbound { get; init; }
+
+    /// <summary>For how long the last switch from ap to cp made writes wait here, from close to order. Zero: there was none since the start.</summary>
+    public required long LastPauseMs { get; init; }
+}
+
 /// <summary>The dotted engine of one replica. In a quiet cluster that is whole nothing is kept.</summary>
 public sealed record OpenStatus
 {
@@ -22,11 +44,17 @@ public sealed record OpenStatus
     /// <summary>Records that hold more than one dot of metadata for each value, and deletes that are still remembered.</summary>
     public required int UncoveredContexts { get; init; }
 
-    /// <summary>Some of them may be due to be stripped.</summary>
+    /// <summary>Some of them may be due to be stripped, or dot keys to be removed from the view.</summary>
     public required bool MayStrip { get; init; }
 
     /// <summary>All records were read since the start, so that the digests are known.</summary>
     public required bool HasDigests { get; init; }
+
+    /// <summary>How often the digests were compared with a peer's at an equal clock, since the start.</summary>
+    public required long Comparisons { get; init; }
+
+    /// <summary>In how many of the 256 buckets the data differs from a peer's although the clocks are equal. Anything but zero is damage.</summary>
+    public required int DifferentBuckets { get; init; }
 }
 
 /// <summary>A replica as operators see it.</summary>
@@ -35,6 +63,12 @@ public sealed record ReplicaStatus
     public required ShardDescriptor Descriptor { get; init; }
 
     public required Regime Regime { get; init; }
+
+    /// <summary>The regime that is in force here, with its epoch and mode.</summary>
+    public required ShardRegime Current { get; init; }
+
+    /// <summary>How far a change of the regime is, as this replica knows.</summary>
+    public required SwitchStatus Switch { get; init; }
 
     public required RaftRole Role { get; init; }
 
@@ -81,6 +115,9 @@ public sealed record ReplicaStatus
 
     /// <summary>What <see cref="ShardReplica.CaptureDigests"/> comes to, as text; filled in by whoever shows it. Empty: not known.</summary>
     public string Digest { get; init; } = "";
+
+    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
+    public IReadOnlyList<PeerLag> Lags { get; init; } = [];
 
     /// <summary>The group has nothing to do and has fallen silent.</summary>
     public bool Quiet { get; init; }

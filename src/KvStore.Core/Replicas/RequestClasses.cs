@@ -12,7 +12,7 @@ internal static class RequestClasses
     private static RequestClass OfRead(ReadLevel level) => level switch
     {
         ReadLevel.Linearizable => RequestClass.LinearizableRead,
-        ReadLevel.Eventual => RequestClass.StaleRead,
+        ReadLevel.Eventual or ReadLevel.Session or ReadLevel.Bounded => RequestClass.StaleRead,
         ReadLevel.Quorum => RequestClass.QuorumRead,
         _ => RequestClass.DefaultRead,
     };

@@ -4,7 +4,7 @@ using KvStore.Core.Identity;
 namespace KvStore.Core.Replicas;
 
 /// <summary>What the state machine remembers of one applied request.</summary>
-internal readonly record struct RememberedResult(uint PayloadHash, RefusalCode Code, LogIndex Version, bool Known)
+internal readonly record struct RememberedResult(uint PayloadHash, RefusalCode Code, LogIndex Version, bool Known, long Counter = 0)
 {
     public static readonly RememberedResult Absent;
 }
@@ -18,6 +18,9 @@ internal sealed class SessionWindow(ulong session)
     public const int MaxSpan = 4_096;
 
     private const int BytesPerResult = 8 + 4 + 1 + 8;
+
+    /// <summary>Added to the code where the counter's value (8 bytes) follows.</summary>
+    private const byte HasCounter = 0x80;
 
     private RememberedResult[] _ring = new RememberedResult[16];
 
@@ -83,13 +86,13 @@ internal sealed class SessionWindow(ulong session)
 
     public byte[] Encode()
     {
-        int count = 0;
+        int size = 16;
         foreach (RememberedResult result in _ring)
         {
-            count += result.Known ? 1 : 0;
+            size += result.Known ? SizeOf(result) : 0;
         }
 
-        byte[] bytes = new byte[16 + (count * BytesPerResult)];
+        byte[] bytes = new byte[size];
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, Floor);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(8), LastUsed);
         int at = 16;
@@ -102,7 +105,13 @@ internal sealed class SessionWindow(ulong session)
                 BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(at + 8), result.PayloadHash);
                 bytes[at + 12] = (byte)result.Code;
                 BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(at + 13), result.Version.Value);
-                at += BytesPerResult;
+                if (result.Counter != 0)
+                {
+                    bytes[at + 12] |= HasCounter;
+                    BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(at + BytesPerResult), result.Counter);
+                }
+
+                at += SizeOf(result);
             }
         }
 
@@ -111,22 +120,29 @@ internal sealed class SessionWindow(ulong session)
 
     public static SessionWindow Decode(ulong session, ReadOnlySpan<byte> bytes)
     {
-        Invariant.Assert(bytes.Length >= 16 && (bytes.Length - 16) % BytesPerResult == 0, "a session record has whole results");
+        Invariant.Assert(bytes.Length >= 16, "a session record has its head");
         var window = new SessionWindow(session) { Floor = BinaryPrimitives.ReadUInt64LittleEndian(bytes) };
         ulong lastUsed = BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]);
-        for (ReadOnlySpan<byte> rest = bytes[16..]; rest.Length > 0; rest = rest[BytesPerResult..])
+        ReadOnlySpan<byte> rest = bytes[16..];
+        while (rest.Length > 0)
         {
+            bool counted = rest.Length >= BytesPerResult && (rest[12] & HasCounter) != 0;
+            Invariant.Assert(rest.Length >= BytesPerResult + (counted ? sizeof(long) : 0), "a session record has whole results");
             var result = new RememberedResult(
                 BinaryPrimitives.ReadUInt32LittleEndian(rest[8..]),
-                (RefusalCode)rest[12],
+                (RefusalCode)(rest[12] & ~HasCounter),
                 new LogIndex(BinaryPrimitives.ReadUInt64LittleEndian(rest[13..])),
-                Known: true);
+                Known: true,
+                counted ? BinaryPrimitives.ReadInt64LittleEndian(rest[BytesPerResult..]) : 0);
             Invariant.Assert(window.TryRemember(BinaryPrimitives.ReadUInt64LittleEndian(rest), result, lastUsed), "a stored session fits its window");
+            rest = rest[SizeOf(result)..];
         }
 
         window.LastUsed = lastUsed;
         return window;
     }
+
+    private static int SizeOf(in RememberedResult result) => BytesPerResult + (result.Counter != 0 ? sizeof(long) : 0);
 
     private int Slot(ulong sequence) => (int)(sequence & (ulong)(_ring.Length - 1));
 

@@ -47,6 +47,9 @@ public sealed class ShardDescriptor
     /// <summary>How far async and best-effort acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>How long values live that are written without a time to live, in milliseconds. Zero: for ever.</summary>
+    public ulong DefaultTtlMs { get; init; }
+
     /// <summary>What an open shard shows of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 

@@ -27,6 +27,9 @@ internal sealed class ShardMembership(ReplicaOptions options, ReplicaClock clock
     /// <summary>Whether all that this node is known to have written is here too (open shards): asked before it may go.</summary>
     public Func<NodeId, bool> HasHandedOver { get; set; } = _ => true;
 
+    /// <summary>Whether the shard is on its way from ap to cp: who must hold its baseline stays the same meanwhile.</summary>
+    public Func<bool> IsClosing { get; set; } = () => false;
+
     public int PendingCount => _pending is null ? 0 : 1;
 
     public void Begin(ulong handle, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs)
@@ -46,6 +49,12 @@ internal sealed class ShardMembership(ReplicaOptions options, ReplicaClock clock
         if (_pending is not null || places.Members.Config.IsJoint)
         {
             completions.Refuse(asked, RefusalCode.ChangePending, "Another change of this shard's members is under way; try again when it is done.");
+            return;
+        }
+
+        if (IsClosing())
+        {
+            completions.Refuse(asked, RefusalCode.ChangePending, "The shard is on its way from ap to cp; change its members when it is there.");
             return;
         }
 

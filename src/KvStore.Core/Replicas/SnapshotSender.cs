@@ -1,22 +1,24 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
-using KvStore.Core.Policy;
 
 namespace KvStore.Core.Replicas;
 
 /// <summary>
 /// Sends the view to followers whose missing entries are compacted away: one follower at a time, page by page, the next page when the last one was answered. So a snapshot
 /// costs one page of memory and never floods a slow link; and over all followers it stays within <see cref="ReplicaOptions.SnapshotBytesPerSecond"/>.
-/// The group of an open shard orders no data: its snapshot is one page that holds a position and the members, because the follower's data is its own and healed otherwise.
+/// The group of an open shard orders no data: its snapshot holds a position, the regime, the members and the requests that the log has applied, because the follower's data is its own and healed otherwise.
 /// </summary>
-internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaPlaces places, ReplicaOptions options, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
+internal sealed class SnapshotSender(ShardDescriptor descriptor, RegimeState regimes, KvStateMachine stateMachine, ReplicaPlaces places, ReplicaOptions options, RaftNode raft, IReplicaStorage storage, IPeerTransport transport)
 {
-    private readonly bool _orders = descriptor.Mode.Partition != PartitionChoice.Ap;
     private readonly Queue<ReplicaId> _waiting = new();
     private ReplicaId _to;
     private ulong _attempt;
     private ulong _view;
     private ViewPosition _position;
+
+    /// <summary>The records of an open shard's snapshot, and how many of them were sent; null where the view is sent.</summary>
+    private List<ScannedRecord>? _records;
+    private int _sent;
     private int _page;
     private ScannedRecord _last;
     private bool _lastPageSent;
@@ -47,15 +49,22 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaPlaces p
         _page = 0;
         _last = default;
         _lastPageSent = false;
-        if (_orders)
+        if (regimes.IsOrdered)
         {
+            _records = null;
             _view = storage.PinView();
             Scan();
+            return;
         }
-        else
-        {
-            SendPage([new ScannedRecord(RecordSpace.Meta, MembersCodec.Key.ToArray(), MembersCodec.EncodeMembers(places.Members))], last: true);
-        }
+
+        _sent = 0;
+        _records =
+        [
+            new ScannedRecord(RecordSpace.Meta, ShardRegime.MetaKey.ToArray(), regimes.Current.Encode()),
+            new ScannedRecord(RecordSpace.Meta, MembersCodec.Key.ToArray(), MembersCodec.EncodeMembers(places.Members)),
+            .. stateMachine.DescribeRequests(),
+        ];
+        SendNextRecords();
     }
 
     public void OnTick()
@@ -142,8 +151,26 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaPlaces p
     // Scans of clients count up from 1; those of snapshots carry the top bit, so that a late page is never mistaken for another's.
     private ulong ScanTag() => (1UL << 63) | (_attempt << 24) | (uint)_page;
 
+    private void SendNextRecords()
+    {
+        int bytes = 0, from = _sent;
+        while (_sent < _records!.Count && bytes < options.SnapshotPageBytes)
+        {
+            bytes += _records[_sent].Key.Length + _records[_sent].Record.Length;
+            _sent++;
+        }
+
+        SendPage(_records.GetRange(from, _sent - from), last: _sent == _records.Count);
+    }
+
     private void Scan()
     {
+        if (_records is not null)
+        {
+            SendNextRecords();
+            return;
+        }
+
         _ticksLeft = options.SnapshotPageTicks;
         _waitsForBudget = _budget <= 0;
         if (_waitsForBudget)
@@ -186,10 +213,12 @@ internal sealed class SnapshotSender(ShardDescriptor descriptor, ReplicaPlaces p
 
     private void ReleaseView()
     {
-        if (_orders)
+        if (_records is null)
         {
             storage.ReleaseView(_view);
         }
+
+        _records = null;
     }
 
     private void EndAttempt()

@@ -2,14 +2,28 @@ using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
-/// <summary>Answers gets and scans from the view of an ordered shard.</summary>
-internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage, RecordLoader loader, CompletionSink completions, Func<uint> estimateStalenessMs)
+/// <summary>
+/// Answers gets and scans from the view of an ordered shard. What has expired is shown until the log says that it is gone: were it hidden by a clock, another leader with a slower one would show it again.
+/// </summary>
+internal sealed class ViewReader(
+    RegimeState regimes,
+    KvStateMachine stateMachine,
+    ReplicaOptions options,
+    IReplicaStorage storage,
+    ViewState view,
+    RecordLoader loader,
+    CompletionSink completions,
+    ReplicaClock clock,
+    Func<ReadLevel, uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
     private const int MaxWaiting = 4_096;
 
     /// <summary>Records of one page when conflicts are looked for.</summary>
     private const int LookedAtOnce = 1_000;
+
+    /// <summary>What a session has seen that has read the view as it stands. A shard's log says all: what came into it in any other way came before its entries.</summary>
+    public ReadOnlyMemory<byte> Position => SessionPosition.OfLog(regimes.Epoch, view.AppliedTerm, view.Applied).ToBytes();
 
     public void Serve(in ClientOperation operation, bool stale)
     {
@@ -22,20 +36,17 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
         switch (storage.Find(RecordSpace.Data, operation.Key.Span, out ReadOnlyMemory<byte> record))
         {
             case RecordLookup.Found:
+                completions.Add(OrderedRecord.IsOrdered(record.Span) ? Describe(operation, OrderedRecord.Decode(record), stale) : Describe(operation, DottedObject.Decode(record), stale));
+                break;
+            case RecordLookup.Absent:
                 completions.Add(new Completion
                 {
                     Handle = operation.Handle,
                     Outcome = Outcome.Done,
-                    Found = true,
-                    Value = WinnerOf(record, out IReadOnlyList<SiblingView>? siblings),
-                    OrderedVersion = KvStateMachine.VersionOf(record),
-                    Siblings = siblings,
                     Acknowledgements = 1,
-                    StalenessMs = stale ? estimateStalenessMs() : 0,
+                    StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                    Session = PositionFor(operation),
                 });
-                break;
-            case RecordLookup.Absent:
-                completions.Add(new Completion { Handle = operation.Handle, Outcome = Outcome.Done, Acknowledgements = 1, StalenessMs = stale ? estimateStalenessMs() : 0 });
                 break;
             default:
                 Park(operation, stale);
@@ -43,23 +54,38 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
         }
     }
 
-    /// <summary>The value that naive readers see. A merge may have left several: those that are careful get them all.</summary>
-    private static ReadOnlyMemory<byte> WinnerOf(ReadOnlyMemory<byte> record, out IReadOnlyList<SiblingView>? siblings)
+    /// <summary>How long a value has to live: at least 1 ms while it is shown, zero if it does not expire.</summary>
+    public static ulong ExpiresIn(ulong expiresMs, ReplicaClock clock) => expiresMs == 0 ? 0 : Math.Max(1, expiresMs - Math.Min(expiresMs, clock.WallMs));
+
+    private ReadOnlyMemory<byte> PositionFor(in ClientOperation operation) => operation.Session.IsEmpty ? default : Position;
+
+    private Completion Describe(in ClientOperation operation, in OrderedRecord found, bool stale) => new()
     {
-        siblings = null;
-        if (OrderedRecord.IsOrdered(record.Span))
-        {
-            return OrderedRecord.Decode(record).Value;
-        }
+        Handle = operation.Handle,
+        Outcome = Outcome.Done,
+        Found = true,
+        Value = found.Visible,
+        OrderedVersion = found.Index,
+        ExpiresInMs = ExpiresIn(found.ExpiresMs, clock),
+        Acknowledgements = 1,
+        StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+        Session = PositionFor(operation),
+    };
 
-        DottedObject merged = DottedObject.Decode(record);
-        if (merged.SiblingCount > 1)
-        {
-            siblings = [.. merged.Values.ToArray().Select(value => new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot))];
-        }
-
-        return merged.Winner.Value;
-    }
+    /// <summary>What an open period or a merge left behind: perhaps several values, or only the trace of a delete.</summary>
+    private Completion Describe(in ClientOperation operation, DottedObject found, bool stale) => new()
+    {
+        Handle = operation.Handle,
+        Outcome = Outcome.Done,
+        Found = !found.IsEmpty,
+        Value = found.IsEmpty ? default : found.Winner.Value,
+        Version = found.IsEmpty ? default : stateMachine.EncodeVersion(found),
+        ExpiresInMs = found.IsEmpty ? 0 : ExpiresIn(found.Winner.ExpiresMs, clock),
+        Siblings = found.SiblingCount > 1 ? OpenReads.SiblingsOf(found) : null,
+        Acknowledgements = 1,
+        StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+        Session = PositionFor(operation),
+    };
 
     private void Park(ClientOperation operation, bool stale)
     {
@@ -92,18 +118,23 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                     int count = DottedObject.PeekSiblings(record.Record);
                     if (count > 1)
                     {
-                        items.Add(new ScanItem(record.Key, default, KvStateMachine.VersionOf(record.Record), default, count));
+                        items.Add(new ScanItem(record.Key, default, stateMachine.VersionOf(record.Record), default, count));
                     }
-
-                    continue;
                 }
-
-                ReadOnlyMemory<byte> winner = WinnerOf(record.Record, out IReadOnlyList<SiblingView>? siblings);
-                items.Add(new ScanItem(record.Key, winner, KvStateMachine.VersionOf(record.Record), default, siblings?.Count ?? 1));
+                else if (OrderedRecord.IsOrdered(record.Record.Span))
+                {
+                    OrderedRecord decoded = OrderedRecord.Decode(record.Record);
+                    items.Add(new ScanItem(record.Key, decoded.Visible, decoded.Index, default, 1, ExpiresIn(decoded.ExpiresMs, clock)));
+                }
+                else if (DottedObject.Decode(record.Record) is { IsEmpty: false } left)
+                {
+                    items.Add(new ScanItem(record.Key, left.Winner.Value, Identity.LogIndex.Zero, stateMachine.EncodeVersion(left), left.SiblingCount, ExpiresIn(left.Winner.ExpiresMs, clock)));
+                }
             }
 
-            if (operation.OnlyConflicts && items.Count == 0 && page.More)
+            if (items.Count == 0 && page.More)
             {
+                // A page of nothing but traces of deletes, or without conflicts.
                 Scan(operation with { After = page.Records[^1].Key }, stale);
                 return;
             }
@@ -115,7 +146,8 @@ internal sealed class ViewReader(ReplicaOptions options, IReplicaStorage storage
                 Items = items,
                 More = page.More,
                 Acknowledgements = 1,
-                StalenessMs = stale ? estimateStalenessMs() : 0,
+                StalenessMs = stale ? estimateStalenessMs(operation.Level) : 0,
+                Session = PositionFor(operation),
             });
         });
     }

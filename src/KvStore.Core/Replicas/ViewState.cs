@@ -18,13 +18,16 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
     /// <summary>The number of the last dotted record.</summary>
     public ulong Dotted { get; private set; }
 
+    /// <summary>Where the terms of the applied entries begin.</summary>
+    public AppliedTerms Terms { get; } = new();
+
     public ViewPosition Position => new(Applied, AppliedTerm, Dotted);
 
     /// <summary>While a snapshot is switched in, the view belongs to storage.</summary>
     public bool IsReplacing { get; set; }
 
     /// <summary>Nothing has happened since the last seal.</summary>
-    public bool IsSealed => Position == _sealed;
+    public bool IsSealed => Position == _sealed && storage.UnsealedBytes == 0;
 
     /// <summary>Registers what must be put into the view before each seal.</summary>
     public void BeforeSeal(Action write) => _beforeSeal.Add(write);
@@ -34,6 +37,7 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
         Invariant.Assert(index == Applied.Next, "entries are applied one by one, in order");
         Applied = index;
         AppliedTerm = term;
+        Terms.Advance(index, term);
     }
 
     public void AdvanceDotted(ulong number)
@@ -48,11 +52,13 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
         Invariant.Assert(index > Applied, "a snapshot is newer than what was applied");
         Applied = index;
         AppliedTerm = term;
+        Terms.Restart(index, term);
     }
 
-    /// <summary>After a restart or an installed snapshot.</summary>
+    /// <summary>After a restart or an installed snapshot, before the Meta space is read back.</summary>
     public void Reset(in ViewPosition position)
     {
+        Terms.Restart(position.Applied, position.AppliedTerm);
         Applied = position.Applied;
         AppliedTerm = position.AppliedTerm;
         Dotted = position.Dotted;
@@ -72,6 +78,7 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
             write();
         }
 
+        Terms.WriteChanges(storage);
         _sealed = Position;
         _ticksUnsealed = 0;
         storage.Seal(_sealed);

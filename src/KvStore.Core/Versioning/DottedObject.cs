@@ -11,14 +11,17 @@ namespace KvStore.Core.Versioning;
 /// stored). Only filled objects may be joined, discarded from, written to or sent. A missing record is <see cref="Empty"/>, stripped: filled with a clock it says "seen, and gone".
 /// </para>
 /// <para>
-/// <see cref="Sync"/> is the only way in which two copies are joined, and <see cref="Write"/> the only way in which a value leaves an object for good: an undotted drop would let equal
+/// <see cref="Sync"/> is the only way in which two copies are joined, and <see cref="Write(Dot, ReadOnlyMemory{byte}?, HybridTimestamp)"/> the only way in which a value leaves an object for good: an undotted drop would let equal
 /// clocks hide unequal data. After "Concise Server-Wide Causality Management for Eventually Consistent Data Stores" (DAIS 2015).
 /// </para>
 /// </remarks>
 public sealed class DottedObject : IEquatable<DottedObject>
 {
-    /// <summary>First byte of the encoding. <see cref="OrderedRecord.Tag"/> is the other one.</summary>
+    /// <summary>First byte of the encoding when all values are plain. <see cref="OrderedRecord.Tag"/> is the other one.</summary>
     public const byte Tag = 0x02;
+
+    /// <summary>First byte when some value is a counter or expires: each then has <see cref="ValueFlags"/>.</summary>
+    public const byte ExtendedTag = 0x03;
 
     public static readonly DottedObject Empty = new([], VersionVector.Empty);
 
@@ -38,7 +41,37 @@ public sealed class DottedObject : IEquatable<DottedObject>
 
     public VersionVector Context { get; }
 
-    public int SiblingCount => _values.Length;
+    /// <summary>How many values a reader sees: the totals of a counter are one.</summary>
+    public int SiblingCount
+    {
+        get
+        {
+            int totals = 0;
+            foreach (ref readonly DottedValue value in _values.AsSpan())
+            {
+                totals += value.IsCounter ? 1 : 0;
+            }
+
+            return totals == 0 ? _values.Length : _values.Length - totals + 1;
+        }
+    }
+
+    /// <summary>Whether some value is a counter's total.</summary>
+    public bool HasCounter
+    {
+        get
+        {
+            foreach (ref readonly DottedValue value in _values.AsSpan())
+            {
+                if (value.IsCounter)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>Bytes of all live values.</summary>
     public long SizeOfValues
@@ -61,7 +94,10 @@ public sealed class DottedObject : IEquatable<DottedObject>
     /// <summary>Nothing to store: no value, and no context beyond what the clock implies.</summary>
     public bool IsVacant => IsEmpty && Context.IsEmpty;
 
-    /// <summary>The value that naive readers see, the same on every replica with the same values. Only if not <see cref="IsEmpty"/>.</summary>
+    /// <summary>
+    /// The value that naive readers see, the same on every replica with the same values. A counter is as new as its newest total, and reads as the decimal text of its sum. Only if not
+    /// <see cref="IsEmpty"/>.
+    /// </summary>
     public DottedValue Winner
     {
         get
@@ -76,9 +112,87 @@ public sealed class DottedObject : IEquatable<DottedObject>
                 }
             }
 
-            return _values[winner];
+            return Visible(winner);
         }
     }
+
+    /// <summary>When the first of the values that a reader sees expires, in Unix milliseconds. Zero: none does.</summary>
+    public ulong NextExpiryMs
+    {
+        get
+        {
+            ulong next = DottedCounter.ExpiryOf(this);
+            foreach (ref readonly DottedValue value in _values.AsSpan())
+            {
+                if (!value.IsCounter && value.ExpiresMs != 0 && (next == 0 || value.ExpiresMs < next))
+                {
+                    next = value.ExpiresMs;
+                }
+            }
+
+            return next;
+        }
+    }
+
+    /// <summary>The values as a reader sees them: those that were written, and a counter as one.</summary>
+    public IReadOnlyList<DottedValue> Siblings()
+    {
+        List<DottedValue> visible = new(_values.Length);
+        int total = -1;
+        for (int i = 0; i < _values.Length; i++)
+        {
+            if (!_values[i].IsCounter)
+            {
+                visible.Add(_values[i]);
+            }
+            else if (total < 0 || _values[i].WinsOver(_values[total]))
+            {
+                total = i;
+            }
+        }
+
+        if (total >= 0)
+        {
+            visible.Add(Visible(total));
+        }
+
+        return visible;
+    }
+
+    /// <summary>
+    /// The object without what has expired. As a view for readers, or together with the dotted write that follows: nothing leaves an object otherwise.
+    /// </summary>
+    /// <param name="nowMs">Unix milliseconds.</param>
+    public DottedObject AliveAt(ulong nowMs)
+    {
+        bool counterGone = DottedCounter.ExpiryOf(this) is > 0 and var expiry && expiry <= nowMs;
+        int gone = 0;
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            gone += IsGone(value, counterGone, nowMs) ? 1 : 0;
+        }
+
+        if (gone == 0)
+        {
+            return this;
+        }
+
+        DottedValue[] rest = new DottedValue[_values.Length - gone];
+        int count = 0;
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            if (!IsGone(value, counterGone, nowMs))
+            {
+                rest[count++] = value;
+            }
+        }
+
+        return rest.Length == 0 ? Gone(Context) : new DottedObject(rest, Context);
+    }
+
+    /// <summary>The object without these values. Only together with the dotted write that supersedes them.</summary>
+    public DottedObject Supersede(IReadOnlyCollection<Dot> dots)
+        => dots.Count == 0 ? this : new DottedObject([.. _values.Where(value => !dots.Contains(value.Dot))], Context);
 
     /// <summary>An object with one value and a context that covers it.</summary>
     public static DottedObject Single(DottedValue value, VersionVector context) => new([value], context.With(value.Dot));
@@ -90,7 +204,7 @@ public sealed class DottedObject : IEquatable<DottedObject>
     public static DottedObject FromOrdered(in OrderedRecord record)
     {
         Dot dot = Dot.OfLog(record.Index);
-        return Single(new DottedValue(dot, record.Timestamp, record.Value), VersionVector.Empty);
+        return Single(new DottedValue(dot, record.Timestamp, record.Value) { Form = record.Form, ExpiresMs = record.ExpiresMs }, VersionVector.Empty);
     }
 
     /// <summary>
@@ -162,12 +276,13 @@ public sealed class DottedObject : IEquatable<DottedObject>
     /// <summary>Adds a new value, or with null the trace of a deletion, under a freshly minted dot. What it supersedes was discarded before.</summary>
     public DottedObject Write(Dot dot, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp)
     {
-        VersionVector context = Context.With(dot);
-        if (value is not { } bytes)
-        {
-            return WithContext(context);
-        }
+        return value is { } bytes ? Write(new DottedValue(dot, timestamp, bytes)) : WithContext(Context.With(dot));
+    }
 
+    /// <summary>Adds a new value under its freshly minted dot.</summary>
+    public DottedObject Write(in DottedValue value)
+    {
+        Dot dot = value.Dot;
         int position = 0;
         while (position < _values.Length && _values[position].Dot.CompareTo(dot) < 0)
         {
@@ -177,13 +292,23 @@ public sealed class DottedObject : IEquatable<DottedObject>
         Invariant.Assert(position == _values.Length || _values[position].Dot != dot);
         DottedValue[] values = new DottedValue[_values.Length + 1];
         _values.AsSpan(0, position).CopyTo(values);
-        values[position] = new DottedValue(dot, timestamp, bytes);
+        values[position] = value;
         _values.AsSpan(position).CopyTo(values.AsSpan(position + 1));
-        return new DottedObject(values, context);
+        return new DottedObject(values, Context.With(dot));
     }
 
     /// <summary>Only the winner, in the same context: the others are gone. Final only together with the dotted write that follows, as with <see cref="Discard"/>.</summary>
-    public DottedObject KeepWinner() => _values.Length < 2 ? this : new DottedObject([Winner], Context);
+    public DottedObject KeepWinner()
+    {
+        if (SiblingCount < 2)
+        {
+            return this;
+        }
+
+        Dot winner = Winner.Dot;
+        bool counts = Array.Exists(_values, value => value.Dot == winner && value.IsCounter);
+        return new DottedObject(Array.FindAll(_values, value => counts ? value.IsCounter : value.Dot == winner), Context);
+    }
 
     /// <summary>How many live values a stored record of either regime holds, without reading them.</summary>
     public static int PeekSiblings(ReadOnlyMemory<byte> record)
@@ -191,6 +316,11 @@ public sealed class DottedObject : IEquatable<DottedObject>
         if (record.IsEmpty || OrderedRecord.IsOrdered(record.Span))
         {
             return record.IsEmpty ? 0 : 1;
+        }
+
+        if (record.Span[0] == ExtendedTag)
+        {
+            return Decode(record).SiblingCount;
         }
 
         BinaryCursor input = new(record[1..]);
@@ -219,12 +349,18 @@ public sealed class DottedObject : IEquatable<DottedObject>
     /// <summary>All of the record but the context: what digests are made of.</summary>
     public void EncodeValues(IBufferWriter<byte> output)
     {
-        VarInt.WriteByte(output, Tag);
+        bool extended = !ArePlain();
+        VarInt.WriteByte(output, extended ? ExtendedTag : Tag);
         VarInt.Write(output, (ulong)_values.Length);
         foreach (ref readonly DottedValue value in _values.AsSpan())
         {
             VarInt.WriteDot(output, value.Dot);
             VarInt.WriteFixed64(output, value.Timestamp.Packed);
+            if (extended)
+            {
+                ValueFlags.Write(output, value.Form, value.ExpiresMs);
+            }
+
             VarInt.WriteBytes(output, value.Value.Span);
         }
     }
@@ -244,15 +380,17 @@ public sealed class DottedObject : IEquatable<DottedObject>
         return decoded;
     }
 
-    /// <summary>Reads an object of tag <see cref="Tag"/> out of a longer message.</summary>
+    /// <summary>Reads an object, of either tag, out of a longer message.</summary>
     /// <exception cref="MalformedRecordException">The bytes are no such object.</exception>
     public static DottedObject Decode(ref BinaryCursor input)
     {
-        if (input.ReadByte() != Tag)
+        byte tag = input.ReadByte();
+        if (tag is not (Tag or ExtendedTag))
         {
             MalformedRecordException.Throw("an object has an unknown tag");
         }
 
+        bool plain = true;
         int count = input.ReadCount(MinValueBytes);
         DottedValue[] values = count == 0 ? [] : new DottedValue[count];
         for (int i = 0; i < count; i++)
@@ -264,7 +402,18 @@ public sealed class DottedObject : IEquatable<DottedObject>
             }
 
             HybridTimestamp timestamp = new(input.ReadFixed64());
-            values[i] = new DottedValue(dot, timestamp, input.ReadBytes());
+            (ValueForm form, ulong expiresMs) = tag == ExtendedTag ? ValueFlags.Read(ref input) : default;
+            values[i] = new DottedValue(dot, timestamp, input.ReadBytes()) { Form = form, ExpiresMs = expiresMs };
+            plain &= values[i].IsPlain;
+            if (form == ValueForm.Counter)
+            {
+                CounterTotal.Decode(values[i].Value);
+            }
+        }
+
+        if (plain != (tag == Tag))
+        {
+            MalformedRecordException.Throw("an object has the tag of another form");
         }
 
         VersionVector context = VersionVector.Decode(ref input);
@@ -278,6 +427,30 @@ public sealed class DottedObject : IEquatable<DottedObject>
     public override int GetHashCode() => (Context.GetHashCode() * 31) + _values.Length;
 
     public override string ToString() => $"[{string.Join(' ', _values.Select(value => value.Dot))} | {Context}]";
+
+    private static bool IsGone(in DottedValue value, bool counterGone, ulong nowMs)
+        => value.IsCounter ? counterGone : value.ExpiresMs != 0 && value.ExpiresMs <= nowMs;
+
+    private bool ArePlain()
+    {
+        foreach (ref readonly DottedValue value in _values.AsSpan())
+        {
+            if (!value.IsPlain)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private DottedValue Visible(int index)
+    {
+        DottedValue value = _values[index];
+        return value.IsCounter
+            ? value with { Form = ValueForm.Bytes, Value = CounterTotal.ToText(DottedCounter.Clamp(DottedCounter.SumOf(this))), ExpiresMs = DottedCounter.ExpiryOf(this) }
+            : value;
+    }
 
     private DottedObject WithContext(VersionVector context)
         => ReferenceEquals(context, Context) ? this : _values.Length == 0 && context.IsEmpty ? Empty : new DottedObject(_values, context);

@@ -26,7 +26,7 @@ public sealed class ObjectVersion
     /// <param name="filled">The object as it was answered, filled with the clock of who answered.</param>
     public static ObjectVersion Of(DottedObject filled)
     {
-        Dot[] dots = new Dot[filled.SiblingCount];
+        Dot[] dots = new Dot[filled.Values.Length];
         for (int i = 0; i < dots.Length; i++)
         {
             dots[i] = filled.Values[i].Dot;
@@ -38,7 +38,7 @@ public sealed class ObjectVersion
     /// <summary>Whether the object's live values are exactly those that were seen.</summary>
     public bool Matches(DottedObject current)
     {
-        if (current.SiblingCount != _liveDots.Length)
+        if (current.Values.Length != _liveDots.Length)
         {
             return false;
         }

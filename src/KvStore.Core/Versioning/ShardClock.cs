@@ -14,6 +14,23 @@ public sealed class ShardClock : IEquatable<ShardClock>
 
     public bool IsEmpty => _rows.Count == 0;
 
+    /// <summary>Whether some actor's dots were seen above one that wasn't.</summary>
+    public bool HasGaps
+    {
+        get
+        {
+            foreach (Row row in _rows)
+            {
+                if (row.Seen.RunCount > 0)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
     public int ActorCount => _rows.Count;
 
     /// <summary>The unbroken base of every actor. The same instance until a base moves.</summary>
@@ -127,6 +144,36 @@ public sealed class ShardClock : IEquatable<ShardClock>
 
         common._baseVector = null;
         return common;
+    }
+
+    /// <summary>A copy that says nothing of one actor.</summary>
+    public ShardClock Without(ActorId actor)
+    {
+        ShardClock copy = new() { _baseVector = null };
+        foreach (Row row in _rows)
+        {
+            if (row.Actor != actor)
+            {
+                copy._rows.Add(new Row(row.Actor, row.Seen.Clone()));
+            }
+        }
+
+        return copy;
+    }
+
+    /// <summary>A copy without the actors of which the other has seen all that this has.</summary>
+    public ShardClock RowsBeyond(ShardClock other)
+    {
+        ShardClock beyond = new() { _baseVector = null };
+        foreach (Row row in _rows)
+        {
+            if (other.Find(row.Actor) is not { } theirs || !theirs.Includes(row.Seen))
+            {
+                beyond._rows.Add(new Row(row.Actor, row.Seen.Clone()));
+            }
+        }
+
+        return beyond;
     }
 
     public ShardClock Clone()

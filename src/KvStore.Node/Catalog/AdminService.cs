@@ -11,15 +11,15 @@ using CoreStatus = KvStore.Core.Replicas.ReplicaStatus;
 namespace KvStore.Node.Catalog;
 
 /// <summary>kvstore.v1.Admin.</summary>
-internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites) : Admin.AdminBase
+internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites, KeyspaceAlteration alteration, AlterProgressReader progress, PeerMesh mesh) : Admin.AdminBase
 {
     public override async Task<Keyspace> CreateKeyspace(CreateKeyspaceRequest request, ServerCallContext context) =>
-        CatalogCodec.ToWire(await keyspaces.CreateAsync(request, context.CancellationToken), topology.LeaderOf);
+        CatalogCodec.ToWire(await keyspaces.CreateAsync(request, context.CancellationToken), topology.LeaderOf, topology.RegimeOf);
 
     public override Task<ListKeyspacesResponse> ListKeyspaces(ListKeyspacesRequest request, ServerCallContext context)
     {
         var response = new ListKeyspacesResponse();
-        response.Keyspaces.AddRange(loops.Router.Catalog.Keyspaces.Select(keyspace => CatalogCodec.ToWire(keyspace, topology.LeaderOf)));
+        response.Keyspaces.AddRange(loops.Router.Catalog.Keyspaces.Select(keyspace => CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf)));
         return Task.FromResult(response);
     }
 
@@ -27,10 +27,24 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
     {
         CatalogKeyspace keyspace = loops.Router.Find(request.Name)
             ?? throw new RpcException(new Status(StatusCode.NotFound, $"There is no keyspace '{request.Name}'; 'kv keyspace list' shows those there are."));
-        var description = new KeyspaceDescription { Keyspace = CatalogCodec.ToWire(keyspace, topology.LeaderOf) };
+        var description = new KeyspaceDescription { Keyspace = CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf) };
         description.Replicas.AddRange((await DescribeReplicasAsync()).Where(replica => replica.KeyspaceId == keyspace.Id));
         return description;
     }
+
+    public override async Task<AlterKeyspaceResponse> AlterKeyspace(AlterKeyspaceRequest request, ServerCallContext context)
+    {
+        (CatalogKeyspace keyspace, bool changed) = await alteration.AlterAsync(request, context.CancellationToken);
+        return new AlterKeyspaceResponse
+        {
+            Keyspace = CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf),
+            Changed = changed,
+            Progress = await progress.ReadAsync(request.Name, topology.LeaderOf, context.CancellationToken),
+        };
+    }
+
+    public override Task<KeyspaceProgress> AlterProgress(AlterProgressRequest request, ServerCallContext context) =>
+        progress.ReadAsync(request.Name, topology.LeaderOf, context.CancellationToken);
 
     public override async Task<NodeStatusResponse> NodeStatus(NodeStatusRequest request, ServerCallContext context)
     {
@@ -77,7 +91,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
 
     public override Task<LostWritesResponse> LostWrites(LostWritesRequest request, ServerCallContext context) => lostWrites.ReadAsync(request, context.CancellationToken);
 
-    private static PeerStatus Describe(PeerLiveness peer) => new()
+    private PeerStatus Describe(PeerLiveness peer) => new()
     {
         Node = peer.Node.Value,
         Address = peer.Address,
@@ -89,6 +103,8 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         ClockOffsetMs = double.IsNaN(peer.ClockSkewMs) ? 0 : peer.ClockSkewMs,
         Losses = (uint)peer.Link.Losses,
         HeldDownMs = (ulong)peer.Link.HeldDownMs,
+        SentBytes = (ulong)mesh.Counters(peer.Node).BytesSent,
+        BulkSentBytes = (ulong)mesh.Counters(peer.Node).BulkBytesSent,
     };
 
     private async Task<List<ReplicaStatus>> DescribeReplicasAsync()
@@ -114,6 +130,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
             Outgoing = member.IsOutgoingVoter,
             Match = member.Match.Value,
         }));
+        wire.Lags.AddRange(status.Lags.Select(lag => new PeerLag { Node = lag.Node.Value, Missing = lag.Missing, ForMs = lag.ForMs }));
         return wire;
     }
 
@@ -123,7 +140,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Keyspace = loops.Router.TryFind(status.Descriptor.Shard.Keyspace, out KeyspaceRoute route) ? route.Name : "",
         Shard = (uint)status.Descriptor.Shard.Number,
         Regime = (Regime)status.Regime,
-        Epoch = status.Descriptor.Epoch.Value,
+        Epoch = status.Current.Epoch.Value,
         ReplicaId = status.Descriptor.Self.Replica.Value,
         Role = status.Role switch
         {
@@ -139,6 +156,10 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         LastIndex = status.LastIndex.Value,
         Clock = status.Clock,
         PeerLag = status.PeerLag,
+        OverlayKeys = (uint)status.OverlayKeys,
+        OverlayBytes = (ulong)status.OverlayBytes,
+        OverlayAgeMs = status.OverlayAgeMs,
+        ProvisionalEpisodes = (ulong)status.ProvisionalEpisodes,
         Quiet = status.Quiet,
         Fenced = status.Fenced,
         Removed = status.Removed,
@@ -152,6 +173,12 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
         UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
         Digest = status.Digest,
+        DigestComparisons = (ulong)(status.Open?.Comparisons ?? 0),
+        DifferentBuckets = (uint)(status.Open?.DifferentBuckets ?? 0),
+        Policy = (Contracts.V1.PartitionPolicy)status.Current.Mode.Partition,
+        Replication = (Contracts.V1.Replication)status.Current.Mode.Replication,
+        Closing = status.Current.Kind == Core.Replicas.RegimeKind.Closing,
+        PauseMs = (ulong)status.Switch.LastPauseMs,
     };
 }
 

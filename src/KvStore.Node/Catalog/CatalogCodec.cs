@@ -5,6 +5,7 @@ using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using Durability = KvStore.Core.Policy.Durability;
 using MaxLag = KvStore.Core.Policy.MaxLag;
+using ShardRegime = KvStore.Core.Replicas.ShardRegime;
 
 namespace KvStore.Node.Catalog;
 
@@ -47,15 +48,15 @@ internal static class CatalogCodec
         };
     }
 
-    public static Topology ToTopology(ClusterCatalog catalog, NodeId self, Func<ShardId, NodeId> leaderOf)
+    public static Topology ToTopology(ClusterCatalog catalog, NodeId self, Func<ShardId, NodeId> leaderOf, Func<ShardId, ShardRegime?> regimeOf)
     {
         var topology = new Topology { ClusterId = catalog.ClusterId, Revision = catalog.Revision, Node = self.Value };
         topology.Members.AddRange(catalog.Members.Select(ToWire));
-        topology.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace, leaderOf)));
+        topology.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace, leaderOf, regimeOf)));
         return topology;
     }
 
-    public static Keyspace ToWire(CatalogKeyspace keyspace, Func<ShardId, NodeId>? leaderOf = null)
+    public static Keyspace ToWire(CatalogKeyspace keyspace, Func<ShardId, NodeId>? leaderOf = null, Func<ShardId, ShardRegime?>? regimeOf = null)
     {
         var wire = new Keyspace
         {
@@ -67,6 +68,12 @@ internal static class CatalogCodec
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
             Durability = keyspace.MemoryBytes > 0 ? Contracts.V1.Durability.Memory : Contracts.V1.Durability.Unspecified,
             MemoryBytes = (ulong)keyspace.MemoryBytes,
+            ProvisionalAfterMs = keyspace.Mode.Partition == PartitionChoice.Adaptive ? (uint)keyspace.ProvisionalAfter.Ms : 0,
+            DefaultTtlMs = keyspace.DefaultTtlMs,
+            DefaultReadLevel = (ReadLevel)keyspace.DefaultReadLevel,
+            FoundingPolicy = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.PartitionPolicy)keyspace.FoundingMode.Partition,
+            FoundingReplication = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.Replication)keyspace.FoundingMode.Replication,
+            Alterations = keyspace.Alterations,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -76,6 +83,16 @@ internal static class CatalogCodec
             if (!keyspace.Founders[number].SequenceEqual(keyspace.Shards[number]))
             {
                 shard.Founders.AddRange(keyspace.Founders[number].Select(ToWire));
+            }
+
+            if (leaderOf is not null)
+            {
+                // In the founding regime as long as this node has not heard of another one.
+                ShardRegime? regime = regimeOf?.Invoke(new ShardId(keyspace.Id, number));
+                shard.Epoch = regime?.Epoch.Value ?? keyspace.Epoch.Value;
+                shard.Regime = regime is { } known
+                    ? known.IsOrdered ? Regime.Ordered : Regime.Open
+                    : keyspace.FoundingMode.Partition == PartitionChoice.Ap ? Regime.Open : Regime.Ordered;
             }
 
             wire.Shards.Add(shard);
@@ -93,6 +110,13 @@ internal static class CatalogCodec
         [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
     {
         MaxLag = FromWire(wire.MaxLag),
+        ProvisionalAfter = ProvisionalAfterOf(wire.ProvisionalAfterMs),
+        DefaultTtlMs = wire.DefaultTtlMs,
+        DefaultReadLevel = (Core.Replicas.ReadLevel)wire.DefaultReadLevel,
+        FoundingMode = wire.FoundingPolicy == default
+            ? new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication)
+            : new KeyspaceMode((PartitionChoice)wire.FoundingPolicy, (Core.Policy.Replication)wire.FoundingReplication),
+        Alterations = wire.Alterations,
         Conflicts = FromWire(wire.Conflicts),
         MemoryBytes = FromWire(wire.Durability) == Durability.Memory ? (long)Math.Min(wire.MemoryBytes, long.MaxValue) : 0,
     };
@@ -102,6 +126,9 @@ internal static class CatalogCodec
     /// <summary>Zero: on the disk.</summary>
     public static long MemoryBytesOf(CreateKeyspaceRequest request) =>
         FromWire(request.Durability) == Durability.Memory && request.MemoryBytes == 0 ? MemoryBound.DefaultBytes : (long)Math.Min(request.MemoryBytes, long.MaxValue);
+
+    /// <summary>Zero is the default. The bounds are checked by whoever takes the setting in.</summary>
+    public static ProvisionalAfter ProvisionalAfterOf(uint ms) => ms == 0 ? ProvisionalAfter.Default : new ProvisionalAfter((int)Math.Min(ms, int.MaxValue));
 
     public static ConflictRule FromWire(Conflicts wire) => wire == Conflicts.Unspecified ? ConflictRule.Siblings : (ConflictRule)wire;
 

@@ -10,6 +10,9 @@ internal static partial class CatalogLog
     [LoggerMessage(EventId = 4002, Level = LogLevel.Information, Message = "Keyspace {Name} created: {Mode}, {Shards} shards of {Replicas} replicas")]
     public static partial void KeyspaceCreated(ILogger logger, string name, string mode, int shards, int replicas);
 
+    [LoggerMessage(EventId = 4005, Level = LogLevel.Warning, Message = "Audit: keyspace {Name} was altered from {Before} to {Now}; its shards follow")]
+    public static partial void KeyspaceAltered(ILogger logger, string name, string before, string now);
+
     [LoggerMessage(EventId = 4003, Level = LogLevel.Warning, Message = "{Node} is replaced by generation {Generation}: {Shards} shards get a new replica there")]
     public static partial void NodeReplaced(ILogger logger, NodeId node, uint generation, int shards);
 

@@ -21,6 +21,21 @@ internal sealed record CatalogKeyspace(
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
+    public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
+
+    /// <summary>How long values live that are written without a time to live, in milliseconds. Zero: for ever.</summary>
+    public ulong DefaultTtlMs { get; init; }
+
+    /// <summary>Of reads that state none; Default: what the policy says.</summary>
+    public ReadLevel DefaultReadLevel { get; init; }
+
+    /// <summary>The mode with which it was created: what each shard's configuration log begins with, for good. <see cref="Mode"/> is what it is set to now.</summary>
+    public KeyspaceMode FoundingMode { get; init; } = Mode;
+
+    /// <summary>How often its settings were altered.</summary>
+    public uint Alterations { get; init; }
+
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 
@@ -35,11 +50,13 @@ internal sealed record CatalogKeyspace(
 
     /// <summary>The shard as this replica of it must know it.</summary>
     public ShardDescriptor Describe(int shard, CatalogReplica self) =>
-        new(new ShardId(Id, shard), Epoch, Mode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace())
+        new(new ShardId(Id, shard), Epoch, FoundingMode, [.. Founders[shard].Select(founder => founder.ToPlace())], self.ToPlace())
         {
             MaxLag = MaxLag,
+            ProvisionalAfter = ProvisionalAfter,
             Conflicts = Conflicts,
             MemoryBytes = MemoryBytes / Shards.Length,
+            DefaultTtlMs = DefaultTtlMs,
         };
 }
 

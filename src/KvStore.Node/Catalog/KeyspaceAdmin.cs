@@ -107,10 +107,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
 
         var mode = new KeyspaceMode((PartitionChoice)request.Policy, (Core.Policy.Replication)request.Replication);
-        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
-        {
-            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp or ap, and sync, async or best-effort.");
-        }
+        CheckMode(mode);
 
         if (CatalogCodec.FromWire(request.MaxLag).Fault is { } fault)
         {
@@ -123,16 +120,52 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, memoryFault);
         }
 
+        if (request.ProvisionalAfterMs != 0 && mode.Partition != PartitionChoice.Adaptive)
+        {
+            throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
+        }
+
+        if (request.DefaultTtlMs > KvLimits.MaxTtlMs)
+        {
+            throw Refused(StatusCode.InvalidArgument, $"The default time to live of {request.DefaultTtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.");
+        }
+
+        if (!Offers(mode.Partition, request.DefaultReadLevel))
+        {
+            throw Refused(
+                StatusCode.InvalidArgument,
+                mode.Partition == PartitionChoice.Ap
+                    ? "The default read level of an ap keyspace is eventual, session or quorum."
+                    : "The default read level of a cp keyspace is linearizable, session or eventual.");
+        }
+
         ConflictRule conflicts = CatalogCodec.FromWire(request.Conflicts);
         if (!Enum.IsDefined(conflicts) || ConflictRules.FaultOf(conflicts, mode.Partition) is not null)
         {
             throw Refused(StatusCode.InvalidArgument, ConflictRules.FaultOf(conflicts, mode.Partition) ?? "The rule for conflicts is not known to this node: choose siblings or last-writer-wins.");
         }
 
-        return mode.Partition == PartitionChoice.Adaptive
-            ? throw Refused(StatusCode.InvalidArgument, "The adaptive policy is not built yet: choose cp or ap.")
-            : mode;
+        return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
     }
+
+    /// <summary>For keyspaces that are created and for such that are altered.</summary>
+    /// <exception cref="RpcException">The settings are unknown or contradictory.</exception>
+    internal static void CheckMode(KeyspaceMode mode)
+    {
+        if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
+        {
+            throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp, ap or adaptive, and sync, async or best-effort.");
+        }
+    }
+
+    /// <summary>Whether reads that state no level may have this one. Bounded needs a bound with each read.</summary>
+    private static bool Offers(PartitionChoice partition, ReadLevel level) => level switch
+    {
+        ReadLevel.Unspecified or ReadLevel.Eventual or ReadLevel.Session => true,
+        ReadLevel.Linearizable => partition != PartitionChoice.Ap,
+        ReadLevel.Quorum => partition == PartitionChoice.Ap,
+        _ => false,
+    };
 
     private static bool IsName(string name) => name.Length is > 0 and <= KvLimits.MaxKeyspaceNameLength
         && name[0] is >= 'a' and <= 'z'
@@ -143,6 +176,9 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
         && existing.MemoryBytes == CatalogCodec.MemoryBytesOf(request)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
+        && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
+        && request.DefaultTtlMs == existing.DefaultTtlMs
+        && (request.DefaultReadLevel == ReadLevel.Unspecified || (Core.Replicas.ReadLevel)request.DefaultReadLevel == existing.DefaultReadLevel)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
         && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
 
@@ -166,16 +202,24 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             placed.Add([.. RendezvousPlacement.Place(new ShardId(catalog.NextKeyspaceId, number), nodes, replicas).Select(node => new CatalogReplica(node, new ReplicaId(nextReplica++)))]);
         }
 
-        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable()) { MaxLag = CatalogCodec.FromWire(request.MaxLag), Conflicts = CatalogCodec.FromWire(request.Conflicts), MemoryBytes = CatalogCodec.MemoryBytesOf(request) };
+        return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable())
+        {
+            MaxLag = CatalogCodec.FromWire(request.MaxLag),
+            ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
+            DefaultTtlMs = request.DefaultTtlMs,
+            Conflicts = CatalogCodec.FromWire(request.Conflicts),
+            DefaultReadLevel = (Core.Replicas.ReadLevel)request.DefaultReadLevel,
+            MemoryBytes = CatalogCodec.MemoryBytesOf(request),
+        };
     }
 
-    private async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
+    internal async Task<(ClusterCatalog Catalog, ByteString Version)> ReadAsync(CancellationToken cancellation)
     {
         Result result = await RunAsync(new WireOperation { Kind = OperationKind.Get, Key = RecordKey, Level = ReadLevel.Linearizable }, cancellation);
         return result.Found ? (CatalogCodec.Decode(result.Value.Span), result.Version) : (initial, ByteString.Empty);
     }
 
-    private async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
+    internal async Task<bool> TryWriteAsync(ClusterCatalog next, ByteString version, CancellationToken cancellation)
     {
         byte[] record = CatalogCodec.Encode(next);
         if (record.Length > KvLimits.MaxValueBytes)
@@ -216,5 +260,5 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         }
     }
 
-    private static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
+    internal static RpcException Refused(StatusCode code, string reason) => new(new Status(code, reason));
 }

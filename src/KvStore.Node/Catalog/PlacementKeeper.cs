@@ -13,27 +13,25 @@ namespace KvStore.Node.Catalog;
 internal sealed class PlacementKeeper : IDisposable
 {
     private const long ChangeDeadlineMs = 30_000;
-    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
+    private const long PeriodMs = 1_000;
 
     private readonly LoopSet _loops;
-    private readonly Timer _timer;
+    private long _nextMs;
 
-    public PlacementKeeper(LoopSet loops)
-    {
-        _loops = loops;
-        _timer = new Timer(_ => Look(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-    }
+    public PlacementKeeper(LoopSet loops) => _loops = loops;
 
-    public void Start() => _timer.Change(Period, Period);
+    public void Start() => _loops.Ticked += OnTick;
 
-    public void Dispose() => _timer.Dispose();
+    public void Dispose() => _loops.Ticked -= OnTick;
 
     /// <summary>The next step from these members to those places; null when nothing is left to do, or a change is under way.</summary>
     internal static (ImmutableArray<ReplicaPlace> Voters, ImmutableArray<ReplicaPlace> Learners)? NextStep(ShardMembers members, IReadOnlyList<ReplicaPlace> wanted)
     {
+        // An unsafe recovery has thrown out replicas that the catalog still names, until their node is replaced.
+        wanted = [.. wanted.Where(place => !members.Retired.Contains(place.Replica))];
         MembershipConfig config = members.Config;
         bool there = config.Members.Length == wanted.Count && config.Learners.IsEmpty && wanted.All(place => config.IsVoter(place.Replica));
-        if (config.IsJoint || there)
+        if (config.IsJoint || there || wanted.Count == 0)
         {
             return null;
         }
@@ -49,11 +47,25 @@ internal sealed class PlacementKeeper : IDisposable
         return ([.. voters], [.. learners, .. missing]);
     }
 
-    private void Look()
+    /// <summary>On the system shard's loop, which ticks anyway: a timer of its own would be one more that wakes an idle node.</summary>
+    private void OnTick(ShardLoop ticking)
     {
+        if (ticking.Clock.NowMs < _nextMs)
+        {
+            return;
+        }
+
+        _nextMs = ticking.Clock.NowMs + PeriodMs;
         foreach (ShardLoop loop in _loops.Loops)
         {
-            loop.Post(Keep);
+            if (loop == ticking)
+            {
+                Keep(loop);
+            }
+            else
+            {
+                loop.Post(Keep);
+            }
         }
     }
 
@@ -61,21 +73,49 @@ internal sealed class PlacementKeeper : IDisposable
     {
         foreach (ShardReplica replica in loop.Replicas)
         {
-            if (!replica.IsLeader || WantedOf(replica.Descriptor.Shard) is not { } wanted)
-            {
-                continue;
-            }
-
-            if (NextStep(replica.Members, wanted) is { } step)
+            if (replica.IsLeader && PlacedAs(replica.Descriptor.Shard) is { IsDefaultOrEmpty: false } placed && !Stands(replica.Members, placed)
+                && NextStep(replica.Members, [.. placed.Select(each => each.ToPlace())]) is { } step)
             {
                 loop.ChangeMembers(replica.Descriptor.Shard, step.Voters, step.Learners, loop.Clock.NowMs + ChangeDeadlineMs);
             }
         }
     }
 
-    private List<ReplicaPlace>? WantedOf(ShardId shard)
+    /// <summary>What is nearly always so, seen without an allocation.</summary>
+    private static bool Stands(ShardMembers members, ImmutableArray<CatalogReplica> placed)
     {
-        CatalogKeyspace? keyspace = _loops.Router.Catalog.Keyspaces.FirstOrDefault(each => each.Id == shard.Keyspace);
-        return keyspace is null || shard.Number >= keyspace.Shards.Length ? null : [.. keyspace.Shards[shard.Number].Select(replica => replica.ToPlace())];
+        MembershipConfig config = members.Config;
+        if (config.IsJoint || !config.Learners.IsEmpty)
+        {
+            return false;
+        }
+
+        int voting = 0;
+        foreach (CatalogReplica replica in placed)
+        {
+            if (config.IsVoter(replica.Replica))
+            {
+                voting++;
+            }
+            else if (!members.Retired.Contains(replica.Replica))
+            {
+                return false;
+            }
+        }
+
+        return voting == config.Members.Length;
+    }
+
+    private ImmutableArray<CatalogReplica> PlacedAs(ShardId shard)
+    {
+        foreach (CatalogKeyspace keyspace in _loops.Router.Catalog.Keyspaces)
+        {
+            if (keyspace.Id == shard.Keyspace)
+            {
+                return shard.Number < keyspace.Shards.Length ? keyspace.Shards[shard.Number] : default;
+            }
+        }
+
+        return default;
     }
 }

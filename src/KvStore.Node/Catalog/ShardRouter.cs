@@ -1,11 +1,12 @@
 using System.Collections.Frozen;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Replicas;
 
 namespace KvStore.Node.Catalog;
 
 /// <summary>What routing needs of a keyspace.</summary>
-internal readonly record struct KeyspaceRoute(string Name, KeyspaceMode Mode, Epoch Epoch, int ShardCount);
+internal readonly record struct KeyspaceRoute(string Name, KeyspaceMode Mode, Epoch Epoch, int ShardCount, ReadLevel DefaultReadLevel = ReadLevel.Default);
 
 /// <summary>
 /// Where keys live, for every thread of the node: an immutable catalog, swapped whole when the system shard brings a new one.
@@ -29,7 +30,7 @@ internal sealed class ShardRouter(NodeId self)
     {
         if (_byId.TryGetValue(keyspaceId, out CatalogKeyspace? keyspace))
         {
-            route = new KeyspaceRoute(keyspace.Name, keyspace.Mode, keyspace.Epoch, keyspace.Shards.Length);
+            route = new KeyspaceRoute(keyspace.Name, keyspace.Mode, keyspace.Epoch, keyspace.Shards.Length, keyspace.DefaultReadLevel);
             return true;
         }
 
@@ -39,7 +40,29 @@ internal sealed class ShardRouter(NodeId self)
 
     public CatalogKeyspace? Find(string name) => _byName.GetValueOrDefault(name);
 
-    /// <summary>A node that has a replica of a shard which this node has none of: the first in placement order that the detector calls reachable.</summary>
+    /// <summary>
+    /// A node that has a replica of a shard which this node has none of, for what any replica may answer: of those that the detector calls reachable the one that heartbeats reach and come back from soonest.
+    /// </summary>
+    public NodeId NearestReplicaNodeFor(ShardId shard, IReadOnlySet<NodeId> unreachable, Func<NodeId, double> roundTripMs)
+    {
+        NodeId nearest = ReplicaNodeFor(shard, unreachable);
+        if (nearest.IsNone || unreachable.Contains(nearest))
+        {
+            return nearest;
+        }
+
+        foreach (CatalogReplica replica in _byId[shard.Keyspace].Shards[shard.Number])
+        {
+            if (replica.Node != self && !unreachable.Contains(replica.Node) && roundTripMs(replica.Node) < roundTripMs(nearest))
+            {
+                nearest = replica.Node;
+            }
+        }
+
+        return nearest;
+    }
+
+    /// <summary>A node that has a replica of a shard which this node has none of: the first in placement order that the detector calls reachable, the same for all, so that writes of one key meet each other.</summary>
     public NodeId ReplicaNodeFor(ShardId shard, IReadOnlySet<NodeId> unreachable)
     {
         if (!_byId.TryGetValue(shard.Keyspace, out CatalogKeyspace? keyspace) || shard.Number >= keyspace.Shards.Length)

@@ -1,5 +1,6 @@
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas;
 
 namespace KvStore.Node.Catalog;
 
@@ -7,6 +8,7 @@ namespace KvStore.Node.Catalog;
 internal sealed class TopologyFeed(NodeId self, ShardRouter router)
 {
     private readonly System.Collections.Concurrent.ConcurrentDictionary<ShardId, NodeId> _leaders = new();
+    private readonly System.Collections.Concurrent.ConcurrentDictionary<ShardId, ShardRegime> _regimes = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _version;
 
@@ -19,6 +21,15 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         OnChanged();
     }
 
+    /// <summary>The replica of this node is in another regime. Shards that have only been in their founding one are not mentioned.</summary>
+    public void SetRegime(ShardId shard, ShardRegime regime)
+    {
+        _regimes[shard] = regime;
+        OnChanged();
+    }
+
+    public ShardRegime? RegimeOf(ShardId shard) => _regimes.TryGetValue(shard, out ShardRegime regime) ? regime : null;
+
     public NodeId LeaderOf(ShardId shard) => _leaders.GetValueOrDefault(shard);
 
     public void OnChanged()
@@ -27,7 +38,7 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
-    public Topology Current() => CatalogCodec.ToTopology(router.Catalog, self, LeaderOf);
+    public Topology Current() => CatalogCodec.ToTopology(router.Catalog, self, LeaderOf, RegimeOf);
 
     /// <summary>Completes when the version is above the one given, and returns it.</summary>
     public async Task<long> WaitForNewerAsync(long seen, CancellationToken cancellation)

@@ -10,7 +10,7 @@ internal sealed class KeyspaceScan(OperationExecutor executor)
 {
     /// <param name="refusal">What to throw for the answer of a shard that is none.</param>
     public async Task<ScanPage> ReadAsync(
-        CatalogKeyspace keyspace, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int limit, ReadLevel level, uint timeoutMs, Func<Result, Exception> refusal, CancellationToken cancellation)
+        CatalogKeyspace keyspace, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int limit, ReadLevel level, uint maxStalenessMs, uint timeoutMs, Func<Result, Exception> refusal, CancellationToken cancellation)
     {
         IEnumerable<Task<Result>> asked = Enumerable.Range(0, keyspace.Shards.Length).Select(shard => executor.ExecuteAsync(
             new WireOperation
@@ -22,6 +22,7 @@ internal sealed class KeyspaceScan(OperationExecutor executor)
                 After = after,
                 Limit = (uint)limit,
                 Level = level,
+                MaxStalenessMs = maxStalenessMs,
                 TimeoutMs = timeoutMs,
             },
             cancellation));

@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Grpc.Core;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
@@ -12,20 +13,47 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
 {
     public override Task<Result> Get(GetRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
-        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level },
-        context);
+        new WireOperation { Kind = OperationKind.Get, Key = request.Key.Memory, Level = request.Level, MaxStalenessMs = request.MaxStalenessMs, RequireStrong = request.RequireStrong },
+        context,
+        request.Session);
 
     public override Task<Result> Put(PutRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
         WithRequest(
-            new WireOperation { Kind = OperationKind.Put, Key = request.Key.Memory, Value = request.Value.Memory, Condition = request.Condition, Version = request.Version.Memory },
+            new WireOperation
+            {
+                Kind = OperationKind.Put,
+                Key = request.Key.Memory,
+                Value = request.Value.Memory,
+                Condition = request.Condition,
+                Version = request.Version.Memory,
+                TtlMs = request.TtlMs,
+                RequireStrong = request.RequireStrong,
+            },
             request.Request),
-        context);
+        context,
+        request.Session);
 
     public override Task<Result> Delete(DeleteRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
-        WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory }, request.Request),
-        context);
+        WithRequest(new WireOperation { Kind = OperationKind.Delete, Key = request.Key.Memory, Condition = request.Condition, Version = request.Version.Memory, RequireStrong = request.RequireStrong }, request.Request),
+        context,
+        request.Session);
+
+    public override Task<Result> Increment(IncrementRequest request, ServerCallContext context) => RunAsync(
+        request.Keyspace,
+        WithRequest(
+            new WireOperation
+            {
+                Kind = OperationKind.Increment,
+                Key = request.Key.Memory,
+                Delta = request.Delta,
+                TtlMs = request.TtlMs,
+                MayHaveHappened = request.MayHaveHappened,
+            },
+            request.Request),
+        context,
+        request.Session);
 
     public override Task<ScanPage> Scan(ScanRequest request, ServerCallContext context) => scan.ReadAsync(
         Find(request.Keyspace),
@@ -33,6 +61,7 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         request.After.Memory,
         request.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(request.Limit, KvLimits.MaxScanRecords),
         request.Level,
+        request.MaxStalenessMs,
         TimeoutOf(context),
         ResultMessages.RefusalOf,
         context.CancellationToken);
@@ -65,11 +94,16 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         return operation;
     }
 
-    private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context)
+    private async Task<Result> RunAsync(string keyspace, WireOperation operation, ServerCallContext context, ByteString session)
     {
-        operation.KeyspaceId = Find(keyspace).Id;
+        CatalogKeyspace found = Find(keyspace);
+        operation.KeyspaceId = found.Id;
         operation.TimeoutMs = TimeoutOf(context);
-        return ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
+        var unary = UnarySession.Open(session, loops.Router.Catalog.ClusterId);
+        operation.SessionPosition = unary.PositionIn(found.Id, KeyRouting.ShardOf(operation.Key.Span, found.Shards.Length));
+        Result result = ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
+        result.Session = unary.After(result.Session);
+        return result;
     }
 
     /// <summary>What the call's deadline leaves, in milliseconds; 0 where it has none.</summary>

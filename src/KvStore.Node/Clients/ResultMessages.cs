@@ -31,6 +31,9 @@ internal static class ResultMessages
             Retryable = wire.Retryable,
             More = wire.More,
             Node = wire.Node,
+            Counter = wire.Counter,
+            ExpiresInMs = wire.ExpiresInMs,
+            Session = ByteString.CopyFrom(wire.SessionPosition.Span),
             HiddenLosers = wire.HiddenLosers,
         };
         message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
@@ -47,6 +50,7 @@ internal static class ResultMessages
                 Value = ByteString.CopyFrom(item.Value.Span),
                 Version = ByteString.CopyFrom(item.Version.Span),
                 SiblingCount = item.SiblingCount,
+                ExpiresInMs = item.ExpiresInMs,
             });
         }
 
@@ -81,11 +85,12 @@ internal static class ResultMessages
     /// <summary>The table at the head of kv.proto.</summary>
     public static StatusCode StatusOf(Code code) => code switch
     {
-        Code.NoLeader or Code.NoQuorum or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCode.Unavailable,
+        Code.NoLeader or Code.NoQuorum or Code.Switching or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed or Code.SessionBehind or Code.TooStale => StatusCode.Unavailable,
         Code.StaleEpoch or Code.ChangePending => StatusCode.Aborted,
-        Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved => StatusCode.FailedPrecondition,
-        Code.InvalidArgument or Code.RequestReused => StatusCode.InvalidArgument,
-        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.MemoryFull => StatusCode.ResourceExhausted,
+        Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
+            or Code.ProvisionalRefused or Code.SessionLost => StatusCode.FailedPrecondition,
+        Code.InvalidArgument or Code.RequestReused or Code.WrongType => StatusCode.InvalidArgument,
+        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.OverlayFull or Code.MemoryFull => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,
         Code.DeadlineExceeded => StatusCode.DeadlineExceeded,
         _ => StatusCode.Internal,

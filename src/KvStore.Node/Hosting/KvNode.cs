@@ -23,6 +23,13 @@ public sealed class KvNode : IAsyncDisposable
     private const int ConnectionWindowBytes = 8 * 1_048_576;
     private const int StreamsPerConnection = 10_000;
     private const int MinPoolThreads = 8;
+
+    /// <summary>
+    /// Connections that whoever opened them has left without a word are only memory, so there is no hurry; clients and peers look for themselves, and sooner, whether this node is still there.
+    /// </summary>
+    private static readonly TimeSpan KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+
+    private static readonly TimeSpan KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
 
     private readonly WebApplication _application;
@@ -177,8 +184,8 @@ public sealed class KvNode : IAsyncDisposable
         kestrel.Limits.Http2.InitialStreamWindowSize = StreamWindowBytes;
         kestrel.Limits.Http2.InitialConnectionWindowSize = ConnectionWindowBytes;
         kestrel.Limits.Http2.MaxStreamsPerConnection = StreamsPerConnection;
-        kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(10);
-        kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
+        kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlivePingDelay;
+        kestrel.Limits.Http2.KeepAlivePingTimeout = KeepAlivePingTimeout;
 
         // Streams live as long as their connection and are silent for as long as nothing happens.
         kestrel.Limits.MaxRequestBodySize = null;

@@ -25,6 +25,8 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("advertise", "HOST:PORT", "Where clients and peers reach this node (as among the members).", (o, v) => o with { AdvertisedAddress = v }),
         new("member", "ID=HOST:PORT", "One node of the cluster; repeat for each, this one included.", Member, Repeats: true),
         new("data", "DIRECTORY", "The data directory of this node.", (o, v) => o with { DataDirectory = v }),
+        new("recover-without", "ID", "UNSAFE: this node is lost for good; shards without a majority go on here alone. Repeat for each.", RecoverWithout, Repeats: true),
+        new("accept-data-loss", "", "What --recover-without asks for, once you know what it costs (docs/operations.md).", (o, v) => o with { AcceptDataLoss = Truth(v) }),
         new("engine", "rocksdb|memory", "Where data lives (rocksdb).", (o, v) => o with { Engine = Choice<StorageEngine>(v) }),
         new("shard-loops", "N", "Threads of work for shards, 1 to 64 (1).", (o, v) => o with { ShardLoops = (int)Number(v, int.MinValue, int.MaxValue) }),
         new("heartbeat-ms", "MS", "Between heartbeats (50).", (o, v) => o with { HeartbeatInterval = Milliseconds(v) }),
@@ -38,6 +40,8 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("table-bytes", "SIZE", "Memory for the table of objects (256MiB).", (o, v) => o with { TableBytes = Size(v) }),
         new("segment-bytes", "SIZE", "One segment of the log (64MiB).", (o, v) => o with { SegmentBytes = Size(v) }),
         new("retained-log-bytes", "SIZE", "Log kept before a flush is forced (1GiB).", (o, v) => o with { RetainedLogBytes = Size(v) }),
+        new("overlay-bytes", "SIZE", "Provisional writes that one shard keeps until they are merged (64MiB).", (o, v) => o with { OverlayBytes = Size(v) }),
+        new("overlay-max-age-s", "S", "No more of them while the oldest has waited this long (86400).", (o, v) => o with { OverlayMaxAge = TimeSpan.FromSeconds(Number(v, 0, int.MaxValue)) }),
         new("low-space-bytes", "SIZE", "Free space below which writes are refused (512MiB).", (o, v) => o with { LowSpaceBytes = Size(v) }),
         new("log-level", "LEVEL", "trace, debug, information, warning, error, critical or none (information).", (o, v) => o with { LogLevel = Choice<LogLevel>(v) }),
         new("log-format", "text|json", "How log lines look (text).", (o, v) => o with { LogFormat = Choice<LogFormat>(v) }),
@@ -62,6 +66,9 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
             ? options with { Members = [.. options.Members, new PeerAddress(new NodeId(id), value[(equals + 1)..].Trim())] }
             : throw new FormatException("it must be ID=HOST:PORT with an id of 1 to 65535, such as 1=127.0.0.1:7001");
     }
+
+    private static NodeOptions RecoverWithout(NodeOptions options, string value) =>
+        options with { RecoverWithout = [.. options.RecoverWithout, new NodeId((uint)Number(value, 1, NodeId.Max))] };
 
     private static long Number(string value, long min, long max) =>
         long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) && number >= min && number <= max

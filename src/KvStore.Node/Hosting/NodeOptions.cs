@@ -54,6 +54,14 @@ public sealed record NodeOptions
     /// <summary>All nodes of the cluster, this one included. Empty: a cluster of this node alone.</summary>
     public IReadOnlyList<PeerAddress> Members { get; init; } = [];
 
+    /// <summary>
+    /// UNSAFE: these nodes are lost for good. Shards that have lost their majority with them go on at this node alone, from what it has. Asks for <see cref="AcceptDataLoss"/>; each shard is recovered once only.
+    /// </summary>
+    public IReadOnlyList<Core.Identity.NodeId> RecoverWithout { get; init; } = [];
+
+    /// <summary>The operator knows what <see cref="RecoverWithout"/> costs.</summary>
+    public bool AcceptDataLoss { get; init; }
+
     /// <summary>Lets operators cut, delay and disturb this node's links. For tests only.</summary>
     public bool EnableFaultInjection { get; init; }
 
@@ -94,6 +102,12 @@ public sealed record NodeOptions
 
     /// <summary>Size of one segment of the log, in bytes. 1 MiB to 1 GiB.</summary>
     public long SegmentBytes { get; init; } = 64L * 1_048_576;
+
+    /// <summary>Adaptive keyspaces: bytes of provisional writes that one replica keeps, in memory and on the disk, until they are merged; more are refused. 64 KiB to 1 GiB.</summary>
+    public long OverlayBytes { get; init; } = 64L * 1_048_576;
+
+    /// <summary>Adaptive keyspaces: while the oldest provisional write has waited this long to be merged, no more are taken. 1 s or more.</summary>
+    public TimeSpan OverlayMaxAge { get; init; } = TimeSpan.FromDays(1);
 
     /// <summary>With less free space than this, in bytes, writes are refused.</summary>
     public long LowSpaceBytes { get; init; } = 512L * 1_048_576;

@@ -19,7 +19,7 @@ public static class NodeOptionsValidation
         }
     }
 
-    public static IEnumerable<string> Problems(NodeOptions options) => Identity(options).Concat(Addresses(options)).Concat(Members(options)).Concat(Times(options)).Concat(Storage(options));
+    public static IEnumerable<string> Problems(NodeOptions options) => Identity(options).Concat(Addresses(options)).Concat(Members(options)).Concat(Recovery(options)).Concat(Times(options)).Concat(Storage(options));
 
     /// <summary>Whether it is "host:port" with a port that one can connect to.</summary>
     public static bool IsAddress(string address) => TrySplit(address, out string host, out int port) && port != 0 && host != "*";
@@ -126,6 +126,24 @@ public static class NodeOptionsValidation
         }
     }
 
+    private static IEnumerable<string> Recovery(NodeOptions options)
+    {
+        if (options.RecoverWithout.Count > 0 != options.AcceptDataLoss)
+        {
+            yield return options.AcceptDataLoss
+                ? "--accept-data-loss alone recovers nothing: name the lost nodes with --recover-without ID, or leave it out."
+                : "--recover-without gives up what only the lost nodes had, acknowledged or not: read about it in docs/operations.md, then add --accept-data-loss.";
+        }
+
+        foreach (Core.Identity.NodeId lost in options.RecoverWithout)
+        {
+            if (lost.Value == options.NodeId || options.Members.All(member => member.Node != lost))
+            {
+                yield return $"Can't recover without node {lost.Value}: name other nodes of the cluster, as they stand among the members.";
+            }
+        }
+    }
+
     private static IEnumerable<string> Times(NodeOptions options)
     {
         if (options.HeartbeatInterval < TimeSpan.FromMilliseconds(10) || options.HeartbeatInterval > TimeSpan.FromSeconds(10))
@@ -179,6 +197,16 @@ public static class NodeOptionsValidation
         if (options.TableBytes < MiB)
         {
             yield return $"A table of {options.TableBytes} bytes is too small: use at least {MiB}.";
+        }
+
+        if (options.OverlayBytes is < 64 * 1_024 or > 1_024 * MiB)
+        {
+            yield return $"{options.OverlayBytes} bytes of provisional writes won't do: use {64 * 1_024} to {1_024 * MiB}.";
+        }
+
+        if (options.OverlayMaxAge < TimeSpan.FromSeconds(1))
+        {
+            yield return $"A greatest age of {options.OverlayMaxAge.TotalSeconds:0} s for provisional writes is too short: use 1 s or more.";
         }
 
         if (options.SegmentBytes is < MiB or > 1_024 * MiB)

@@ -34,6 +34,7 @@ public sealed class NodeServices
     private readonly TopologyFeed _topology;
     private readonly CatalogFollower _catalog;
     private readonly PlacementKeeper _placement;
+    private readonly RegimeKeeper _regimes;
     private readonly PeerMetrics _peerMetrics;
     private readonly KeyspaceAdmin _keyspaces;
     private readonly OperationExecutor _executor;
@@ -71,14 +72,20 @@ public sealed class NodeServices
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
         _placement = new PlacementKeeper(_loops);
+        _regimes = new RegimeKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
         _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
+        _loops.RoundTripMs = node => Heartbeats.View.Find(node)?.RoundTripMs ?? 0;
         Heartbeats.Judged += new ClockWatch(_loops, loggers.CreateLogger<ClockWatch>()).OnJudged;
         Mesh.PeerDisconnected += _loops.OnPeerLost;
+        var recoveries = new RecoveryJournal(storage, options.Time);
+        _loops.RecoveredEarlier = recoveries.Shards;
+        _loops.QuorumForced += recoveries.Note;
         _loops.LeaderChanged += _topology.SetLeader;
+        _loops.RegimeChanged += _topology.SetRegime;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
     }
 
@@ -110,6 +117,8 @@ public sealed class NodeServices
         services.AddSingleton<KeyspaceScan>();
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
+        services.AddSingleton<KeyspaceAlteration>();
+        services.AddSingleton<AlterProgressReader>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
         services.AddSingleton(new NodeFacts(_options.ClusterId, version, _options.EnableFaultInjection, Stopwatch.GetTimestamp()));
     }
@@ -132,6 +141,7 @@ public sealed class NodeServices
         _catalog.Start();
         _loops.Start();
         _placement.Start();
+        _regimes.Start();
         Mesh.Start();
         Heartbeats.UseDatagrams(datagrams);
         Heartbeats.Start();
@@ -153,6 +163,7 @@ public sealed class NodeServices
     {
         _lifetime.SetReady(false);
         _placement.Dispose();
+        _regimes.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
         await Task.WhenAll(Heartbeats.StopAsync(), Mesh.StopAsync()).WaitAsync(cancellation);
         _peerMetrics.Dispose();
@@ -163,6 +174,7 @@ public sealed class NodeServices
     public void Kill()
     {
         _placement.Dispose();
+        _regimes.Dispose();
         _peerMetrics.Dispose();
         Heartbeats.Abort();
         Mesh.Abort();
@@ -195,7 +207,11 @@ public sealed class NodeServices
             SealTicks = Math.Max(1, 500 / tickMs),
             AdvertiseTicks = Math.Max(1, 250 / tickMs),
             PullTicks = Math.Max(1, 2_000 / tickMs),
+            GivenUp = [.. options.RecoverWithout],
             SnapshotPageTicks = Math.Max(1, 5_000 / tickMs),
+            HandInTicks = Math.Max(1, 1_000 / tickMs),
+            OverlayBytes = (int)options.OverlayBytes,
+            OverlayAgeMs = (long)options.OverlayMaxAge.TotalMilliseconds,
             Raft = new RaftOptions
             {
                 HeartbeatTicks = 2,
@@ -219,6 +235,8 @@ public sealed class NodeServices
                 Mesh.DropInbound(member.Node);
             }
         }
+
+        _regimes.Look();
     }
 
     /// <summary>A frame of a peer, on the task of its stream: goes into the inboxes of the loops.</summary>

@@ -51,7 +51,8 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
             return;
         }
 
-        NodeId node = set.Router.ReplicaNodeFor(routed.Shard, replicas.Unreachable);
+        bool anyReplica = routed.Operation.Level is ReadLevel.Session or ReadLevel.Bounded && !routed.Operation.IsWrite;
+        NodeId node = anyReplica ? set.Router.NearestReplicaNodeFor(routed.Shard, replicas.Unreachable, set.RoundTripMs) : set.Router.ReplicaNodeFor(routed.Shard, replicas.Unreachable);
         if (node.IsNone || routed.DeclineForwarding)
         {
             answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.WrongNode, "This node has no replica of the key's shard.", leader: node));
@@ -83,16 +84,16 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
     /// <summary>Under overload, and when the disk is nearly full, the loop says so before it does any work.</summary>
     private bool IsRefusedEarly(OperationOrigin origin, in RoutedOperation routed)
     {
-        bool isWrite = routed.Operation.Kind is OperationKind.Put or OperationKind.Delete;
+        bool isWrite = routed.Operation.IsWrite;
         if (_held.Count >= MaxHeld || (isWrite && set.Storage.IsOverloaded))
         {
             answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.Overloaded, "This node has more to do than it can keep up with; slow down and try again."));
             return true;
         }
 
-        if (_isDiskLow && routed.Operation.Kind == OperationKind.Put)
+        if (_isDiskLow && routed.Operation.Kind is (OperationKind.Put or OperationKind.Increment))
         {
-            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.DiskLow, "The disk of this node is nearly full: puts are refused, reads and deletes go on. Free some space."));
+            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.DiskLow, "The disk of this node is nearly full: puts and increments are refused, reads and deletes go on. Free some space."));
             return true;
         }
 

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KvStore.Core;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
 using KvStore.Node.Peers;
 using KvStore.Storage;
@@ -10,8 +11,8 @@ namespace KvStore.Node.Loops;
 /// <summary>
 /// The replicas of one loop. Every call into a replica goes through here, for three things must never be forgotten: its epoch goes with what it sends, a broken invariant fences it and nobody else, and
 /// after it was touched it gets a turn at the end of the step.
-/// Replicas of idle groups are quiet: a tick concerns only those that are awake, the others are looked at every <see cref="LoopSet.CoarseTicks"/>. Whatever touches a replica may wake it, so that is decided
-/// after each turn.
+/// Replicas of idle groups are quiet: a tick concerns only those that are awake, the others are looked at together now and then, so that what they have to say leaves in one frame per peer. Whatever touches a
+/// replica may wake it, so that is decided after each turn.
 /// </summary>
 internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox outbox, List<Completion> completions, ReplicaClock clock, ILogger log)
 {
@@ -25,6 +26,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
     private readonly List<ReplicaSlot> _awake = [];
     private readonly HashSet<NodeId> _unreachable = [];
     private readonly Dictionary<NodeId, ulong> _boots = [];
+
+    /// <summary>
+    /// Twice in the time after which a quiet leader renews its offer. Groups fall silent at any time; looked at more often they would renew in as many frames as there are looks, and each frame wakes threads at both ends.
+    /// </summary>
+    private readonly int _quietLookTicks = Math.Max(set.CoarseTicks, set.ReplicaOptions.Raft.QuietRenewTicks / 2);
     private int _ticksForQuiet;
     private long _losersUnsaid;
     private long _losersSayAfterMs;
@@ -41,14 +47,15 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
 
     public void Open(ShardDescriptor descriptor, Random random)
     {
-        if (_slots.ContainsKey(descriptor.Shard))
+        if (_slots.TryGetValue(descriptor.Shard, out ReplicaSlot? known))
         {
+            known.Replica.SetMaxLag(descriptor.MaxLag);
             return;
         }
 
         IReplicaStorage own = storage.OpenReplica(descriptor.Shard, out RecoveredReplica recovered);
         LoopLog.ReplicaOpened(log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
-        var replica = new ShardReplica(descriptor, set.ReplicaOptions, own, outbox, recovered, clock, random, completions);
+        var replica = new ShardReplica(descriptor, set.OptionsFor(descriptor.Shard), own, outbox, recovered, clock, random, completions);
         var slot = new ReplicaSlot(replica);
         if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Founders[0] == descriptor.Self)
         {
@@ -104,6 +111,27 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         try
         {
             slot.Replica.ChangeMembers(handle: 0, voters, learners, deadlineMs);
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
+    }
+
+    /// <summary>Asks the replica, if it leads, to bring the shard into a mode. What becomes of it is seen in its regime.</summary>
+    public void ChangeMode(ShardId shard, KeyspaceMode wanted, long deadlineMs)
+    {
+        if (Find(shard) is not { } slot)
+        {
+            return;
+        }
+
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        try
+        {
+            slot.Replica.ChangeMode(handle: 0, wanted, deadlineMs);
         }
         catch (InvariantViolationException broken)
         {
@@ -210,10 +238,35 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         NoteLeaders();
         _awake.RemoveAll(FallsAsleep);
         _ticksForQuiet += ticks;
-        if (_ticksForQuiet >= LoopSet.CoarseTicks)
+        if (_ticksForQuiet >= _quietLookTicks)
         {
             TickQuiet(_ticksForQuiet);
             _ticksForQuiet = 0;
+        }
+    }
+
+    /// <summary>Tells who listens to the metrics how far the peers are behind. A shard loop's own share of each keyspace; with several loops the last one counts.</summary>
+    public void RecordLags()
+    {
+        if (!NodeMetrics.WantsLag)
+        {
+            return;
+        }
+
+        var worst = new Dictionary<(uint Keyspace, NodeId Peer), (ulong Missing, uint ForMs)>();
+        foreach (ReplicaSlot slot in _slots.Values)
+        {
+            foreach (PeerLag lag in slot.Replica.DescribeLags())
+            {
+                (uint, NodeId) key = (slot.Replica.Descriptor.Shard.Keyspace, lag.Node);
+                (ulong missing, uint forMs) = worst.GetValueOrDefault(key);
+                worst[key] = (Math.Max(missing, lag.Missing), Math.Max(forMs, lag.ForMs));
+            }
+        }
+
+        foreach (((uint keyspace, NodeId peer), (ulong missing, uint forMs)) in worst)
+        {
+            NodeMetrics.OnLag(set.Router, set.Self, keyspace, peer, missing, forMs);
         }
     }
 
@@ -265,6 +318,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 Fence(slot, broken.Message);
             }
 
+            if (slot.Replica.QuorumLoss is { } loss && !slot.QuorumLossTold && (slot.Replica.IsLeader || !loss.IsForced))
+            {
+                Tell(slot, loss);
+            }
+
             if (slot.Replica.LostWrites.Found != slot.LostWrites)
             {
                 NoteLostWrites(slot);
@@ -275,11 +333,17 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 NoteMemory(slot);
             }
 
+            if (slot.Replica.DigestDifferencesFound != slot.DigestDifferences)
+            {
+                NoteDigestDifference(slot);
+            }
+
             if (slot.Replica.LosersDropped != slot.LosersDropped)
             {
                 NoteLosers(slot);
             }
 
+            NoteProvisional(slot);
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {
                 Rouse(slot);
@@ -369,20 +433,42 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
-    /// <summary>Nobody's leader changes while he is quiet.</summary>
+    /// <summary>Nobody's leader or regime changes while he is quiet.</summary>
     private void NoteLeaders()
     {
         foreach (ReplicaSlot slot in _awake)
         {
             NodeId leader = slot.Replica.LeaderNode;
+            ShardId shard = slot.Replica.Descriptor.Shard;
+            if (slot.Replica.CurrentRegime is var regime && regime.Epoch != slot.Epoch)
+            {
+                slot.Epoch = regime.Epoch;
+                LoopLog.RegimeChanged(log, shard, regime.ToString());
+                set.OnRegime(shard, regime);
+            }
+
             if (leader != slot.Leader)
             {
-                ShardId shard = slot.Replica.Descriptor.Shard;
                 slot.Leader = leader;
                 LoopLog.LeaderChanged(log, shard, leader, slot.Replica.Term.Value);
                 set.OnLeader(shard, leader);
             }
         }
+    }
+
+    /// <summary>A forced one once it leads, and so has committed and applied what was forced: from then on it needs no second recovery, and must get none.</summary>
+    private void Tell(ReplicaSlot slot, QuorumLoss loss)
+    {
+        slot.QuorumLossTold = true;
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        if (!loss.IsForced)
+        {
+            LoopLog.QuorumNotForced(log, shard, string.Join(' ', loss.Others));
+            return;
+        }
+
+        LoopLog.QuorumForced(log, shard, string.Join(' ', loss.Before.Places), loss.Settled.Value, loss.Last.Value);
+        set.OnQuorumForced(shard, loss);
     }
 
     private void NoteLostWrites(ReplicaSlot slot)
@@ -406,6 +492,39 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
 
         slot.Memory = (evictions, losses);
+    }
+
+    private void NoteProvisional(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        if (slot.Replica.IsProvisional != slot.Provisional)
+        {
+            slot.Provisional = slot.Replica.IsProvisional;
+            if (slot.Provisional)
+            {
+                LoopLog.ServesProvisionally(log, shard);
+                NodeMetrics.OnProvisional(set.Router, shard);
+            }
+            else
+            {
+                LoopLog.ServesOrdered(log, shard);
+            }
+        }
+
+        (long bytes, ulong ageMs) = slot.Replica.OverlayState;
+        if (bytes != 0 || slot.OverlayBytes != 0)
+        {
+            slot.OverlayBytes = bytes;
+            NodeMetrics.OnOverlay(set.Router, shard, bytes, ageMs);
+        }
+    }
+
+    private void NoteDigestDifference(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        slot.DigestDifferences = slot.Replica.DigestDifferencesFound;
+        LoopLog.DigestsDiffer(log, shard, slot.Replica.Describe().Open?.DifferentBuckets ?? 0);
+        NodeMetrics.OnDigestsDiffer(set.Router, shard);
     }
 
     private void NoteLosers(ReplicaSlot slot)

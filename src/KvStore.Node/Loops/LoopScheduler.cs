@@ -19,6 +19,9 @@ internal abstract class LoopScheduler
     /// <summary>Has the item executed soon, after this call. The caller takes care that it never waits here twice.</summary>
     public abstract void Queue(IThreadPoolWorkItem work);
 
+    /// <summary>The same for a caller that <see cref="Every"/> called: its thread may take the turn at once, so that a tick wakes one thread and not two.</summary>
+    public virtual void QueueFromTick(IThreadPoolWorkItem work) => Queue(work);
+
     /// <summary>Calls until it is disposed of.</summary>
     public abstract ITimer Every(TimeSpan period, Action tick);
 
@@ -29,6 +32,8 @@ internal abstract class LoopScheduler
         public override ulong WallMs => (ulong)wall.GetUtcNow().ToUnixTimeMilliseconds();
 
         public override void Queue(IThreadPoolWorkItem work) => System.Threading.ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+
+        public override void QueueFromTick(IThreadPoolWorkItem work) => work.Execute();
 
         public override ITimer Every(TimeSpan period, Action tick) => TimeProvider.System.CreateTimer(_ => tick(), null, period, period);
     }

@@ -8,12 +8,12 @@ namespace KvStore.Node.Loops;
 
 /// <summary>
 /// The node's shard loops, and the clock that ticks them. A shard belongs to one loop for as long as the process lives.
-/// The clock is coarse while no loop needs a fine one: a node whose groups are all quiet wakes a few times a second.
+/// The clock is coarse while no loop needs a fine one: a node whose groups are all quiet wakes twice a second.
 /// </summary>
 internal sealed class LoopSet : IDisposable
 {
-    /// <summary>The coarse clock ticks once for so many ticks of the fine one.</summary>
-    public const int CoarseTicks = 10;
+    /// <summary>The period of the coarse clock: a quarter of the silence that <see cref="Hosting.NodePulse"/> takes for death.</summary>
+    private const int CoarseMs = 500;
 
     private readonly ShardLoop[] _loops;
     private readonly bool[] _needsEveryTick;
@@ -41,6 +41,7 @@ internal sealed class LoopSet : IDisposable
         ReplicaOptions = replicaOptions;
         Storage = storage;
         Scheduler = scheduler;
+        CoarseTicks = Math.Max(1, Math.Min(CoarseMs / replicaOptions.TickMs, replicaOptions.Raft.QuietRenewTicks / 2));
         _loops = new ShardLoop[count];
         _needsEveryTick = new bool[count];
         for (int i = 0; i < count; i++)
@@ -54,6 +55,12 @@ internal sealed class LoopSet : IDisposable
 
     /// <summary>On a shard's loop: a replica of this node learned who leads.</summary>
     public event Action<ShardId, NodeId>? LeaderChanged;
+
+    /// <summary>The replica of this node is in another regime than before. Raised on the shard's loop.</summary>
+    public event Action<ShardId, ShardRegime>? RegimeChanged;
+
+    /// <summary>On a shard's loop: an unsafe recovery has taken effect.</summary>
+    public event Action<ShardId, QuorumLoss>? QuorumForced;
 
     /// <summary>Storage or a loop has failed for good: the node must stop. Raised once.</summary>
     public event Action<Exception?>? Failed;
@@ -77,9 +84,17 @@ internal sealed class LoopSet : IDisposable
 
     public LoopScheduler Scheduler { get; }
 
+    /// <summary>Shards that an unsafe recovery has forced at an earlier start: none is forced a second time. Set before any replica is opened.</summary>
+    public IReadOnlySet<ShardId> RecoveredEarlier { get; set; } = new HashSet<ShardId>();
+
+    /// <summary>The coarse clock ticks once for so many ticks of the fine one. Quiet groups need it to be finer than their renewals.</summary>
+    public int CoarseTicks { get; }
+
     public IReadOnlyList<ShardLoop> Loops => _loops;
 
     public ShardLoop LoopOf(ShardId shard) => _loops[Count == 1 ? 0 : (int)((shard.Keyspace + (uint)shard.Number) % (uint)Count)];
+
+    public ReplicaOptions OptionsFor(ShardId shard) => RecoveredEarlier.Contains(shard) ? ReplicaOptions with { GivenUp = [] } : ReplicaOptions;
 
     public void Start()
     {
@@ -98,6 +113,9 @@ internal sealed class LoopSet : IDisposable
             loop.Post(item);
         }
     }
+
+    /// <summary>How long a heartbeat to a node and back takes, in milliseconds; zero: not measured.</summary>
+    public Func<NodeId, double> RoundTripMs { get; set; } = static _ => 0;
 
     /// <param name="node">A peer.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
@@ -209,6 +227,10 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
+    internal void OnRegime(ShardId shard, ShardRegime regime) => RegimeChanged?.Invoke(shard, regime);
+
+    internal void OnQuorumForced(ShardId shard, QuorumLoss loss) => QuorumForced?.Invoke(shard, loss);
+
     internal void OnLeader(ShardId shard, NodeId leader) => LeaderChanged?.Invoke(shard, leader);
 
     internal void OnTick(ShardLoop loop)
@@ -246,7 +268,18 @@ internal sealed class LoopSet : IDisposable
         _timer?.Dispose();
         int ticks = fine ? 1 : CoarseTicks;
         var tick = new LoopItem { Kind = LoopItemKind.Tick, Ticks = ticks };
-        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), () => PostAll(tick));
+        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), () => TickAll(tick));
+    }
+
+    /// <summary>The last loop gets its turn on this thread; the others must not wait for it.</summary>
+    private void TickAll(in LoopItem tick)
+    {
+        for (int i = 0; i < Count - 1; i++)
+        {
+            _loops[i].Post(tick);
+        }
+
+        _loops[Count - 1].Tick(tick);
     }
 
     private void StopClock()

@@ -2,6 +2,7 @@ using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
 using KvStore.Node.Catalog;
 
 namespace KvStore.Node.Loops;
@@ -9,6 +10,8 @@ namespace KvStore.Node.Loops;
 /// <summary>Checks an operation from the wire against the limits, and finds its shard. What is refused here has touched nothing.</summary>
 internal static class OperationMapper
 {
+    private static readonly ReadOnlyMemory<byte> NewSession = SessionPosition.Empty.ToBytes();
+
     public static bool TryRoute(in WireOperation wire, ShardRouter router, long nowMs, out RoutedOperation routed, out RefusalCode code, out string reason)
     {
         routed = default;
@@ -26,6 +29,9 @@ internal static class OperationMapper
         }
 
         bool scan = wire.Kind == Contracts.V1.OperationKind.Scan;
+        ReadLevel level = wire.Level == Contracts.V1.ReadLevel.Unspecified && wire.Kind is Contracts.V1.OperationKind.Get or Contracts.V1.OperationKind.Scan
+            ? keyspace.DefaultReadLevel
+            : (ReadLevel)wire.Level;
         int shard = scan ? (int)wire.Shard : KeyRouting.ShardOf(wire.Key.Span, keyspace.ShardCount);
         uint timeoutMs = wire.TimeoutMs == 0 ? KvLimits.DefaultTimeoutMs : Math.Min(wire.TimeoutMs, KvLimits.MaxTimeoutMs);
         routed = new RoutedOperation
@@ -36,7 +42,7 @@ internal static class OperationMapper
             Operation = new ClientOperation
             {
                 Kind = (OperationKind)wire.Kind,
-                Level = (ReadLevel)wire.Level,
+                Level = level,
                 Condition = (WriteCondition)wire.Condition,
                 Key = wire.Key,
                 Value = wire.Value,
@@ -44,6 +50,12 @@ internal static class OperationMapper
                 Request = wire.Session == 0 ? RequestId.None : new RequestId(wire.Session, wire.Sequence, wire.AcknowledgedFloor),
                 Epoch = new Epoch(wire.Epoch),
                 AtReplica = wire.ServeAtReplica,
+                RequireStrong = wire.RequireStrong,
+                TtlMs = wire.TtlMs,
+                Delta = wire.Delta,
+                MayHaveHappened = wire.MayHaveHappened,
+                Session = wire.SessionPosition.IsEmpty && level == ReadLevel.Session ? NewSession : wire.SessionPosition,
+                MaxStalenessMs = wire.MaxStalenessMs,
                 OnlyConflicts = wire.OnlyConflicts,
                 After = wire.After,
                 Limit = wire.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(wire.Limit, KvLimits.MaxScanRecords),
@@ -78,6 +90,12 @@ internal static class OperationMapper
             DeclineForwarding = isLast,
             Shard = (uint)routed.Shard.Number,
             ServeAtReplica = operation.AtReplica,
+            RequireStrong = operation.RequireStrong,
+            TtlMs = operation.TtlMs,
+            Delta = operation.Delta,
+            MayHaveHappened = operation.MayHaveHappened,
+            SessionPosition = operation.Session,
+            MaxStalenessMs = operation.MaxStalenessMs,
             OnlyConflicts = operation.OnlyConflicts,
             After = operation.After,
             Limit = (uint)operation.Limit,
@@ -89,7 +107,7 @@ internal static class OperationMapper
     {
         code = RefusalCode.InvalidArgument;
         bool scan = wire.Kind == Contracts.V1.OperationKind.Scan;
-        if (wire.Kind is < Contracts.V1.OperationKind.Get or > Contracts.V1.OperationKind.Scan)
+        if (wire.Kind is < Contracts.V1.OperationKind.Get or > Contracts.V1.OperationKind.Increment)
         {
             return $"The kind of operation {(int)wire.Kind} is not known to this node.";
         }
@@ -104,7 +122,7 @@ internal static class OperationMapper
             return $"The key is empty; a key has 1 to {KvLimits.MaxKeyBytes} bytes.";
         }
 
-        if (wire.Level is < Contracts.V1.ReadLevel.Unspecified or > Contracts.V1.ReadLevel.Quorum)
+        if (wire.Level is < Contracts.V1.ReadLevel.Unspecified or > Contracts.V1.ReadLevel.Bounded)
         {
             return $"The read level {(int)wire.Level} is not known to this node.";
         }
@@ -112,6 +130,21 @@ internal static class OperationMapper
         if (wire.Condition is < Contracts.V1.WriteCondition.Unspecified or > Contracts.V1.WriteCondition.InContext)
         {
             return $"The write condition {(int)wire.Condition} is not known to this node.";
+        }
+
+        if (wire.TtlMs is > KvLimits.MaxTtlMs and not KvLimits.NoExpiry)
+        {
+            return $"The time to live of {wire.TtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.";
+        }
+
+        if (wire.TtlMs != 0 && wire.Kind is not (Contracts.V1.OperationKind.Put or Contracts.V1.OperationKind.Increment))
+        {
+            return "A time to live is for puts and increments; leave it out.";
+        }
+
+        if (wire.Level == Contracts.V1.ReadLevel.Bounded && wire.MaxStalenessMs is 0 or > KvLimits.MaxStalenessMs)
+        {
+            return $"A bounded read says how old its answer may be: 1 to {KvLimits.MaxStalenessMs} ms.";
         }
 
         if (wire.Session != 0 && (wire.Sequence == 0 || wire.AcknowledgedFloor >= wire.Sequence))
@@ -133,6 +166,11 @@ internal static class OperationMapper
         if (wire.Version.Length > KvLimits.MaxVersionBytes)
         {
             return $"The version has {wire.Version.Length} bytes; pass one back as a read returned it.";
+        }
+
+        if (wire.SessionPosition.Length > KvLimits.MaxSessionPositionBytes)
+        {
+            return $"The session's position has {wire.SessionPosition.Length} bytes; at most {KvLimits.MaxSessionPositionBytes} are allowed. Begin a new session.";
         }
 
         code = RefusalCode.None;

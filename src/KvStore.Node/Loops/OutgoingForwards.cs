@@ -28,7 +28,7 @@ internal sealed class OutgoingForwards(int loop, int loops, PeerOutbox outbox, L
             return;
         }
 
-        bool isWrite = routed.Operation.Kind is OperationKind.Put or OperationKind.Delete;
+        bool isWrite = routed.Operation.IsWrite;
         ulong id = _table.Add(new Forwarded(origin, routed.CallId, node, isWrite, routed.Operation.DeadlineMs));
         WireOperation wire = OperationMapper.ToWire(routed, isLast, clock.NowMs);
         if (!outbox.SendOperation(node, id, wire))

@@ -17,8 +17,22 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Who led when last looked.</summary>
     public NodeId Leader { get; set; }
 
+    /// <summary>The epoch when last looked; the founding one until the replica says otherwise.</summary>
+    public Epoch Epoch { get; set; } = replica.Descriptor.Epoch;
+
     /// <summary>Lost writes that were counted.</summary>
     public long LostWrites { get; set; }
+
+    /// <summary>Whether it served provisionally when last looked at, and what its overlay held.</summary>
+    public bool Provisional { get; set; }
+
+    public long OverlayBytes { get; set; }
+
+    /// <summary>Whether the loss of its quorum, and what came of it, was told.</summary>
+    public bool QuorumLossTold { get; set; }
+
+    /// <summary>Unequal comparisons of digests that were reported.</summary>
+    public long DigestDifferences { get; set; }
 
     /// <summary>Losers of conflicts that were counted.</summary>
     public long LosersDropped { get; set; }

@@ -33,6 +33,9 @@ internal sealed class ResultMapper(NodeId self)
             Items = completion.Items is { } items ? [.. items.Select(MapItem)] : null,
             More = completion.More,
             Node = self.Value,
+            Counter = completion.Counter,
+            ExpiresInMs = completion.ExpiresInMs,
+            SessionPosition = completion.Session,
             HiddenLosers = (uint)completion.HiddenLosers,
         };
     }
@@ -50,13 +53,16 @@ internal sealed class ResultMapper(NodeId self)
     /// <summary>Whether the same operation (a write: under the same request id) may succeed when it is sent again.</summary>
     public static bool IsRetryable(RefusalCode code) => code is RefusalCode.NoLeader or RefusalCode.NoQuorum or RefusalCode.NotLeader or RefusalCode.StaleEpoch
         or RefusalCode.WrongNode or RefusalCode.Overloaded or RefusalCode.LeadershipLost or RefusalCode.ShuttingDown or RefusalCode.Recovering or RefusalCode.DiskLow
-        or RefusalCode.DeadlineExceeded or RefusalCode.ChangePending or RefusalCode.NotCaughtUp or RefusalCode.ReplicaRemoved or RefusalCode.ClockSkew;
+        or RefusalCode.DeadlineExceeded or RefusalCode.ChangePending or RefusalCode.Switching or RefusalCode.NotCaughtUp or RefusalCode.ReplicaRemoved or RefusalCode.ClockSkew
+        or RefusalCode.ProvisionalRefused or RefusalCode.OverlayFull
+        or RefusalCode.SessionBehind or RefusalCode.TooStale;
 
     private static WireScanItem MapItem(Core.Replicas.ScanItem item) => new(
         item.Key,
         item.Value,
         item.OrderedVersion > LogIndex.Zero ? KvStateMachine.EncodeVersion(item.OrderedVersion) : item.Version,
-        (uint)item.SiblingCount);
+        (uint)item.SiblingCount,
+        item.ExpiresInMs);
 
     private ReadOnlyMemory<byte> VersionOf(LogIndex ordered, ReadOnlyMemory<byte> opaque)
     {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
 using KvStore.Node.Peers;
 using KvStore.Storage;
@@ -32,6 +33,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     private readonly LoopOperations _operations;
     private readonly FrameDispatch _frames;
     private int _scheduled;
+    private long _lagsDueMs;
     private long _steps;
     private volatile bool _halted;
     private int _stepping;
@@ -66,6 +68,16 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     {
         _inbox.Enqueue(item);
         Schedule();
+    }
+
+    /// <summary>The clock's thread: puts a tick into the inbox, and takes the turn if nobody has it.</summary>
+    public void Tick(in LoopItem item)
+    {
+        _inbox.Enqueue(item);
+        if (TakeTurn())
+        {
+            _set.Scheduler.QueueFromTick(this);
+        }
     }
 
     public void Post(in StorageEvent e) => Post(new LoopItem { Kind = LoopItemKind.Storage, Storage = e });
@@ -109,6 +121,9 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     public void ChangeMembers(ShardId shard, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs) =>
         _replicas.ChangeMembers(shard, voters, learners, deadlineMs);
 
+    /// <summary>On the loop: asks its replica of the shard, if it leads, to bring the shard into a mode (<see cref="ShardReplica.ChangeMode"/>). To be repeated until it is there.</summary>
+    public void ChangeMode(ShardId shard, KeyspaceMode wanted, long deadlineMs) => _replicas.ChangeMode(shard, wanted, deadlineMs);
+
     /// <summary>On the loop.</summary>
     public ShardReplica? Find(ShardId shard) => _replicas.Find(shard)?.Replica;
 
@@ -134,11 +149,13 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     private void Schedule()
     {
-        if (Volatile.Read(ref _scheduled) == 0 && Interlocked.Exchange(ref _scheduled, 1) == 0)
+        if (TakeTurn())
         {
             _set.Scheduler.Queue(this);
         }
     }
+
+    private bool TakeTurn() => Volatile.Read(ref _scheduled) == 0 && Interlocked.Exchange(ref _scheduled, 1) == 0;
 
     private void Step()
     {
@@ -162,6 +179,16 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         Volatile.Write(ref _steps, _steps + 1);
     }
 
+    private void RecordLags()
+    {
+        const int EveryMs = 1_000;
+        if (Clock.NowMs >= _lagsDueMs)
+        {
+            _lagsDueMs = Clock.NowMs + EveryMs;
+            _replicas.RecordLags();
+        }
+    }
+
     private void Handle(in LoopItem item)
     {
         switch (item.Kind)
@@ -179,6 +206,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 _replicas.Tick(item.Ticks);
                 _operations.LookAtDisk();
                 _forwards.Expire();
+                RecordLags();
                 _set.OnTick(this);
                 _set.SetPace(Number, NeedsEveryTick);
                 break;

@@ -25,7 +25,7 @@ internal sealed record HeartbeatContext(
 
 /// <summary>
 /// The heartbeats to and from one peer: the outbound stream with a connection of its own, and what arrives on the peer's stream to this node.
-/// Judged and sent to by the heartbeat thread only; beats arrive on pool threads.
+/// Judged and sent to by the heartbeat thread only, which also brings the datagrams; beats on the stream arrive on pool threads.
 /// </summary>
 internal sealed class HeartbeatPeer
 {
@@ -101,8 +101,8 @@ internal sealed class HeartbeatPeer
         }
     }
 
-    /// <summary>A heartbeat arrived as a datagram. Returns whether it is this peer's.</summary>
-    public bool TryBeat(Heartbeat beat)
+    /// <summary>A heartbeat arrived as a datagram, so long ago. Returns whether it is this peer's.</summary>
+    public bool TryBeat(Heartbeat beat, double ageMs)
     {
         int stream;
         lock (_gate)
@@ -117,7 +117,7 @@ internal sealed class HeartbeatPeer
 
         if (!_context.Faults.CutsInbound(Peer.Node))
         {
-            Beat(beat, stream);
+            Beat(beat, stream, ageMs);
             lock (_gate)
             {
                 _datagramHeardMs = NowMs;
@@ -127,10 +127,9 @@ internal sealed class HeartbeatPeer
         return true;
     }
 
-    /// <summary>A heartbeat arrived.</summary>
-    public void Beat(Heartbeat beat, int stream)
+    /// <summary>A heartbeat arrived, so long ago.</summary>
+    public void Beat(Heartbeat beat, int stream, double ageMs = 0)
     {
-        double now = NowMs;
         lock (_gate)
         {
             if (stream != _inboundStream || beat.Sequence <= _heardSequence)
@@ -138,6 +137,8 @@ internal sealed class HeartbeatPeer
                 return;
             }
 
+            // One on the stream may have been taken in between.
+            double now = Math.Max(NowMs - ageMs, _heardMs);
             _context.Identity.Known.Heard(Peer.Node, beat.DurableBatch);
             PeerLog.Heard(_context.Log, Peer.Node, (long)now);
             _heardSequence = beat.Sequence;
@@ -150,7 +151,7 @@ internal sealed class HeartbeatPeer
                 _roundTripMs = _roundTripMs == 0 ? Math.Max(trip, 0) : (_roundTripMs * 0.875) + (Math.Max(trip, 0) * 0.125);
             }
 
-            _offset.Add(beat.WallMs, _context.Time.GetUtcNow().ToUnixTimeMilliseconds(), _roundTripMs);
+            _offset.Add(beat.WallMs, _context.Time.GetUtcNow().ToUnixTimeMilliseconds() - (long)ageMs, _roundTripMs);
         }
     }
 

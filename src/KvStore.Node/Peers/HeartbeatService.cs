@@ -16,12 +16,13 @@ public sealed class HeartbeatService : IAsyncDisposable
     private readonly Func<bool> _alive;
     private readonly ILogger _log;
     private readonly Lock _gate = new();
-    private readonly ManualResetEventSlim _stopped = new();
+    private readonly ManualResetEventSlim _stopped = new(initialState: false, spinCount: 0);
     private readonly CancellationTokenSource _stop = new();
     private readonly Thread _thread;
     private volatile HeartbeatPeer[] _peers = [];
     private volatile PeerView _view = PeerView.Empty;
     private long _datagramsHeard;
+    private long _drained;
     private volatile bool _refusesDatagrams;
     private bool _started;
     private bool _gateWasOpen = true;
@@ -70,7 +71,7 @@ public sealed class HeartbeatService : IAsyncDisposable
 
     /// <summary>From now on heartbeats travel as datagrams to the peers that take them, and are taken as such. Called before <see cref="Start"/> or never.</summary>
     /// <param name="at">Where to listen; another port is taken if this one isn't free.</param>
-    public void UseDatagrams(IPEndPoint at) => _context.Socket = HeartbeatSocket.TryOpen(at, OnDatagram);
+    public void UseDatagrams(IPEndPoint at) => _context.Socket = HeartbeatSocket.TryOpen(at);
 
     /// <summary>For tests: what arrives as a datagram is dropped from now on, as behind a firewall.</summary>
     internal void RefuseDatagrams() => _refusesDatagrams = true;
@@ -105,7 +106,7 @@ public sealed class HeartbeatService : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the thread and all streams, and waits for them.</summary>
+    /// <summary>Ends all streams and waits for them. The thread ends within a round.</summary>
     public async Task StopAsync()
     {
         Abort();
@@ -118,10 +119,14 @@ public sealed class HeartbeatService : IAsyncDisposable
         _context.Faults.Changed -= ReconnectAll;
         _stopped.Set();
         _stop.Cancel();
-        _context.Socket?.Dispose();
         foreach (HeartbeatPeer peer in _peers)
         {
             peer.Abort();
+        }
+
+        if (!_started)
+        {
+            _context.Socket?.Dispose();
         }
     }
 
@@ -196,12 +201,22 @@ public sealed class HeartbeatService : IAsyncDisposable
         }
     }
 
-    /// <summary>On the socket's thread.</summary>
-    private void OnDatagram(Heartbeat beat)
+    private void Drain()
+    {
+        if (_context.Socket is { } socket)
+        {
+            // Whatever the clock on the wall did meanwhile: what is here now has come since the last round.
+            TimeSpan oldest = _context.Time.GetElapsedTime(_drained);
+            _drained = _context.Time.GetTimestamp();
+            socket.Drain((beat, age) => OnDatagram(beat, Math.Min(age.TotalMilliseconds, oldest.TotalMilliseconds)));
+        }
+    }
+
+    private void OnDatagram(Heartbeat beat, double ageMs)
     {
         foreach (HeartbeatPeer peer in _refusesDatagrams ? [] : _peers)
         {
-            if (peer.TryBeat(beat))
+            if (peer.TryBeat(beat, ageMs))
             {
                 Interlocked.Increment(ref _datagramsHeard);
                 return;
@@ -218,7 +233,9 @@ public sealed class HeartbeatService : IAsyncDisposable
 
     private void Run()
     {
-        while (!_stopped.Wait(_context.Options.Interval))
+        using HeartbeatSocket? socket = _context.Socket;
+        using CheapSleep sleep = new();
+        while (!(sleep.TrySleep(_context.Options.Interval) ? _stopped.IsSet : _stopped.Wait(_context.Options.Interval)))
         {
             try
             {
@@ -232,8 +249,10 @@ public sealed class HeartbeatService : IAsyncDisposable
         }
     }
 
+    /// <summary>One wake-up for everything: takes what came as datagrams, judges, sends.</summary>
     private void Round()
     {
+        Drain();
         HeartbeatPeer[] peers = _peers;
         PeerView before = _view;
         PeerView now = new(peers.Select(peer => peer.Judge()));

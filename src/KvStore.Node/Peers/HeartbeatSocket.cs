@@ -6,37 +6,34 @@ using KvStore.Contracts.V1;
 namespace KvStore.Node.Peers;
 
 /// <summary>
-/// Carries heartbeats as datagrams. A beat over a stream costs a dozen hand-overs between pool threads on its way, which is most of what an idle node does; a datagram goes from the thread that drives the heartbeats to a
-/// thread that waits for them. It is an economy, not a dependency: who isn't heard here (a firewall, another network) is heard on the stream as before. Each datagram carries the token that the receiver gave out with the
-/// welcome of the stream, so what comes from a stranger, or from an earlier life of a peer, is nobody's.
+/// Carries heartbeats as datagrams. A beat over a stream costs a dozen hand-overs between pool threads on its way, which is most of what an idle node does; a datagram wakes nobody at all: the thread that drives the heartbeats
+/// empties the socket before each round, and the kernel has noted when each one came. It is an economy, not a dependency: who isn't heard here (a firewall, another network) is heard on the stream as before. Each datagram
+/// carries the token that the receiver gave out with the welcome of the stream, so what comes from a stranger, or from an earlier life of a peer, is nobody's.
+/// Used by the heartbeat thread only.
 /// </summary>
 internal sealed class HeartbeatSocket : IDisposable
 {
     /// <summary>The beat of a node in a cluster of a thousand fits; a longer one goes on the stream.</summary>
     private const int MaxBytes = 1_400;
 
-    /// <summary>A socket that only fails is given up; the streams are still there.</summary>
-    private const int MaxFailuresInARow = 1_000;
+    /// <summary>More than a round brings in the largest cluster. What a flood leaves behind is dropped by the kernel; a round must not last for ever.</summary>
+    private const int MaxPerRound = 1_024;
 
     private readonly Socket _socket;
-    private readonly Action<Heartbeat> _received;
     private readonly byte[] _outgoing = new byte[MaxBytes];
-    private volatile bool _closed;
+    private readonly byte[] _incoming = new byte[MaxBytes];
 
-    private HeartbeatSocket(Socket socket, Action<Heartbeat> received)
+    private HeartbeatSocket(Socket socket)
     {
         _socket = socket;
-        _received = received;
         Port = ((IPEndPoint)socket.LocalEndPoint!).Port;
-        new Thread(Run) { IsBackground = true, Name = "heartbeats in", Priority = ThreadPriority.AboveNormal }.Start();
     }
 
     public int Port { get; }
 
     /// <summary>On the wished port, or on any if that one is taken. Null where there are no datagrams to be had.</summary>
     /// <param name="wished">The address that the node listens on.</param>
-    /// <param name="received">Called on the socket's own thread.</param>
-    public static HeartbeatSocket? TryOpen(IPEndPoint wished, Action<Heartbeat> received)
+    public static HeartbeatSocket? TryOpen(IPEndPoint wished)
     {
         foreach (int port in (ReadOnlySpan<int>)[wished.Port, 0])
         {
@@ -50,7 +47,8 @@ internal sealed class HeartbeatSocket : IDisposable
                 }
 
                 socket.Bind(new IPEndPoint(wished.Address, port));
-                return new HeartbeatSocket(socket, received);
+                socket.Blocking = false;
+                return new HeartbeatSocket(socket);
             }
             catch (SocketException)
             {
@@ -68,11 +66,11 @@ internal sealed class HeartbeatSocket : IDisposable
         var (own, other) => own == other ? to : null,
     };
 
-    /// <summary>On the heartbeat thread only. False: it did not leave; nobody knows of one that did.</summary>
+    /// <summary>False: it did not leave; nobody knows of one that did.</summary>
     public bool TrySend(IPEndPoint to, Heartbeat beat)
     {
         int size = beat.CalculateSize();
-        if (size > MaxBytes || _closed)
+        if (size > MaxBytes)
         {
             return false;
         }
@@ -83,35 +81,35 @@ internal sealed class HeartbeatSocket : IDisposable
             _socket.SendTo(_outgoing.AsSpan(0, size), SocketFlags.None, to);
             return true;
         }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        catch (SocketException)
         {
             return false;
         }
     }
 
-    public void Dispose()
+    /// <summary>Takes all that has come since the last time.</summary>
+    /// <param name="received">Given each heartbeat, and how long it has lain here.</param>
+    public void Drain(Action<Heartbeat, TimeSpan> received)
     {
-        _closed = true;
-        _socket.Dispose();
-    }
-
-    private void Run()
-    {
-        byte[] buffer = new byte[MaxBytes];
-        int failures = 0;
-        while (!_closed && failures < MaxFailuresInARow)
+        for (int i = 0; i < MaxPerRound && TryReceive(out int length); i++)
         {
+            TimeSpan age = DatagramArrival.Age(_socket.SafeHandle);
             try
             {
-                int length = _socket.Receive(buffer);
-                failures = 0;
-                _received(Heartbeat.Parser.ParseFrom(buffer, 0, length));
+                received(Heartbeat.Parser.ParseFrom(_incoming, 0, length), age);
             }
-            catch (Exception failure) when (failure is SocketException or ObjectDisposedException or InvalidProtocolBufferException)
+            catch (InvalidProtocolBufferException)
             {
-                // Closed, somebody else's datagram, or the echo of one that nobody took: the next one may be good.
-                failures++;
+                // Somebody else's datagram; the next one may be good.
             }
         }
+    }
+
+    public void Dispose() => _socket.Dispose();
+
+    private bool TryReceive(out int length)
+    {
+        length = _socket.Receive(_incoming, SocketFlags.None, out SocketError error);
+        return error == SocketError.Success;
     }
 }

@@ -20,10 +20,15 @@ internal static class PeerChannel
             ConnectTimeout = options.ConnectTimeout,
             PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
             InitialHttp2StreamWindowSize = StreamWindowBytes,
-            KeepAlivePingDelay = options.KeepAlivePingDelay,
-            KeepAlivePingTimeout = options.KeepAlivePingTimeout,
-            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
+            ConnectCallback = (context, cancellation) => PeerSocket.ConnectAsync(context.DnsEndPoint, options, cancellation),
         };
+        if (!PeerSocket.FindsBlackHoles)
+        {
+            handler.KeepAlivePingDelay = options.KeepAliveDelay;
+            handler.KeepAlivePingTimeout = options.KeepAliveTimeout;
+            handler.KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always;
+        }
+
         return GrpcChannel.ForAddress($"http://{address}", new GrpcChannelOptions
         {
             HttpHandler = handler,

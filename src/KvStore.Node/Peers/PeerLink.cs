@@ -9,7 +9,7 @@ namespace KvStore.Node.Peers;
 /// <param name="Oversized">Messages longer than a frame may be.</param>
 /// <param name="Swallowed">Frames that an injected fault took.</param>
 public readonly record struct PeerLinkCounters(
-    bool FramesConnected, bool BulkConnected, long QueuedBytes, long DroppedBuffers, long DroppedBytes, long Oversized, long Swallowed, long FramesSent, long BytesSent);
+    bool FramesConnected, bool BulkConnected, long QueuedBytes, long DroppedBuffers, long DroppedBytes, long Oversized, long Swallowed, long FramesSent, long BytesSent, long BulkBytesSent);
 
 /// <summary>The two outbound streams to one peer.</summary>
 internal sealed class PeerLink
@@ -45,7 +45,8 @@ internal sealed class PeerLink
         Lanes.Oversized,
         _frameSender.Swallowed + _bulkSender.Swallowed,
         _frameSender.FramesSent + _bulkSender.FramesSent,
-        _frameSender.BytesSent + _bulkSender.BytesSent);
+        _frameSender.BytesSent + _bulkSender.BytesSent,
+        _bulkSender.BytesSent);
 
     public void Start()
     {

@@ -23,9 +23,9 @@ public sealed record PeerMeshOptions
 
     public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>A connection that was quiet this long is pinged.</summary>
-    public TimeSpan KeepAlivePingDelay { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>A connection that was quiet this long is asked whether the other end is still there.</summary>
+    public TimeSpan KeepAliveDelay { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>A connection whose ping isn't answered this long is a black hole, and is closed.</summary>
-    public TimeSpan KeepAlivePingTimeout { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>A connection that gives no answer for so much longer is a black hole, and is closed.</summary>
+    public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(2);
 }

@@ -46,7 +46,7 @@ public sealed class PeerOutbox : IPeerTransport
             return;
         }
 
-        if (kind == DottedMessageKind.PullPage)
+        if (kind is DottedMessageKind.PullPage or DottedMessageKind.HandIn or DottedMessageKind.EpisodePage)
         {
             OutboundBuffer bulk = Open(peer, ref peer.Bulk);
             Settle(peer, ref peer.Bulk, peer.Lanes.Bulk, PeerFrameCodec.TryAppend(bulk, shard, Epoch.Value, kind, payload));

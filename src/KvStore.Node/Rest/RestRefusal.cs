@@ -34,14 +34,15 @@ internal sealed class RestRefusal(int status, Code code, Outcome outcome, bool r
     public static int StatusOf(Code code) => code switch
     {
         Code.ConditionFailed => StatusCodes.Status412PreconditionFailed,
-        Code.InvalidArgument or Code.RequestReused => StatusCodes.Status400BadRequest,
+        Code.InvalidArgument or Code.RequestReused or Code.WrongType => StatusCodes.Status400BadRequest,
         Code.UnknownKeyspace => StatusCodes.Status404NotFound,
-        Code.StaleEpoch or Code.ChangePending or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved => StatusCodes.Status409Conflict,
+        Code.StaleEpoch or Code.ChangePending or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
+            or Code.ProvisionalRefused or Code.SessionLost => StatusCodes.Status409Conflict,
         Code.TooLarge => StatusCodes.Status413PayloadTooLarge,
         Code.Overloaded or Code.TooManySiblings => StatusCodes.Status429TooManyRequests,
-        Code.DiskLow or Code.MemoryFull => StatusCodes.Status507InsufficientStorage,
+        Code.DiskLow or Code.OverlayFull or Code.MemoryFull => StatusCodes.Status507InsufficientStorage,
         Code.DeadlineExceeded => StatusCodes.Status504GatewayTimeout,
-        Code.NoLeader or Code.NoQuorum or Code.NotLeader or Code.WrongNode or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed => StatusCodes.Status503ServiceUnavailable,
+        Code.NoLeader or Code.NoQuorum or Code.Switching or Code.NotLeader or Code.WrongNode or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed or Code.SessionBehind or Code.TooStale => StatusCodes.Status503ServiceUnavailable,
         _ => StatusCodes.Status500InternalServerError,
     };
 }

@@ -24,6 +24,7 @@ internal static class ScanResource
             RestKey.OfQuery(context, "after"),
             (int)RequestNumbers.Parse(limit, "limit", 1, KvLimits.MaxScanRecords, KvLimits.DefaultScanRecords),
             read.ParsedLevel,
+            maxStalenessMs: 0,
             read.ParsedTimeoutMs,
             RestRefusal.Of,
             context.RequestAborted);

@@ -32,17 +32,30 @@ public sealed record KvNodeAnswer
     /// <summary>To pass back in a condition or context.</summary>
     public ByteString Version { get; init; } = ByteString.Empty;
 
+    /// <summary>How the shard served.</summary>
+    public Regime Regime { get; init; }
+
     /// <summary>How many replicas held it.</summary>
     public int Acknowledgements { get; init; }
 
     /// <summary>Fewer than the mode asks for were reachable.</summary>
     public bool Degraded { get; init; }
 
+    /// <summary>The age of the answer, as the node estimates it.</summary>
+    public TimeSpan Staleness { get; init; }
+
     /// <summary>How long the answer took.</summary>
     public TimeSpan Took { get; init; }
 
     /// <summary>Outcome is done.</summary>
     public bool IsDone => Outcome == Outcome.Done;
+}
+
+/// <summary>A session that goes with its caller from node to node: what it has seen so far.</summary>
+public sealed class KvNodeSession
+{
+    /// <summary>The token; empty: nothing was seen yet.</summary>
+    public ByteString Token { get; set; } = ByteString.Empty;
 }
 
 /// <summary>
@@ -76,6 +89,26 @@ public sealed class KvNodeClient : IDisposable
     public Task<KvNodeAnswer> GetAsync(string keyspace, string key, ReadLevel level = ReadLevel.Unspecified, CancellationToken cancellationToken = default) =>
         AskAsync(options => _kv.GetAsync(new GetRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Level = level }, options), cancellationToken);
 
+    /// <summary>Reads a key in a session: what it has seen so far is there, or the read is refused.</summary>
+    public Task<KvNodeAnswer> GetInSessionAsync(string keyspace, string key, KvNodeSession session, CancellationToken cancellationToken = default) =>
+        AskAsync(
+            options => _kv.GetAsync(new GetRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Level = ReadLevel.Session, Session = session.Token }, options), cancellationToken, session);
+
+    /// <summary>Writes a key in a session, behind what it has seen so far.</summary>
+    public Task<KvNodeAnswer> PutInSessionAsync(string keyspace, string key, string value, KvNodeSession session, CancellationToken cancellationToken = default) =>
+        AskAsync(
+            options => _kv.PutAsync(
+                new PutRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Value = ByteString.CopyFromUtf8(value), Session = session.Token }, options),
+            cancellationToken,
+            session);
+
+    /// <summary>Reads a key that misses nothing which was acknowledged longer ago than stated.</summary>
+    public Task<KvNodeAnswer> GetBoundedAsync(string keyspace, string key, TimeSpan maxStaleness, CancellationToken cancellationToken = default) =>
+        AskAsync(
+            options => _kv.GetAsync(
+                new GetRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Level = ReadLevel.Bounded, MaxStalenessMs = (uint)maxStaleness.TotalMilliseconds }, options),
+            cancellationToken);
+
     /// <summary>Writes a key; <paramref name="context"/> makes it a write in context (ap).</summary>
     public Task<KvNodeAnswer> PutAsync(string keyspace, string key, string value, ByteString? context = null, CancellationToken cancellationToken = default)
     {
@@ -106,6 +139,10 @@ public sealed class KvNodeClient : IDisposable
     /// <summary>Deletes a key.</summary>
     public Task<KvNodeAnswer> DeleteAsync(string keyspace, string key, CancellationToken cancellationToken = default) =>
         AskAsync(options => _kv.DeleteAsync(new DeleteRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key) }, options), cancellationToken);
+
+    /// <summary>Adds to a counter.</summary>
+    public Task<KvNodeAnswer> IncrementAsync(string keyspace, string key, long by, CancellationToken cancellationToken = default) =>
+        AskAsync(options => _kv.IncrementAsync(new IncrementRequest { Keyspace = keyspace, Key = ByteString.CopyFromUtf8(key), Delta = by }, options), cancellationToken);
 
     /// <summary>Everything this node's own replicas hold, as they stand.</summary>
     public async Task<ReplicaDump> DumpAsync(string keyspace, CancellationToken cancellationToken = default)
@@ -149,20 +186,24 @@ public sealed class KvNodeClient : IDisposable
             : result.Found ? [result.Value.ToStringUtf8()] : [],
         Value = result.Found ? result.Value.ToStringUtf8() : null,
         Version = result.Version,
+        Regime = result.Regime,
         Acknowledgements = (int)result.Acknowledgements,
         Degraded = result.Degraded,
+        Staleness = TimeSpan.FromMilliseconds(result.StalenessMs),
         Took = took,
     };
 
     private CallOptions OptionsFor(CancellationToken cancellation) => new(deadline: DateTime.UtcNow + Timeout, cancellationToken: cancellation);
 
-    private async Task<KvNodeAnswer> AskAsync(Func<CallOptions, AsyncUnaryCall<Result>> call, CancellationToken cancellation)
+    private async Task<KvNodeAnswer> AskAsync(Func<CallOptions, AsyncUnaryCall<Result>> call, CancellationToken cancellation, KvNodeSession? session = null)
     {
         long begin = TimeProvider.System.GetTimestamp();
         try
         {
             using AsyncUnaryCall<Result> asked = call(OptionsFor(cancellation));
-            return ToAnswer(await asked.ResponseAsync, TimeProvider.System.GetElapsedTime(begin));
+            Result result = await asked.ResponseAsync;
+            session?.Token = result.Session;
+            return ToAnswer(result, TimeProvider.System.GetElapsedTime(begin));
         }
         catch (RpcException refused) when (!cancellation.IsCancellationRequested)
         {
@@ -170,7 +211,7 @@ public sealed class KvNodeClient : IDisposable
             if (refused.Trailers.GetValueBytes("kvstore-refusal-bin") is { } trailer)
             {
                 Refusal refusal = Refusal.Parser.ParseFrom(trailer);
-                return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Missing = refusal.Missing, Took = took };
+                return new KvNodeAnswer { Outcome = refusal.Outcome, Code = refusal.Code, Reason = refusal.Reason, Missing = refusal.Missing, Regime = refusal.Regime, Took = took };
             }
 
             if (refused.Status.DebugException is SocketException or HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })

@@ -97,6 +97,31 @@ public sealed class KvProcessCluster : IAsyncDisposable
         await WaitUntilServingAsync(id, cancellationToken);
     }
 
+    /// <summary>
+    /// Deletes the data of a killed node and starts a new one in its place, under the same id and address. Its shards take it in by themselves, and it copies what the others have.
+    /// </summary>
+    public async Task ReplaceAsync(uint id, CancellationToken cancellationToken = default)
+    {
+        await WaitUntilAsync(
+            $"no node hears node {id} any more",
+            async () =>
+            {
+                foreach (KvProcessNode node in _nodes.Values.Where(node => node.IsRunning))
+                {
+                    NodeStatusResponse status = await Client.Admin.NodeStatusAsync(node.Id, replicas: false, cancellationToken);
+                    if (status.Peers.Any(peer => peer.Node == id && peer.Reachability == Reachability.Up))
+                    {
+                        return false;
+                    }
+                }
+
+                return true;
+            },
+            cancellationToken);
+        Node(id).Wipe((await Client.Admin.ReplaceNodeAsync(id, cancellationToken)).Generation);
+        await RestartAsync(id, cancellationToken);
+    }
+
     /// <summary>All replicas of a keyspace on running nodes, as each node describes its own.</summary>
     public async Task<IReadOnlyList<ReplicaStatus>> ReplicasAsync(string keyspace, CancellationToken cancellationToken = default)
     {

@@ -19,6 +19,8 @@ public sealed class KvProcessNode : IAsyncDisposable
 
     private readonly string[] _command;
     private readonly string _log;
+    private readonly string _data;
+    private uint _generation;
     private Process? _shell;
     private int _pid;
 
@@ -29,13 +31,14 @@ public sealed class KvProcessNode : IAsyncDisposable
         Endpoint = $"http://{address}";
         Client = new KvNodeClient(id, Endpoint);
         _log = Path.Combine(directory, $"node-{id}.log");
+        _data = Path.Combine(directory, $"node-{id}");
         _command =
         [
             Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet",
             Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"),
             "--node-id", id.ToString(CultureInfo.InvariantCulture),
             "--cluster", "test-processes",
-            "--data", Path.Combine(directory, $"node-{id}"),
+            "--data", _data,
             "--listen", address,
             "--table-bytes", "64MiB",
             "--segment-bytes", "4MiB",
@@ -72,11 +75,23 @@ public sealed class KvProcessNode : IAsyncDisposable
             return;
         }
 
-        var start = new ProcessStartInfo("/bin/sh", ["-c", Script, _log, .. _command]) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("/bin/sh", ["-c", Script, _log, .. _command, "--generation", _generation.ToString(CultureInfo.InvariantCulture)]) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true };
         Process shell = Process.Start(start) ?? throw new InvalidOperationException("/bin/sh did not start.");
         string? pid = await shell.StandardOutput.ReadLineAsync(cancellation);
         _pid = int.Parse(pid ?? "", CultureInfo.InvariantCulture);
         _shell = shell;
+    }
+
+    /// <summary>The disk is gone: empties the data directory of a killed node. It starts as the successor of that number under its id.</summary>
+    internal void Wipe(uint generation)
+    {
+        if (_shell is not null)
+        {
+            throw new InvalidOperationException($"Node {Id} still runs.");
+        }
+
+        Directory.Delete(_data, recursive: true);
+        _generation = generation;
     }
 
     internal async Task KillAsync()

@@ -176,6 +176,12 @@ public sealed class KvTestCluster : IAsyncDisposable
         await Node(id).StartAnewAsync(next.Generation, cancellationToken);
     }
 
+    /// <summary>
+    /// Starts a stopped or killed node with others given up for good, as an operator does who has lost a majority (<c>--recover-without</c>): its shards go on from what it has. The others must not be started again but by
+    /// <see cref="ReplaceAsync"/>.
+    /// </summary>
+    public Task RecoverAsync(uint id, IEnumerable<uint> lost, CancellationToken cancellationToken = default) => Node(id).StartWithoutAsync(lost, cancellationToken);
+
     /// <summary>What a node says of itself.</summary>
     public async Task<NodeStatusResponse> StatusAsync(uint id, bool replicas = false, CancellationToken cancellationToken = default) =>
         await Client.Admin.NodeStatusAsync(id, replicas, cancellationToken);

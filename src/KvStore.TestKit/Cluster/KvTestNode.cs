@@ -1,3 +1,4 @@
+using KvStore.Core.Identity;
 using KvStore.Node.Hosting;
 using KvStore.Node.Peers;
 
@@ -69,6 +70,17 @@ public sealed class KvTestNode : IAsyncDisposable
 
         _options = _options with { Generation = generation };
         return StartAsync(cancellation);
+    }
+
+    /// <summary>Starts it once with nodes given up for good.</summary>
+    internal async Task StartWithoutAsync(IEnumerable<uint> lost, CancellationToken cancellation)
+    {
+        if (IsRunning)
+        {
+            throw new InvalidOperationException($"Node {Id} runs: stop or kill it before it is started without others.");
+        }
+
+        _running = await KvNode.StartAsync(_options with { RecoverWithout = [.. lost.Select(id => new NodeId(id))], AcceptDataLoss = true }, cancellation);
     }
 
     internal async Task StopAsync()

@@ -84,6 +84,57 @@ public sealed class DataCommandTests(ThreeNodes nodes, ITestOutputHelper output)
         (await nodes.MustKvAsync("scan", "-k", name)).Out.Should().Contain("other").And.Contain("value 11");
     }
 
+    [Theory]
+    [InlineData("cp")]
+    [InlineData("ap")]
+    public async Task A_counter_is_shown_after_each_increment_and_what_is_no_counter_is_refused(string policy)
+    {
+        string name = await nodes.NewKeyspaceAsync(policy);
+        (await nodes.MustKvAsync("incr", "visits", "-k", name)).Out.Trim().Should().Be("1");
+        (await nodes.MustKvAsync("incr", "visits", "--by", "-5", "-k", name)).Out.Trim().Should().Be("-4");
+        (await nodes.MustKvAsync("incr", "visits", "-k", name, "-o", "json")).Json().GetProperty("counter").GetInt64().Should().Be(-3);
+        (await nodes.MustKvAsync("get", "visits", "-k", name)).Shown.Should().Contain("-3");
+
+        await nodes.MustKvAsync("put", "visits", "many", "-k", name);
+        KvRun refused = await nodes.KvAsync("incr", "visits", "-k", name);
+        refused.Code.Should().Be(ExitCode.Refused, refused.Error);
+        refused.Error.Should().Contain("is no counter");
+    }
+
+    [Theory]
+    [InlineData("cp")]
+    [InlineData("ap")]
+    public async Task A_value_that_was_put_with_a_ttl_is_gone_when_its_time_is_over(string policy)
+    {
+        string name = nodes.NewName("expiring");
+        await nodes.MustKvAsync("keyspace", "create", name, "--policy", policy, "--shards", "1", "--ttl", "1h");
+        await nodes.MustKvAsync("put", "short", "v", "-k", name, "--ttl", "300ms");
+        await nodes.MustKvAsync("put", "default", "v", "-k", name);
+        await nodes.MustKvAsync("put", "lasting", "v", "-k", name, "--ttl", "never");
+        (await nodes.MustKvAsync("get", "default", "-k", name, "-o", "json")).Json().GetProperty("expiresInMs").GetInt64().Should().BeInRange(1, 3_600_000);
+        (await nodes.MustKvAsync("get", "lasting", "-k", name, "-o", "json")).Json().TryGetProperty("expiresInMs", out _).Should().BeFalse();
+        await _cluster.WaitUntilAsync("the value is gone", async () => (await nodes.KvAsync("get", "short", "-k", name)).Code == ExitCode.NotFound);
+        KvRun again = await nodes.KvAsync("keyspace", "create", name, "--policy", policy, "--shards", "1", "--ttl", "2h");
+        again.Code.Should().Be(ExitCode.Usage, again.Error);
+        again.Error.Should().Contain("exists with other settings");
+    }
+
+    [Fact]
+    public async Task A_session_goes_from_command_to_command_by_its_token()
+    {
+        string name = await nodes.NewKeyspaceAsync("ap");
+        KvRun put = await nodes.MustKvAsync("put", "cart", "tea", "-k", name, "--session", "new");
+        string token = put.Error.Split("session: ")[1].Trim();
+        KvRun got = await nodes.MustKvAsync("get", "cart", "-k", name, "--level", "session", "--session", token, "-o", "raw");
+        got.RawOut.Should().Equal("tea"u8.ToArray());
+        got.Error.Should().Contain("session: ");
+        (await nodes.MustKvAsync("get", "cart", "-k", name, "--level", "bounded", "--max-staleness", "2s", "-o", "raw")).RawOut.Should().Equal("tea"u8.ToArray());
+
+        (await nodes.KvAsync("get", "cart", "-k", name, "--level", "session")).Error.Should().Contain("--session new");
+        (await nodes.KvAsync("get", "cart", "-k", name, "--level", "bounded")).Error.Should().Contain("--max-staleness");
+        (await nodes.KvAsync("get", "cart", "-k", name, "--session", "no token!")).Error.Should().Contain("no token");
+    }
+
     [Fact]
     public async Task Siblings_are_shown_and_settled_in_their_context()
     {

@@ -50,6 +50,25 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
     }
 
     [Fact]
+    public async Task A_keyspace_in_use_is_altered_and_the_shards_are_shown_with_their_epochs()
+    {
+        string name = await nodes.NewKeyspaceAsync("cp");
+        KvRun altered = await nodes.MustKvAsync("keyspace", "alter", name, "--policy", "ap", "-o", "raw");
+        string[] shards = altered.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        shards.Should().HaveCount(2).And.OnlyContain(shard => shard.StartsWith(name, StringComparison.Ordinal) && shard.Contains("\t2\topen\tap\tsync\t"));
+        KvRun again = await nodes.MustKvAsync("keyspace", "alter", name, "--policy", "ap", "--no-wait");
+        again.Error.Should().Contain("set so already");
+
+        (await nodes.MustKvAsync("keyspace", "list", "-o", "raw")).Out.Should().Contain($"{name}\tap\tsync\t");
+        JsonElement described = (await nodes.MustKvAsync("keyspace", "describe", name, "-o", "json")).Json();
+        described.GetProperty("replicas").EnumerateArray().Should().OnlyContain(replica => replica.GetProperty("status").GetProperty("epoch").GetString() == "2");
+        KvRun unknown = await nodes.KvAsync("keyspace", "alter", "nowhere", "--policy", "ap");
+        unknown.Code.Should().Be(ExitCode.NotFound, unknown.Error);
+        KvRun contradictory = await nodes.KvAsync("keyspace", "alter", name, "--max-lag", "64MiB");
+        contradictory.Code.Should().Be(ExitCode.Usage, contradictory.Error);
+    }
+
+    [Fact]
     public async Task The_status_shows_every_node_and_on_request_every_replica()
     {
         string name = await nodes.NewKeyspaceAsync("cp");

@@ -53,6 +53,24 @@ public sealed class AttemptPlanTests
     }
 
     [Fact]
+    public void An_increment_whose_first_attempt_may_have_happened_says_so_and_asks_on_until_somebody_can_tell()
+    {
+        var open = new ClusterMap(Told(leader: 0, PartitionPolicy.Ap), previous: null);
+        KvOperation increment = Put();
+        increment.Wire.Kind = OperationKind.Increment;
+        uint first = _plan.Next(increment, open, 0, 0, nowMs: 0).Node!.Node;
+        increment.Wire.MayHaveHappened.Should().BeFalse();
+        AttemptPlan.OnLost(increment, first, AttemptLoss.Sent);
+
+        uint second = _plan.Next(increment, open, 0, 0, nowMs: 1).Node!.Node;
+        second.Should().NotBe(first);
+        increment.Wire.MayHaveHappened.Should().BeTrue();
+        WireResult untold = new() { Outcome = Outcome.Unknown, Code = Code.RequestExpired };
+        _plan.OnAnswer(increment, untold, second, nowMs: 2).Kind.Should().Be(NextStepKind.Pause);
+        _plan.Next(increment, open, 0, 0, nowMs: 50).Node!.Node.Should().NotBe(second);
+    }
+
+    [Fact]
     public void A_lost_stream_leads_elsewhere_and_leaves_a_write_that_was_sent_unresolved()
     {
         KvOperation put = Put();
@@ -62,6 +80,32 @@ public sealed class AttemptPlanTests
 
         put.Unresolved.Should().BeTrue();
         Next(put, nowMs: 1).Node!.Node.Should().NotBe(2);
+    }
+
+    [Fact]
+    public void A_session_that_one_replica_is_behind_is_tried_at_the_others_and_reported_when_all_are_for_two_seconds()
+    {
+        KvOperation put = Put();
+        for (long nowMs = 0; nowMs < 2_000; nowMs += 250)
+        {
+            NextStep next = Next(put, nowMs);
+            if (next.Kind == NextStepKind.Send)
+            {
+                _plan.OnAnswer(put, Refused(Code.SessionBehind), next.Node!.Node, nowMs).Kind.Should().Be(NextStepKind.Choose);
+            }
+        }
+
+        put.Attempts.Should().BeGreaterThan(3, "each replica was asked, and then again");
+        NextStep last = Next(put, 2_000);
+        for (int i = 0; last.Kind == NextStepKind.Send && i < 4; i++)
+        {
+            _plan.OnAnswer(put, Refused(Code.SessionBehind), last.Node!.Node, 2_000);
+            last = Next(put, 2_000);
+        }
+
+        (last.Kind, last.Code).Should().Be((NextStepKind.Report, KvCode.SessionBehind));
+        KvException failure = Failure.Of(put, last.Code, last.Reason, unknown: false);
+        failure.Message.Should().Contain("SessionBehind").And.Contain("attempts").And.Contain("answered by the server").And.Contain("The write had no effect").And.Contain("begin a new session");
     }
 
     [Theory]
@@ -118,8 +162,42 @@ public sealed class AttemptPlanTests
 
         _plan.OnAnswer(fresh, stale, from: 2, nowMs: 1).Kind.Should().Be(NextStepKind.Pause);
         fresh.Wire.Epoch.Should().Be(Epoch + 1);
-        _plan.OnAnswer(open, stale, from: 1, nowMs: 1).Kind.Should().Be(NextStepKind.Report);
+        NextStep outcome = _plan.OnAnswer(open, stale, from: 1, nowMs: 1);
+        (outcome.Kind, outcome.Code).Should().Be((NextStepKind.Report, KvCode.EpochPassed));
         open.Wire.Epoch.Should().Be(Epoch, "under a new epoch the old attempt would not be found");
+    }
+
+    [Fact]
+    public void A_change_of_regime_that_one_answer_tells_counts_for_all_that_is_sent_next()
+    {
+        KvOperation first = Put();
+        Next(first, nowMs: 0).Node!.Node.Should().Be(2, "it leads");
+        _plan.OnAnswer(first, new WireResult { Outcome = Outcome.NotDone, Code = Code.StaleEpoch, Epoch = Epoch + 3, Regime = Regime.Open, Retryable = true }, from: 2, nowMs: 1);
+        _plan.OnAnswer(first, new WireResult { Outcome = Outcome.NotDone, Code = Code.Switching, Epoch = Epoch + 2, Regime = Regime.Ordered, Retryable = true }, from: 2, nowMs: 1).Kind.Should().Be(NextStepKind.Pause);
+
+        KvOperation second = Put();
+        NextStep step = Next(second, nowMs: 2);
+
+        second.Wire.Epoch.Should().Be(Epoch + 3, "what an earlier epoch said afterwards is older");
+        step.Node!.Node.Should().Be(1, "in an open shard the first replica takes all writes");
+    }
+
+    [Fact]
+    public void A_topology_of_a_node_that_lags_does_not_bring_an_old_epoch_back()
+    {
+        KvOperation put = Put();
+        Next(put, nowMs: 0);
+        _plan.OnAnswer(put, new WireResult { Outcome = Outcome.Done, Epoch = Epoch + 1, Regime = Regime.Open }, from: 2, nowMs: 1);
+
+        Topology behind = Told(leader: 3);
+        behind.Keyspaces[0].Shards[0].Epoch = Epoch;
+        behind.Keyspaces[0].Shards[0].Regime = Regime.Ordered;
+        ShardRoute shard = new ClusterMap(behind, _map).Find("ks")!.Shards[0];
+        (shard.Epoch, shard.IsOpen).Should().Be((Epoch + 1, true));
+
+        behind.Keyspaces[0].Shards[0].Epoch = Epoch + 4;
+        shard = new ClusterMap(behind, _map).Find("ks")!.Shards[0];
+        (shard.Epoch, shard.IsOpen).Should().Be((Epoch + 4, false));
     }
 
     [Fact]
@@ -164,9 +242,50 @@ public sealed class AttemptPlanTests
         KvOperation put = Put();
         put.Keyspace = "unheard-of";
 
-        _plan.Next(put, map: null, floor: 0, nowMs: 5_000).Kind.Should().Be(NextStepKind.AwaitTopology, "no topology was heard yet");
+        _plan.Next(put, map: null, session: 0, floor: 0, nowMs: 5_000).Kind.Should().Be(NextStepKind.AwaitTopology, "no topology was heard yet");
         Next(put, nowMs: 999).Kind.Should().Be(NextStepKind.AwaitTopology);
         Next(put, nowMs: 1_000).Code.Should().Be(KvCode.UnknownKeyspace);
+    }
+
+    [Fact]
+    public void A_minority_of_an_adaptive_keyspace_is_asked_until_it_serves_provisionally()
+    {
+        Topology told = Told(leader: 1);
+        told.Keyspaces[0].Policy = PartitionPolicy.Adaptive;
+        told.Keyspaces[0].ProvisionalAfterMs = 4_000;
+        ClusterMap adaptive = new(told, null);
+        KvOperation put = Put();
+        long nowMs = 0;
+        NextStep step = default;
+        for (int i = 0; i < 1_000 && step.Kind != NextStepKind.Report; i++, nowMs += 50)
+        {
+            step = _plan.Next(put, adaptive, session: 0, floor: 0, nowMs);
+            if (step.Kind == NextStepKind.Send)
+            {
+                step = _plan.OnAnswer(put, Refused(Code.NoQuorum), step.Node!.Node, nowMs);
+            }
+        }
+
+        step.Code.Should().Be(KvCode.NoQuorum);
+        nowMs.Should().BeInRange(4_900, 6_000, "in a cp keyspace it would end after two seconds");
+    }
+
+    [Fact]
+    public void A_request_in_doubt_ends_the_session_and_its_floor_stays_below_it()
+    {
+        RequestWindow window = new(new Random(3));
+        KvOperation first = Put(), second = Put(), third = Put();
+        window.TryBeginOrPark(first).Should().BeTrue();
+        window.TryBeginOrPark(second).Should().BeTrue();
+        List<KvOperation>? admitted = null;
+        window.Finish(first.Wire.Session, first.Wire.Sequence, inDoubt: true, ref admitted);
+        window.Finish(second.Wire.Session, second.Wire.Sequence, inDoubt: true, ref admitted);
+        window.TryBeginOrPark(third).Should().BeTrue();
+
+        third.Wire.Session.Should().NotBe(first.Wire.Session);
+        third.Wire.Sequence.Should().Be(1);
+        window.Current.Should().Be((third.Wire.Session, 0ul));
+        second.Wire.AcknowledgedFloor.Should().Be(0);
     }
 
     [Fact]
@@ -194,18 +313,18 @@ public sealed class AttemptPlanTests
 
     private static WireResult Refused(Code code, uint hint = 0) => new() { Outcome = Outcome.NotDone, Code = code, LeaderHint = hint, Retryable = code != Code.TooLarge };
 
-    private static Topology Told(uint leader)
+    private static Topology Told(uint leader, PartitionPolicy policy = PartitionPolicy.Cp)
     {
         Shard shard = new() { LeaderHint = leader };
         shard.Replicas.AddRange(((uint[])[1, 2, 3]).Select(node => new Replica { Node = node, ReplicaId = node }));
-        Keyspace keyspace = new() { Id = 7, Name = "ks", Policy = PartitionPolicy.Cp, Epoch = Epoch };
+        Keyspace keyspace = new() { Id = 7, Name = "ks", Policy = policy, Epoch = Epoch };
         keyspace.Shards.Add(shard);
         Topology topology = new() { ClusterId = "c", Revision = 1, Node = 1 };
         topology.Keyspaces.Add(keyspace);
         return topology;
     }
 
-    private NextStep Next(KvOperation operation, long nowMs) => _plan.Next(operation, _map, floor: 0, nowMs);
+    private NextStep Next(KvOperation operation, long nowMs) => _plan.Next(operation, _map, session: 0, floor: 0, nowMs);
 
     private KvOperation Put(long deadlineMs = 60_000) => new(_dispatcher)
     {

@@ -73,6 +73,27 @@ public sealed class RetriedRequestTests(QuickNodes nodes, ITestOutputHelper outp
         again.Version.Should().Equal(first.Version, "it is the same write");
     }
 
+    [Fact]
+    public async Task Scenario_42_a_retry_after_the_window_gets_an_explicit_error_and_changes_nothing()
+    {
+        string name = nodes.NewName("expired");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Cp, Replication.Sync, shards: 1);
+        uint leader = await _cluster.LeaderOfAsync(name);
+        await PutUntilDoneAsync(leader, name, sequence: 1, "once");
+
+        // The session says that it will never send 1 to 4 again, and the shard forgets them.
+        await PutAsync(leader, name, sequence: 5, "newer", floor: 4);
+        foreach (KvTestNode node in _cluster.Nodes)
+        {
+            Func<Task> late = () => PutAsync(node.Id, name, sequence: 1, "once");
+            RpcException refused = (await late.Should().ThrowAsync<RpcException>()).Which;
+            refused.StatusCode.Should().Be(StatusCode.FailedPrecondition, refused.Status.Detail);
+            refused.Status.Detail.Should().Contain("older than this shard remembers");
+        }
+
+        (await _cluster.ClientOf(leader).GetAsync(name, "k")).Value.Should().Be("newer");
+    }
+
     private async Task<Result> PutUntilDoneAsync(uint node, string keyspace, ulong sequence, string value)
     {
         Result? result = null;
@@ -94,7 +115,7 @@ public sealed class RetriedRequestTests(QuickNodes nodes, ITestOutputHelper outp
         return result!;
     }
 
-    private async Task<Result> PutAsync(uint node, string keyspace, ulong sequence, string value)
+    private async Task<Result> PutAsync(uint node, string keyspace, ulong sequence, string value, ulong floor = 0)
     {
         using GrpcChannel channel = GrpcChannel.ForAddress($"http://{_cluster.Node(node).Address}");
         var request = new PutRequest
@@ -102,7 +123,7 @@ public sealed class RetriedRequestTests(QuickNodes nodes, ITestOutputHelper outp
             Keyspace = keyspace,
             Key = ByteString.CopyFromUtf8("k"),
             Value = ByteString.CopyFromUtf8(value),
-            Request = new RequestId { Session = 4_711, Sequence = sequence },
+            Request = new RequestId { Session = 4_711, Sequence = sequence, AcknowledgedFloor = floor },
         };
         return await new Kv.KvClient(channel).PutAsync(request, deadline: DateTime.UtcNow + TimeSpan.FromSeconds(5));
     }

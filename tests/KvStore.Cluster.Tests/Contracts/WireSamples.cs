@@ -13,6 +13,8 @@ internal static class WireSamples
 
     private static readonly Gen<ulong> Number = Gen.Frequency((1, Gen.Const(0UL)), (2, Gen.ULong[0, 300]), (2, Gen.ULong), (1, Gen.Const(ulong.MaxValue)));
 
+    private static readonly Gen<long> Delta = Gen.Frequency((1, Gen.Const(0L)), (2, Gen.Long[-300, 300]), (2, Gen.Long), (1, Gen.Const(long.MinValue)), (1, Gen.Const(long.MaxValue)));
+
     private static readonly Gen<uint> Small = Gen.Frequency((1, Gen.Const(0U)), (2, Gen.UInt[0, 300]), (2, Gen.UInt), (1, Gen.Const(uint.MaxValue)));
 
     private static readonly Gen<string?> Text = Gen.Int[0, 3].Select(i => new[] { null, "", "no quorum: 1 of 3 replicas reachable", "Grüße, 鍵 🔑" }[i]);
@@ -20,19 +22,22 @@ internal static class WireSamples
     private static readonly Gen<WireSibling> Sibling = Gen.Select(Bytes, Number, Number, Number, (value, timestamp, writer, write) => new WireSibling(value, timestamp, writer, write));
 
     private static readonly Gen<WireScanItem> Item =
-        Gen.Select(Bytes, Bytes, Bytes, Small, (key, value, version, siblings) => new WireScanItem(key, value, version, siblings));
+        Gen.Select(Bytes, Bytes, Bytes, Small, Number, (key, value, version, siblings, expiresIn) => new WireScanItem(key, value, version, siblings, expiresIn));
 
     private static readonly Gen<WireMissingReplica> Missing = Gen.Select(Small, Number, (node, forMs) => new WireMissingReplica(node, forMs));
 
     public static Gen<WireOperation> Operation { get; } =
-        from numbers in Number.Array[5]
-        from kind in Gen.Int[0, 4]
+        from numbers in Number.Array[6]
+        from kind in Gen.Int[0, 5]
+        from delta in Delta
+        from repeated in Gen.Bool
         from condition in Gen.Int[0, 3]
-        from level in Gen.Int[0, 3]
+        from level in Gen.Int[0, 5]
         from decline in Gen.Bool
+        from atReplica in Gen.Bool
         from conflicts in Gen.Bool
-        from small in Small.Array[4]
-        from bytes in Bytes.Array[4]
+        from small in Small.Array[5]
+        from bytes in Bytes.Array[5]
         select new WireOperation
         {
             CallId = numbers[0],
@@ -52,15 +57,22 @@ internal static class WireSamples
             Shard = small[2],
             After = bytes[3],
             Limit = small[3],
+            TtlMs = numbers[5],
+            Delta = delta,
+            MayHaveHappened = repeated,
+            ServeAtReplica = atReplica,
+            SessionPosition = bytes[4],
+            MaxStalenessMs = small[4],
             OnlyConflicts = conflicts,
         };
 
     public static Gen<WireResult> Result { get; } =
-        from numbers in Number.Array[2]
-        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 21], Gen.Int[0, 3])
+        from numbers in Number.Array[3]
+        from counter in Delta
+        from enums in Gen.Select(Gen.Int[0, 3], Gen.Int[0, 35], Gen.Int[0, 3])
         from flags in Gen.Bool.Array[4]
         from small in Small.Array[5]
-        from bytes in Bytes.Array[2]
+        from bytes in Bytes.Array[3]
         from siblings in Sibling.Array[0, 3]
         from items in Item.Array[0, 3]
         from missing in Missing.Array[0, 3]
@@ -85,6 +97,9 @@ internal static class WireSamples
             Items = items.Length == 0 ? null : items,
             More = flags[3],
             Node = small[3],
+            Counter = counter,
+            ExpiresInMs = numbers[2],
+            SessionPosition = bytes[2],
             HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
         };
@@ -106,6 +121,12 @@ internal static class WireSamples
         Shard = from.Shard,
         After = ByteString.CopyFrom(from.After.Span),
         Limit = from.Limit,
+        TtlMs = from.TtlMs,
+        Delta = from.Delta,
+        MayHaveHappened = from.MayHaveHappened,
+        ServeAtReplica = from.ServeAtReplica,
+        Session = ByteString.CopyFrom(from.SessionPosition.Span),
+        MaxStalenessMs = from.MaxStalenessMs,
         OnlyConflicts = from.OnlyConflicts,
     };
 
@@ -129,6 +150,9 @@ internal static class WireSamples
             Retryable = from.Retryable,
             More = from.More,
             Node = from.Node,
+            Counter = from.Counter,
+            ExpiresInMs = from.ExpiresInMs,
+            Session = ByteString.CopyFrom(from.SessionPosition.Span),
             HiddenLosers = from.HiddenLosers,
         };
         result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));
@@ -138,6 +162,7 @@ internal static class WireSamples
             Value = ByteString.CopyFrom(i.Value.Span),
             Version = ByteString.CopyFrom(i.Version.Span),
             SiblingCount = i.SiblingCount,
+            ExpiresInMs = i.ExpiresInMs,
         }));
         result.Missing.AddRange((from.Missing ?? []).Select(m => new MissingReplica { Node = m.Node, ForMs = m.ForMs }));
         return result;

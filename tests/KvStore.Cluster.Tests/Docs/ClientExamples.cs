@@ -101,6 +101,36 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
     }
 
     [Fact]
+    public async Task Read_your_own_writes_in_another_process()
+    {
+        string name = nodes.NewName("sessions");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Async);
+        IKvClient client = _cluster.Client;
+        IKvKeyspace carts = client.Keyspace(name);
+
+        KvSession session = client.CreateSession();
+        await carts.PutAsync("cart/7", "tea", new KvWriteOptions { Session = session });
+        string token = session.Token; // into a cookie, a header, a message
+
+        await using IKvClient elsewhere = KvClient.Create(_cluster.Endpoints.Last());
+        KvSession continued = elsewhere.CreateSession(token);
+        KvEntry<string>? cart = await elsewhere.Keyspace(name).GetAsync<string>("cart/7", new KvReadOptions { Session = continued });
+
+        cart!.Value.Should().Be("tea");
+    }
+
+    [Fact]
+    public async Task Read_what_is_at_most_two_seconds_old()
+    {
+        IKvKeyspace orders = await OrderedAsync("bounded");
+        await orders.PutAsync("order/17", "paid");
+
+        KvEntry<string>? order = await orders.GetAsync<string>("order/17", new KvReadOptions { MaxStaleness = TimeSpan.FromSeconds(2) });
+
+        order?.Staleness.Should().BeLessThanOrEqualTo(TimeSpan.FromSeconds(2));
+    }
+
+    [Fact]
     public async Task Resolve_siblings_in_the_context_of_what_was_read()
     {
         string name = nodes.NewName("carts");
@@ -177,6 +207,33 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
         outcome.Should().NotBe("done", "no side has a majority");
         await _cluster.HealAsync();
         await orders.PutAsync("order/17", "paid", new KvWriteOptions { RetryNoQuorumUntilDeadline = true });
+    }
+
+    [Fact]
+    public async Task Count()
+    {
+        IKvKeyspace hits = await OrderedAsync("hits");
+
+        long visits = await hits.IncrementAsync("visits");
+        long stock = await hits.IncrementAsync("stock", by: -3);
+        KvEntry<long>? seen = await hits.GetAsync<long>("visits");
+
+        (visits, stock, seen!.Value).Should().Be((1, -3, 1));
+    }
+
+    [Fact]
+    public async Task Let_a_value_expire()
+    {
+        IKvKeyspace web = await OrderedAsync("web");
+
+        await web.PutAsync("session/17", "alice", new KvWriteOptions { Ttl = TimeSpan.FromMinutes(30) });
+        KvEntry<string>? session = await web.GetAsync<string>("session/17");
+        await web.PutAsync("session/17", "alice");
+        long calls = await web.IncrementAsync("calls/alice", options: new KvWriteOptions { Ttl = TimeSpan.FromMinutes(1) });
+
+        session!.ExpiresIn.Should().BeLessThanOrEqualTo(TimeSpan.FromMinutes(30)).And.BeGreaterThan(TimeSpan.FromMinutes(20));
+        (await web.GetAsync<string>("session/17"))!.ExpiresIn.Should().BeNull();
+        calls.Should().Be(1);
     }
 
     [Fact]

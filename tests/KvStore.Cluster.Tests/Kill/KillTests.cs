@@ -44,6 +44,30 @@ public sealed class KillTests(ThreeProcesses processes, ITestOutputHelper output
     }
 
     [Fact]
+    public async Task Kill_9_and_the_loss_of_a_disk_under_load_lose_nothing_that_two_replicas_of_an_open_shard_held()
+    {
+        int seed = Random.Shared.Next();
+        output.WriteLine($"seed {seed}");
+        await _cluster.CreateKeyspaceAsync("wiped", PartitionPolicy.Ap, Replication.Sync, shards: 1);
+        await using IKvClient client = Connect();
+        RecordedLoad load = RecordedLoad.Start(new LoadPlan { Seed = seed, IsOpen = true }, Clients(client, "wiped"));
+        await ProgressAsync("before the disk is lost", load);
+        await _cluster.KillAsync(2);
+        await ProgressAsync("without the node", load);
+        long begin = TimeProvider.System.GetTimestamp();
+        await _cluster.ReplaceAsync(2);
+        await ProgressAsync("with its successor", load);
+        await _cluster.WaitUntilAsync("the successor votes and is whole", async () =>
+            (await _cluster.ReplicasAsync("wiped")).All(replica => replica is { Recovering: false, Leader: not 0 } && replica.Members.Count == 3 && replica.Members.All(member => member.Voter)));
+        output.WriteLine($"replaced, whole and voting after {TimeProvider.System.GetElapsedTime(begin).TotalMilliseconds:0} ms, under load");
+        await load.StopAsync();
+        output.WriteLine(load.ToString());
+        Verdicts.MustKeepWhatWasAcknowledged(load.ToHistory(), await RestAsync("wiped"), $"seed {seed}; {load}");
+        await _cluster.WaitUntilAsync("the digests of all replicas are equal", async () =>
+            (await _cluster.ReplicasAsync("wiped")).Select(replica => replica.Digest).Distinct().ToList() is [{ Length: > 0 }]);
+    }
+
+    [Fact]
     public async Task A_leader_that_stood_still_for_longer_than_an_election_never_answers_with_an_old_value()
     {
         int seed = Random.Shared.Next();

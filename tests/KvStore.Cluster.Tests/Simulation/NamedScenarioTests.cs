@@ -39,6 +39,57 @@ public class NamedScenarioTests
     public void Scenario_09_messages_that_come_minutes_late_change_nothing() => Play(NamedNetwork.MinutesLate);
 
     [Fact]
+    public void Scenario_09_open_messages_that_come_minutes_late_change_nothing() => Play(NamedOpen.OpenMessagesMinutesLate);
+
+    [Fact]
+    public void Scenario_14_open_a_kill_loses_nothing_that_was_acknowledged() => Play(NamedOpen.OpenKills);
+
+    [Fact]
+    public void Scenario_17_open_clocks_that_run_wrong_lose_nothing() => Play(NamedOpen.OpenClocksAtAnotherSpeed);
+
+    [Fact]
+    public void Scenario_22_open_a_power_loss_on_one_node_loses_nothing() => Play(NamedOpen.OpenPowerLossOnOne);
+
+    [Fact]
+    public void Scenario_23_open_a_power_loss_on_all_nodes_loses_nothing() => Play(NamedOpen.OpenPowerLossOnAll);
+
+    [Fact]
+    public void Scenario_24_open_a_node_that_lost_its_power_and_is_needed_loses_nothing() => Play(NamedOpen.OpenPowerLossThenNeeded);
+
+    [Fact]
+    public void Scenario_25_open_a_torn_tail_is_cut_off_and_what_it_held_is_pulled_again() => Play(NamedOpen.OpenTornTail);
+
+    [Fact]
+    public void Scenario_26_open_a_flipped_bit_in_the_log_keeps_the_node_down_and_the_others_serve() => Play(NamedOpen.OpenLogBitFlip);
+
+    [Fact]
+    public void Scenario_28_open_a_damaged_record_of_the_view_keeps_the_node_down_and_the_others_serve() => Play(NamedOpen.OpenViewDamage);
+
+    [Fact]
+    public void Scenario_29_open_on_a_full_disk_puts_are_refused_and_nothing_is_lost() => Play(NamedOpen.OpenDiskFull);
+
+    [Fact]
+    public void Scenario_30_open_a_sync_that_fails_stops_the_node_and_loses_nothing() => Play(NamedOpen.OpenSyncFails);
+
+    [Fact]
+    public void Scenario_31_open_syncs_of_two_seconds_lose_nothing() => Play(NamedOpen.OpenSlowSyncs);
+
+    [Fact]
+    public void Scenario_32_open_a_wiped_replica_mints_under_a_new_name_and_gets_everything_back() => Play(NamedOpen.OpenDiskWiped);
+
+    [Fact]
+    public void Scenario_33_open_a_replica_with_an_old_disk_mints_no_dot_twice_and_catches_up() => Play(NamedOpen.OpenOldBackup);
+
+    [Fact]
+    public void Scenario_34_open_a_missing_log_file_keeps_the_node_down_and_the_others_serve() => Play(NamedOpen.OpenLogFileMissing);
+
+    [Fact]
+    public void Scenario_53_open_a_replica_away_past_the_index_comes_back_exactly() => Play(NamedOpen.OpenLongAbsence);
+
+    [Fact]
+    public void Scenario_57_open_replicas_that_are_replaced_while_clients_work_leave_no_residue() => Play(NamedOpen.OpenReplacement);
+
+    [Fact]
     public void Scenario_10_reordered_appends_and_snapshot_pages_leave_no_gap() => Play(NamedNetwork.Reordering);
 
     [Fact]

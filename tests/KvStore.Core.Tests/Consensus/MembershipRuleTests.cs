@@ -322,6 +322,23 @@ public sealed class MembershipRuleTests
         leader.Node.State.Should().Be(RaftRole.Follower);
     }
 
+    [Fact]
+    public void A_snapshot_that_a_member_wanted_and_was_removed_before_it_got_it_is_asked_of_nobody()
+    {
+        SingleNode leader = SingleNode.Leader();
+        Proposes(leader, Group([1, 2])).Should().Be(ProposeResult.Accepted);
+        leader.Ready();
+        leader.Accepts(2, leader.Node.LastIndex.Value);
+        leader.Ready();
+        leader.Step(new RaftMessage { Kind = RaftMessageKind.Damaged, From = new ReplicaId(3), Term = leader.Node.Term, Round = 9, Reject = true });
+        leader.Node.DescribeProgress().Single(row => row.Id.Value == 3).State.Should().Be(ProgressState.Snapshot, "it will be asked for with the next Ready");
+        Apply(leader);
+
+        leader.Ready();
+        leader.Node.Members.Should().Be(Group([1, 2]));
+        leader.SnapshotsWanted.Should().BeEmpty();
+    }
+
     private static void Commit(SingleNode leader, ulong follower)
     {
         leader.Ready();

@@ -41,6 +41,9 @@ internal sealed class DottedEnvironment
 
     public int CopyPageKeys { get; set; } = 2;
 
+    /// <summary>Whether pages wait until all that fills them is durable, as they must where replicas lose their power.</summary>
+    public bool HoldsPages { get; set; }
+
     /// <summary>Called between the moment a copied range is accepted and its join.</summary>
     public Action? BeforeJoin { get; set; }
 

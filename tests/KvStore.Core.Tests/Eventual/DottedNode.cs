@@ -15,6 +15,7 @@ internal sealed class DottedNode
     private readonly DottedEnvironment _environment;
     private readonly List<(ulong Number, byte[] Record)> _log = [];
     private readonly List<(ulong After, NodeId To, ulong Operation, ActorId Actor)> _owed = [];
+    private readonly List<(ulong After, NodeId To, DottedMessageKind Kind, byte[] Bytes)> _heldPages = [];
     private SortedDictionary<byte[], byte[]> _index = new(ByteOrder);
     private Sealed _sealed = new([], [], [], 0);
     private (List<(Key, ReadOnlyMemory<byte>)> Records, bool Last)? _scanned;
@@ -78,6 +79,12 @@ internal sealed class DottedNode
         }
 
         _owed.RemoveAll(owed => owed.After <= upTo);
+        foreach ((ulong _, NodeId to, DottedMessageKind kind, byte[] bytes) in _heldPages.Where(page => page.After <= upTo))
+        {
+            _environment.Post(Id, to, kind, bytes);
+        }
+
+        _heldPages.RemoveAll(page => page.After <= upTo);
         DurableNumber = Math.Max(DurableNumber, upTo);
     }
 
@@ -109,6 +116,7 @@ internal sealed class DottedNode
     public void Restart()
     {
         _owed.Clear();
+        _heldPages.Clear();
         _scanned = null;
         _log.RemoveAll(entry => entry.Number > DurableNumber);
         Replica = Create();
@@ -144,6 +152,7 @@ internal sealed class DottedNode
     public void Wipe()
     {
         _owed.Clear();
+        _heldPages.Clear();
         _scanned = null;
         _log.Clear();
         DurableNumber = 0;
@@ -239,7 +248,7 @@ internal sealed class DottedNode
                 break;
             case DottedMessageKind.Pull:
                 PagePlan plan = Replica.AntiEntropy.Plan(PullMessage.Decode(bytes));
-                Send(from, DottedMessageKind.PullPage, output => Replica.AntiEntropy.Build(plan, Stored, output));
+                SendWhenDurable(from, DottedMessageKind.PullPage, output => Replica.AntiEntropy.Build(plan, Stored, output));
                 break;
             case DottedMessageKind.PullPage:
                 ReceivePage(from, PullPage.Decode(bytes));
@@ -348,7 +357,7 @@ internal sealed class DottedNode
             [.. View.Where(entry => entry.Key.Span.SequenceCompareTo(request.After.Span) > 0).Select(entry => (entry.Key, entry.Value))];
         bool last = behind.Count <= _environment.CopyPageKeys;
         List<(Key, ReadOnlyMemory<byte>)> range = [.. behind.Take(_environment.CopyPageKeys)];
-        Send(newcomer, DottedMessageKind.FullCopyPage, output => FullCopyPage.Encode(output, request, capture, range, last));
+        SendWhenDurable(newcomer, DottedMessageKind.FullCopyPage, output => FullCopyPage.Encode(output, request, capture, range, last));
     }
 
     private void OfferCopied(NodeId source, FullCopyPage page)
@@ -404,6 +413,20 @@ internal sealed class DottedNode
         {
             View[Key.CopyOf(change.Key.Span)] = change.StoredRecord;
         }
+    }
+
+    /// <summary>A page is filled with all that was seen here; what a power loss could still take back must not stay in anybody's contexts.</summary>
+    private void SendWhenDurable(NodeId to, DottedMessageKind kind, Action<ArrayBufferWriter<byte>> encode)
+    {
+        if (!_environment.HoldsPages || Replica.Number <= DurableNumber)
+        {
+            Send(to, kind, encode);
+            return;
+        }
+
+        ArrayBufferWriter<byte> output = new();
+        encode(output);
+        _heldPages.Add((Replica.Number, to, kind, output.WrittenSpan.ToArray()));
     }
 
     private void Send(NodeId to, DottedMessageKind kind, Action<ArrayBufferWriter<byte>> encode)

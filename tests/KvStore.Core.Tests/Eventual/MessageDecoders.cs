@@ -25,6 +25,9 @@ public sealed class MessageDecoders
         bytes => FullCopyPage.Decode(bytes),
         bytes => ReadRequest.Decode(bytes),
         bytes => ReadResponse.Decode(bytes),
+        bytes => ClockAsked.Decode(bytes),
+        bytes => ClockTold.Decode(bytes),
+        bytes => SessionPosition.Decode(bytes),
         bytes => NewReplica().ReadState(bytes),
         bytes => NewReplica().Replay(1, bytes),
     ];
@@ -54,6 +57,10 @@ public sealed class MessageDecoders
             PullMessage.Decode(Encoded(new PullMessage(new ActorId(7), clock).Encode)).Clock.Should().Be(clock);
             ReplicateAcknowledged acknowledged = new(3, new ActorId(7), 9);
             ReplicateAcknowledged.Decode(Encoded(acknowledged.Encode)).Should().Be(acknowledged);
+            ClockAsked.Decode(Encoded(new ClockAsked(6).Encode)).Number.Should().Be(6);
+            ClockTold told = ClockTold.Decode(Encoded(new ClockTold(6, true, clock).Encode));
+            (told.Number, told.Recovering).Should().Be((6, true));
+            told.Clock.Should().Be(clock);
             ReadRequest.Decode(Encoded(new ReadRequest(8, SomeKey).Encode)).Key.Should().Be(SomeKey);
         });
 

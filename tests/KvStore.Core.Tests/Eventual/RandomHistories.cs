@@ -55,7 +55,7 @@ public sealed class RandomHistories
     private static DottedEnvironment Run(int seed, DottedOptions options, bool crashes, bool wipes)
     {
         Random random = new(seed);
-        DottedEnvironment environment = new(3, seed, options);
+        DottedEnvironment environment = new(3, seed, options) { HoldsPages = true };
         SortedSet<Dot> durable = [];
         List<VersionVector> contexts = [VersionVector.Empty];
         for (int step = 0; step < 150; step++)

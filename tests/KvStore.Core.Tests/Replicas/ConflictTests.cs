@@ -81,14 +81,14 @@ public class ConflictTests
     public void Scenario_55_a_node_whose_clock_is_off_takes_no_put_where_timestamps_decide_and_says_by_how_much()
     {
         ReplicaCluster cluster = InConflict(ConflictRule.LastWriterWins, keys: 1);
-        cluster.Clock.OffsetMs = 3_600_000;
+        cluster.SetClockOffset(3_600_000);
         Completion refused = cluster.Put(cluster[1], "k0", "from the future");
         (refused.Outcome, refused.Code).Should().Be((Outcome.NotDone, RefusalCode.ClockSkew));
         refused.Reason.Should().Contain("3600000 ms ahead").And.Contain("500 ms");
-        cluster.Clock.OffsetMs = -501;
+        cluster.SetClockOffset(-501);
         cluster.Put(cluster[1], "k0", "from the past").Reason.Should().Contain("501 ms behind");
         cluster.Submit(cluster[1], new ClientOperation { Kind = OperationKind.Delete, Key = "k0"u8.ToArray() }).Outcome.Should().Be(Outcome.Done, "a delete has no timestamp");
-        cluster.Clock.OffsetMs = 500;
+        cluster.SetClockOffset(500);
         cluster.Put(cluster[1], "k0", "near enough").Outcome.Should().Be(Outcome.Done);
     }
 
@@ -96,7 +96,7 @@ public class ConflictTests
     public void Where_siblings_are_kept_timestamps_decide_nothing_and_no_put_is_refused_for_a_clock()
     {
         ReplicaCluster cluster = InConflict(ConflictRule.Siblings, keys: 1);
-        cluster.Clock.OffsetMs = 3_600_000;
+        cluster.SetClockOffset(3_600_000);
         cluster.Put(cluster[1], "k0", "v").Outcome.Should().Be(Outcome.Done);
     }
 
@@ -158,6 +158,7 @@ public class ConflictTests
         {
             cluster.Lost.Add("Replicate");
             cluster.SubmitOnly(cluster[1], Put(key, "of 1"));
+            cluster.PassTime(1);
             cluster.SubmitOnly(cluster[2], Put(key, "of 2"));
             cluster.Settle();
             cluster.Lost.Clear();

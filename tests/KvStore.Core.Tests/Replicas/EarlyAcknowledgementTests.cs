@@ -165,6 +165,32 @@ public class EarlyAcknowledgementTests
         old.LostKeys.Should().Equal("b");
     }
 
+    [Theory]
+    [InlineData(2, "c d")]
+    [InlineData(4, "a b c d")]
+    [InlineData(0, "d")]
+    public void Past_its_bytes_the_journal_drops_the_oldest_and_counts_them_and_a_restart_comes_to_the_same(int room, string kept)
+    {
+        int record = (int)(Deposed(out _).Replica.LostWrites.Bytes / 2);
+        var options = new ReplicaOptions { LostWriteBytes = Math.Max(1, room * record) };
+        var leader = new ScriptedReplica(Replication.Async, Wide, options: options);
+        leader.Lead();
+        foreach (string key in (string[])["a", "b", "c", "d"])
+        {
+            leader.Put(key);
+        }
+
+        leader.Sync();
+        leader.Append(new Term(2), new LogIndex(1), new Term(1), new LogIndex(1), Empty(2, 2));
+        ulong dropped = (ulong)(4 - kept.Split(' ').Length);
+        leader.LostKeys.Should().Equal(kept.Split(' '), "the newest stays, however small the room");
+        (leader.Replica.LostWrites.Found, leader.Replica.LostWrites.Dropped).Should().Be((4, dropped));
+
+        var again = new ScriptedReplica(Replication.Async, Wide, [.. leader.Storage.Log], options);
+        again.LostKeys.Should().Equal(kept.Split(' '));
+        again.Replica.LostWrites.Dropped.Should().Be(dropped);
+    }
+
     /// <summary>A leader that had acknowledged a and b, and has been told of another's entry in their place.</summary>
     private static ScriptedReplica Deposed(out List<RecoveredRecord> log)
     {

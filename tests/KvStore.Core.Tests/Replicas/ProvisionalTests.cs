@@ -68,7 +68,7 @@ public class ProvisionalTests
         Completion siblings = cluster.Get(cluster.Leader, "k");
         siblings.Siblings.Should().HaveCount(2);
         IfVersion(cluster, "k", "lost", majority.OrderedVersion).Code.Should().Be(RefusalCode.ConditionFailed, "the merge has changed the live values");
-        Completion swapped = IfVersion(cluster, "k", "decided", siblings.OrderedVersion);
+        Completion swapped = cluster.PutIf(cluster.Leader, "k", "decided", siblings.Version);
         swapped.Outcome.Should().Be(Outcome.Done);
 
         Completion after = cluster.Get(cluster.Leader, "k");

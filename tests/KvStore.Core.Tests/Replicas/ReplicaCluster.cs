@@ -21,15 +21,23 @@ internal sealed class ReplicaCluster
     private ulong _lastHandle;
     private long _nowMs = 1_000;
 
-    public ReplicaCluster(int founders, PartitionChoice partition = PartitionChoice.Cp, ReplicaOptions? options = null, long retainedLogBytes = 1 << 30, ConflictRule conflicts = ConflictRule.Siblings, long memoryBytes = 0)
+    public ReplicaCluster(
+        int founders,
+        PartitionChoice partition = PartitionChoice.Cp,
+        ReplicaOptions? options = null,
+        long retainedLogBytes = 1 << 30,
+        ConflictRule conflicts = ConflictRule.Siblings,
+        ulong defaultTtlMs = 0,
+        Replication replication = Replication.Sync,
+        long memoryBytes = 0)
     {
+        DefaultTtlMs = defaultTtlMs;
         Conflicts = conflicts;
         MemoryBytes = memoryBytes;
-        Mode = new KeyspaceMode(partition, Replication.Sync);
+        Mode = new KeyspaceMode(partition, replication);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
         Founders = [.. Enumerable.Range(1, founders).Select(id => PlaceOf((uint)id))];
-        Clock.Set(_nowMs, (ulong)_nowMs);
         foreach (ReplicaPlace place in Founders)
         {
             Add(place);
@@ -46,7 +54,9 @@ internal sealed class ReplicaCluster
 
     public long RetainedLogBytes { get; }
 
-    public ReplicaClock Clock { get; } = new();
+    public long NowMs => _nowMs;
+
+    public ulong DefaultTtlMs { get; }
 
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
@@ -54,6 +64,9 @@ internal sealed class ReplicaCluster
 
     /// <summary>Nodes to which snapshot pages were sent, in order.</summary>
     public List<NodeId> Pages { get; } = [];
+
+    /// <summary>What stands between a replica that starts and its storage.</summary>
+    public Func<NodeId, IReplicaStorage, IReplicaStorage> Over { get; set; } = (_, storage) => storage;
 
     /// <summary>Messages of these kinds get lost.</summary>
     public HashSet<string> Lost { get; } = [];
@@ -91,6 +104,14 @@ internal sealed class ReplicaCluster
         this[node].Replica.Campaign();
         Settle();
         return this[node].Replica.IsLeader ? this[node] : throw new InvalidOperationException($"n{node} was not elected.");
+    }
+
+    /// <summary>The leader hands over.</summary>
+    public void HandOver(uint node)
+    {
+        Leader.Replica.TransferLeadership(new NodeId(node));
+        TickUntil(() => this[node].Replica.IsLeader && Leader == this[node], $"n{node} leads");
+        Tick(4);
     }
 
     public void Cut(uint node)
@@ -173,12 +194,31 @@ internal sealed class ReplicaCluster
         }
     }
 
+    /// <summary>By how much every node believes its wall clock to be ahead of the cluster's.</summary>
+    public void SetClockOffset(long ms)
+    {
+        foreach (ReplicaMachine machine in _machines.Values)
+        {
+            machine.SetClockOffset(ms);
+        }
+    }
+
+    /// <summary>Time passes, and no tick has come yet.</summary>
+    public void PassTime(int ms)
+    {
+        _nowMs += ms;
+        foreach (ReplicaMachine machine in _machines.Values.Where(machine => machine.IsUp))
+        {
+            machine.SetClock(_nowMs);
+        }
+    }
+
     public void TickWithoutRest()
     {
         _nowMs += Options.TickMs;
-        Clock.Set(_nowMs, (ulong)_nowMs);
         foreach (ReplicaMachine machine in _machines.Values.Where(machine => machine.IsUp))
         {
+            machine.SetClock(_nowMs);
             machine.Replica.Tick();
         }
     }
@@ -216,15 +256,62 @@ internal sealed class ReplicaCluster
         return Answers[handle];
     }
 
-    public Completion Put(ReplicaMachine at, string key, string value, RequestId request = default) => Submit(at, new ClientOperation
+    /// <summary>Asks the leader for a mode and lets time pass until it has answered.</summary>
+    public Completion ChangeMode(KeyspaceMode wanted) => ChangeModeAt(Leader, wanted);
+
+    public Completion ChangeModeAt(ReplicaMachine at, KeyspaceMode wanted)
+    {
+        ulong handle = AskMode(at, wanted);
+        Settle();
+        TickUntil(() => Answers.ContainsKey(handle), "an answer to a change of the mode");
+        return Answers[handle];
+    }
+
+    /// <summary>Asks and does not wait.</summary>
+    public ulong AskMode(ReplicaMachine at, KeyspaceMode wanted)
+    {
+        at.Replica.ChangeMode(++_lastHandle, wanted, _nowMs + 20_000);
+        at.Step();
+        return _lastHandle;
+    }
+
+    public Completion PutIf(ReplicaMachine at, string key, string value, ReadOnlyMemory<byte> version) => Submit(at, new ClientOperation
     {
         Kind = OperationKind.Put,
+        Condition = WriteCondition.IfVersion,
+        Version = version,
         Key = Encoding.UTF8.GetBytes(key),
         Value = Encoding.UTF8.GetBytes(value),
+    });
+
+    public Completion Put(ReplicaMachine at, string key, string value, RequestId request = default, ulong ttlMs = 0, WriteCondition condition = WriteCondition.None) => Submit(at, new ClientOperation
+    {
+        Kind = OperationKind.Put,
+        Condition = condition,
+        Key = Encoding.UTF8.GetBytes(key),
+        Value = Encoding.UTF8.GetBytes(value),
+        TtlMs = ttlMs,
         Request = request,
     });
 
+    public Completion Increment(ReplicaMachine at, string key, long by = 1, ulong sequence = 0, bool mayHaveHappened = false, ulong ttlMs = 0) => Submit(at, IncrementOf(key, by, sequence, mayHaveHappened, ttlMs));
+
+    public static ClientOperation IncrementOf(string key, long by, ulong sequence = 0, bool mayHaveHappened = false, ulong ttlMs = 0) => new()
+    {
+        Kind = OperationKind.Increment,
+        Key = Encoding.UTF8.GetBytes(key),
+        Delta = by,
+        TtlMs = ttlMs,
+        Request = sequence == 0 ? RequestId.None : new RequestId(77, sequence, 0),
+        MayHaveHappened = mayHaveHappened,
+    };
+
+    /// <summary>Lets so many milliseconds pass.</summary>
+    public void Wait(int ms) => Tick((ms + Options.TickMs - 1) / Options.TickMs);
+
     public Completion Get(ReplicaMachine at, string key, ReadLevel level = ReadLevel.Default) => Submit(at, new ClientOperation { Kind = OperationKind.Get, Level = level, Key = Encoding.UTF8.GetBytes(key) });
+
+    public Completion Scan(ReplicaMachine at) => Submit(at, new ClientOperation { Kind = OperationKind.Scan, Level = ReadLevel.Eventual, Limit = 1_000 });
 
     public Completion Submit(ReplicaMachine at, ClientOperation operation)
     {

@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
 using KvStore.Storage;
 
 namespace KvStore.Core.Tests.Replicas;
@@ -16,6 +18,8 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     private NodeStorage? _storage;
     private StorageLoop? _loop;
     private ShardReplica? _replica;
+    private ReplicaClock _clock = new();
+    private ScanPage? _scanned;
 
     /// <summary>Each start draws another actor, as in production.</summary>
     private int _starts;
@@ -24,6 +28,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     {
         _cluster = cluster;
         Place = place;
+        SetClock(cluster.NowMs);
         Start();
     }
 
@@ -36,6 +41,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     public ShardReplica Replica => _replica ?? throw new InvalidOperationException("The node is down.");
 
     public ReplicaStatus Status => Replica.Describe();
+
+    /// <summary>The replica's own storage, to look at and to damage.</summary>
+    public IReplicaStorage View { get; private set; } = null!;
 
     /// <summary>Its members, as the tests write them: voters, then learners.</summary>
     public string Members
@@ -50,8 +58,25 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         }
     }
 
-    public void Start()
+    /// <summary>How far the node's wall clock is ahead of the others'.</summary>
+    public long WallAheadMs { get; set; }
+
+    public void SetClockOffset(long ms) => _clock.OffsetMs = ms;
+
+    public void SetClock(long nowMs) => _clock.Set(nowMs, (ulong)(nowMs + WallAheadMs));
+
+    public void Start() => Start(givenUp: []);
+
+    /// <summary>As an operator starts it who has given up other nodes for good.</summary>
+    public void Start(ImmutableArray<NodeId> givenUp)
     {
+        if (_starts > 0)
+        {
+            // Another process: its hybrid clock begins anew.
+            _clock = new ReplicaClock();
+            SetClock(_cluster.NowMs);
+        }
+
         _scheduler = new PumpedScheduler();
         _reports.Clear();
         _storage = NodeStorage.Open(new StorageOptions
@@ -65,11 +90,21 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
             Scheduler = _scheduler,
         });
         _loop = _storage.CreateLoop(this);
-        IReplicaStorage storage = _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered);
-        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, MemoryBytes = _cluster.MemoryBytes };
-        _replica = new ShardReplica(descriptor, _cluster.Options, storage, this, recovered, _cluster.Clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
+        IReplicaStorage storage = _cluster.Over(Node, _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered));
+        View = storage;
+        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs, MemoryBytes = _cluster.MemoryBytes };
+        _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
         _replica.Start();
     }
+
+    /// <summary>The keys that the view holds a record of, be it only the trace of a delete.</summary>
+    public IReadOnlyList<string> RawKeys => [.. Records().Select(record => System.Text.Encoding.UTF8.GetString(record.Key.Span))];
+
+    /// <summary>How many totals a counter consists of.</summary>
+    public int Totals(string key) => DottedObject.Decode(Records().Single(record => System.Text.Encoding.UTF8.GetString(record.Key.Span) == key).Record).Values.Length;
+
+    /// <summary>What is sealed goes to the view's disk.</summary>
+    public void Flush() => _storage!.RequestFlush();
 
     public void LosePower()
     {
@@ -140,8 +175,28 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
 
     public void Post(in StorageEvent e) => _reports.Enqueue(e);
 
+    private IReadOnlyList<ScannedRecord> Records()
+    {
+        const ulong OwnTag = ulong.MaxValue;
+        _cluster.TickUntil(() => View.UnsealedBytes == 0, "the view is sealed");
+        _scanned = null;
+        View.BeginScan(new ScanRequest { Tag = OwnTag, Space = RecordSpace.Data, MaxRecords = 1_000, MaxBytes = 1_000_000 });
+        while (_scanned is null)
+        {
+            Step();
+        }
+
+        return _scanned.Records;
+    }
+
     private void Handle(in StorageEvent report)
     {
+        if (report.Kind == StorageEventKind.Scanned && report.Page!.Tag == ulong.MaxValue)
+        {
+            _scanned = report.Page;
+            return;
+        }
+
         switch (report.Kind)
         {
             case StorageEventKind.Durable:

@@ -16,12 +16,12 @@ internal sealed class ScriptedReplica : IPeerTransport
     private long _nowMs = 1_000;
     private ulong _lastHandle;
 
-    public ScriptedReplica(Replication replication, MaxLag maxLag, IReadOnlyList<RecoveredRecord>? log = null)
+    public ScriptedReplica(Replication replication, MaxLag maxLag, IReadOnlyList<RecoveredRecord>? log = null, ReplicaOptions? options = null)
     {
         _clock.Set(_nowMs, (ulong)_nowMs);
         ImmutableArray<ReplicaPlace> places = [.. Enumerable.Range(1, 3).Select(id => new ReplicaPlace(new NodeId((uint)id), new ReplicaId((ulong)id)))];
         var descriptor = new ShardDescriptor(new ShardId(7, 0), new Epoch(1), new KeyspaceMode(PartitionChoice.Cp, replication), places, new NodeId(1)) { MaxLag = maxLag };
-        Replica = new ShardReplica(descriptor, new ReplicaOptions(), Storage, this, new RecoveredReplica(ViewPosition.Zero, log ?? []), _clock, new Random(1), _output);
+        Replica = new ShardReplica(descriptor, options ?? new ReplicaOptions(), Storage, this, new RecoveredReplica(ViewPosition.Zero, log ?? []), _clock, new Random(1), _output);
         Replica.Start();
         while (Storage.Scans.TryDequeue(out ScanRequest scan))
         {

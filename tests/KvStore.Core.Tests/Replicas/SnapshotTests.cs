@@ -46,6 +46,20 @@ public class SnapshotTests
     }
 
     [Fact]
+    public void A_record_that_came_with_a_snapshot_is_fetched_when_somebody_peeks_at_it()
+    {
+        var cluster = new ReplicaCluster(1, options: Short);
+        Fill(cluster);
+        ReplicaMachine newcomer = cluster.Add(PlaceOf(2));
+        cluster.Change(Places(1), Places(2)).Outcome.Should().Be(Outcome.Done);
+        cluster.TickUntil(() => newcomer.Status.Applied == cluster.Leader.Status.Applied, "the snapshot is installed");
+        cluster.Pages.Should().NotBeEmpty();
+
+        // This is how a node follows the catalog: nothing else would ever ask its disk for it.
+        cluster.TickUntil(() => newcomer.Replica.TryPeek(System.Text.Encoding.UTF8.GetBytes(Key(0)), out _, out LogIndex version) && version > LogIndex.Zero, "it is fetched");
+    }
+
+    [Fact]
     public void A_snapshot_ends_when_its_receiver_is_removed_and_the_next_in_line_gets_his()
     {
         var cluster = new ReplicaCluster(1, options: Short with { SnapshotBytesPerSecond = 2_000 });

@@ -22,11 +22,22 @@ internal static class VersioningGen
         DottedObject built = DottedObject.Gone(context);
         foreach (Dot dot in dots.Distinct())
         {
-            built = built.Write(dot, ValueOf(dot), TimestampOf(dot));
+            built = built.Write(OfEveryForm(dot));
         }
 
         return built;
     });
+
+    /// <summary>One in four is a counter's total, one in two expires.</summary>
+    private static DottedValue OfEveryForm(Dot dot)
+    {
+        bool counts = dot.Counter % 4 == 1;
+        return new DottedValue(dot, TimestampOf(dot), counts ? CounterTotal.Encode((long)dot.Counter, new ReplicaId(dot.Actor.Value), new RequestId(9, dot.Counter, 0)) : ValueOf(dot))
+        {
+            Form = counts ? ValueForm.Counter : ValueForm.Bytes,
+            ExpiresMs = dot.Counter % 4 < 2 ? 1_000 + dot.Counter : 0,
+        };
+    }
 
     public static ShardClock ClockOf(IEnumerable<Dot> dots)
     {

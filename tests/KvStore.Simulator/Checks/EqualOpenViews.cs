@@ -46,6 +46,11 @@ internal static class EqualOpenViews
                 throw new SimulationFailedException(Residue, $"{node.Id} keeps the keys of {dotKeys} dots although every replica has them.");
             }
 
+            if (node.Replica!.Describe().Open!.DifferentBuckets > 0)
+            {
+                throw new SimulationFailedException(Digests, $"{node.Id} says that its data differs from a peer's at an equal clock.");
+            }
+
             BucketDigests captured = node.Replica!.CaptureDigests()!;
             if (!captured.Equals(Count(data)) || !captured.Equals(ofFirst))
             {

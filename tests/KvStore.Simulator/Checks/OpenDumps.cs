@@ -1,4 +1,3 @@
-using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Clients;
 using KvStore.Simulator.Nodes;
@@ -12,17 +11,18 @@ internal sealed class OpenDumps
     private readonly SimulatedCluster _cluster;
     private int _missing;
 
-    public OpenDumps(SimulatedCluster cluster)
+    public OpenDumps(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
     {
         _cluster = cluster;
-        foreach (SimulatedNode node in cluster.Nodes)
+        foreach (SimulatedNode node in nodes)
         {
+            int place = Contents.Count;
             Contents.Add(new ReplicaDump(node.Id.ToString()));
             Values.Add(new ReplicaDump(node.Id.ToString()));
             for (int key = 0; key < cluster.Settings.Keys; key++)
             {
                 _missing++;
-                Ask(node, key);
+                Ask(node, place, key);
             }
         }
     }
@@ -37,21 +37,20 @@ internal sealed class OpenDumps
 
     public List<ReplicaDump> Values { get; } = [];
 
-    private void Ask(SimulatedNode node, int key)
+    private void Ask(SimulatedNode node, int place, int key)
     {
         var get = new ClientOperation
         {
             Kind = OperationKind.Get,
             Level = ReadLevel.Eventual,
             Key = ClientKeys.Bytes(key),
-            Epoch = new Epoch(1),
             DeadlineMs = _cluster.Timeline.NowMs + 5_000,
         };
         _cluster.Submit(node, get, (_, answer) =>
         {
             if (answer.Outcome != Outcome.Done)
             {
-                Ask(node, key);
+                Ask(node, place, key);
                 return;
             }
 
@@ -60,10 +59,10 @@ internal sealed class OpenDumps
             IReadOnlyList<string> values = OpenClient.ValuesOf(answer);
             foreach (string value in values)
             {
-                Values[node.Index].Add(ClientKeys.Text(key), value);
+                Values[place].Add(ClientKeys.Text(key), value);
             }
 
-            Contents[node.Index].Add(ClientKeys.Text(key), $"{string.Join(",", values)} at {Convert.ToHexString(answer.Version.Span)}");
+            Contents[place].Add(ClientKeys.Text(key), $"{string.Join(",", values)} at {Convert.ToHexString(answer.Version.Span)}");
         });
     }
 }

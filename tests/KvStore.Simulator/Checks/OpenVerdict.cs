@@ -15,13 +15,14 @@ internal static class OpenVerdict
     /// <summary>Equal clocks, nothing kept for a peer, nothing to be stripped any more, and every record counted.</summary>
     public static bool HasConverged(SimulatedCluster cluster)
     {
-        if (cluster.Nodes.Any(node => !node.IsUp))
+        IReadOnlyList<SimulatedNode> nodes = cluster.Usable;
+        if (nodes.Any(node => !node.IsUp))
         {
             return false;
         }
 
-        ReplicaStatus first = cluster.Nodes[0].Replica!.Describe();
-        foreach (SimulatedNode node in cluster.Nodes)
+        ReplicaStatus first = nodes[0].Replica!.Describe();
+        foreach (SimulatedNode node in nodes)
         {
             ReplicaStatus status = node.Replica!.Describe();
             if (status.Fenced.Length > 0 || status.PeerLag > 0 || status.Clock != first.Clock || status.Open is not { IsRecovering: false, IndexedDots: 0, MayStrip: false, HasDigests: true })
@@ -33,7 +34,8 @@ internal static class OpenVerdict
         return true;
     }
 
-    public static void Check(History history, OpenDumps dumps, ClientContext context, FaultDriver faults)
+    /// <param name="lostDisk">Whether some replica has lost its disk, gone back to an old one, or was removed with it.</param>
+    public static void Check(History history, OpenDumps dumps, ClientContext context, FaultDriver faults, bool lostDisk)
     {
         ScenarioSettings settings = context.Cluster.Settings;
         ConvergenceResult converged = ConvergenceChecker.Check(dumps.Contents);
@@ -43,11 +45,16 @@ internal static class OpenVerdict
         }
 
         // Best-effort writes live in one process until they have spread; a degraded one may have been on the lost disk alone. What such a write had superseded comes back when it is lost.
-        bool mayLose = (settings.Mode.Replication == Replication.BestEffort && faults.Crashed) || (faults.Wiped && settings.Mode.Replication != Replication.Sync);
+        bool mayLose = (settings.Mode.Replication == Replication.BestEffort && faults.Crashed) || ((lostDisk || settings.Spares > 0) && settings.Mode.Replication != Replication.Sync);
         Judge("AcknowledgedOpenWrites", history, dumps.Values[0], violation => mayLose && violation.Fault is (AcknowledgedWriteFault.Lost or AcknowledgedWriteFault.Resurrected));
-        if (settings.Mode.Replication == Replication.Sync && !faults.Wiped)
+        if (settings.Mode.Replication == Replication.Sync && !lostDisk)
         {
             CheckQuorumReads(history, context.ThinWrites);
+        }
+
+        if (!lostDisk && !(settings.Mode.Replication == Replication.BestEffort && faults.Crashed))
+        {
+            context.Served.Check(history, dumps.Values[0]);
         }
     }
 

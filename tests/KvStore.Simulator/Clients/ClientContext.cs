@@ -14,6 +14,9 @@ internal sealed record ClientContext(SimulatedCluster Cluster, HistoryRecorder R
     /// <summary>Writes that a single replica has acknowledged, by their order of invocation: a quorum read need not know them.</summary>
     public HashSet<long> ThinWrites { get; } = [];
 
+    /// <summary>Which replica has acknowledged which write.</summary>
+    public ServedWrites Served { get; } = new();
+
     /// <summary>No client begins anything new.</summary>
     public bool Stopping { get; set; }
 

@@ -101,7 +101,14 @@ internal sealed class OpenClient(ClientContext context, int number, Random rando
                 Epoch = new Epoch(1),
             },
         };
-        Attempt(_call, context.Cluster.Nodes[random.Next(context.Cluster.Nodes.Count)]);
+        Attempt(_call, PickNode());
+    }
+
+    /// <summary>Any node that has a replica, in the shard or not.</summary>
+    private SimulatedNode PickNode()
+    {
+        List<SimulatedNode> nodes = [.. context.Cluster.Nodes.Where(node => !node.ReplicaId.IsNone)];
+        return nodes[random.Next(nodes.Count)];
     }
 
     private void Attempt(Call call, SimulatedNode node)
@@ -151,12 +158,13 @@ internal sealed class OpenClient(ClientContext context, int number, Random rando
                 End(done: false, call.Recorded.Unknown);
                 break;
             case Outcome.Done:
-                if (answer.Acknowledgements < 2)
+                if (answer.Degraded || answer.Acknowledgements < 2)
                 {
                     context.ThinWrites.Add(call.Recorded.Recorded.InvokeOrder);
                 }
 
                 End(done: true, call.Recorded.Done);
+                context.Served.Add(call.Recorded.Recorded, node, isBlind: call.Operation.Condition == WriteCondition.None);
                 break;
             case Outcome.NotDone:
                 if (answer.Code is RefusalCode.LevelNotOffered or RefusalCode.None or RefusalCode.RequestReused or RefusalCode.NotLeader)
@@ -186,7 +194,7 @@ internal sealed class OpenClient(ClientContext context, int number, Random rando
             throw new SimulationFailedException(SimulationFailedException.Answers, $"c{number}: a sync write was acknowledged by {answer.Acknowledgements} replica, and is not called degraded.");
         }
 
-        return !context.Cluster.Settings.MayWipe || answer.Acknowledgements >= 2;
+        return !context.Cluster.Settings.MayLoseDisk || answer.Acknowledgements >= 2;
     }
 
     private void OnUnknown(Call call, SimulatedNode node)

@@ -55,6 +55,10 @@ internal sealed class ClientStream : IOperationStream
 
     public void Sweep(long nowMs, List<LostAttempt> lost) => _backlog.Sweep(nowMs, lost);
 
+    public void TakeSlow(long nowMs, double delayMs, List<SlowRead> slow) => _backlog.TakeSlow(this, nowMs, delayMs, slow);
+
+    public KvOperation? Withdraw(ulong callId) => _backlog.Withdraw(callId);
+
     public void Break(Exception? cause)
     {
         if (_backlog.Break() is not { } lost)

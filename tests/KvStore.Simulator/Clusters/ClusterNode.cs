@@ -105,6 +105,7 @@ internal sealed class ClusterNode(World world, int index, Random random)
         Loops = new LoopSet(
             Id, World.Settings.Loops, _storage, () => new PeerOutbox(_links, _links.Pool, MaxFrameBytes), router, World.Settings.Replica, _turns, NullLogger<LoopSet>.Instance);
         Loops.LeaderChanged += Topology.SetLeader;
+        Loops.RegimeChanged += Topology.SetRegime;
         Loops.Failed += OnFailed;
         World.Trace.Add("start", Index, (ulong)Incarnation);
         new CatalogFollower(World.Catalog, 0, Loops, Topology, _ => { }, Dice.Next, NullLogger<CatalogFollower>.Instance).Start();

@@ -60,10 +60,17 @@ internal sealed class FaultDriver
         foreach (SimulatedNode node in _cluster.Nodes)
         {
             node.Calm();
-            if (node.RefusesToStart is not null && !_disks.StaysDown(node))
+            // A replica of an open shard that never comes back keeps the others from forgetting what it lacks: it is repaired, or would have to be removed.
+            if (node.RefusesToStart is not null && (_cluster.Settings.IsOpen || !_disks.StaysDown(node)))
             {
                 node.Disk.Repair();
                 _cluster.Rare.Meet(RareBranch.SeenRepairedStart);
+            }
+
+            if (_cluster.Settings.IsOpen && !node.IsUp)
+            {
+                // It was killed a moment ago and has not come across its damage yet.
+                node.Disk.Repair();
             }
 
             if (node.IsUp || node.Start())
@@ -90,7 +97,7 @@ internal sealed class FaultDriver
         {
             _network.Strike(strike.Kind, random);
         }
-        else if (strike.Kind < FaultKind.WallStep)
+        else if (strike.Kind is < FaultKind.WallStep or FaultKind.LongAbsence)
         {
             _processes.Strike(strike.Kind, Victim(random), random);
         }

@@ -46,4 +46,7 @@ internal enum FaultKind
     // Only where a seed's settings allow it: a voter that comes back under its old ids with less than it had.
     LostDisk,
     OldBackup,
+
+    // Only where a seed's settings allow it. Drawn after all others, so that the plans of other scenarios stay as they were.
+    LongAbsence,
 }

@@ -9,12 +9,13 @@ namespace KvStore.Simulator.Faults;
 internal static class FaultPlan
 {
     private const int MaxWeight = 8;
+    private const int AbsenceWeight = 3;
 
     public static IReadOnlyList<Strike> Draw(ScenarioSettings settings, long lengthUs, Random random)
     {
         List<(FaultKind Kind, int Weight)> kinds = [];
         int all = 0;
-        foreach (FaultKind kind in Enum.GetValues<FaultKind>())
+        for (FaultKind kind = default; kind <= FaultKind.OldBackup; kind++)
         {
             // Drawn for each kind, allowed or not, so that a seed means the same in all scenarios.
             int weight = random.Next(2) * random.Next(1, MaxWeight + 1);
@@ -23,6 +24,12 @@ internal static class FaultPlan
                 kinds.Add((kind, weight));
                 all += weight;
             }
+        }
+
+        if (settings.MayStayAway)
+        {
+            kinds.Add((FaultKind.LongAbsence, AbsenceWeight));
+            all += AbsenceWeight;
         }
 
         List<Strike> strikes = [];
@@ -54,7 +61,7 @@ internal static class FaultPlan
     {
         FaultKind.LostDisk => settings.MayWipe,
         FaultKind.OldBackup => settings.MayRestoreBackup,
-        FaultKind.LogBitFlip or FaultKind.ViewDamage or FaultKind.LogFileMissing => !settings.IsOpen && settings.Nodes > 2 && settings.Spares == 0,
+        FaultKind.LogBitFlip or FaultKind.ViewDamage or FaultKind.LogFileMissing => !settings.IsAdaptive && !settings.Switches && (!settings.IsOpen || settings.MayDamage) && settings.Nodes > 2 && settings.Spares == 0,
         FaultKind.Partition or FaultKind.Isolation or FaultKind.OneWayCut or FaultKind.LinkCut or FaultKind.Flapping => settings.Nodes > 1,
         FaultKind.Ring or FaultKind.Bridge => settings.Nodes > 3,
         _ => true,

@@ -34,10 +34,13 @@ internal sealed class MembershipFaults
     /// <summary>The voter or learner whose disk is gone and that is still a member; none if there is no such.</summary>
     public ReplicaPlace Lost { get; private set; }
 
+    /// <summary>Whether a disk was lost.</summary>
+    public bool HasLostDisk { get; private set; }
+
     /// <summary>Nothing is half done: no change is asked for, no lost replica is a member, and every member's node is up.</summary>
     public bool IsSettled =>
         Lost.Replica.IsNone && _busyUntilUs <= _cluster.Timeline.NowUs && !_record.IsJoint
-        && _record.Members.All(place => NodeOf(place).Place == place && NodeOf(place).Replica is { } replica && AgreesWithRecord(replica));
+        && _record.Members.Length > 0 && _record.Members.All(place => NodeOf(place).Place == place && NodeOf(place).Replica is { } replica && AgreesWithRecord(replica));
 
     /// <summary>Whether the node has a member, as of the newest configuration that any replica has applied.</summary>
     public bool IsMember(SimulatedNode node) => _record.Members.Contains(node.Place);
@@ -83,8 +86,33 @@ internal sealed class MembershipFaults
             return;
         }
 
+        if (_cluster.Settings.IsOpen && !IsCalm())
+        {
+            return;
+        }
+
         // Now and then a second change is asked for before the first is done: it must be refused.
-        Choose(leader, shard, mayLoseDisk: !_mayBeInLog);
+        Choose(leader, shard, mayLoseDisk: !_mayBeInLog && !(_cluster.Settings.IsOpen && HasLostDisk));
+    }
+
+    /// <summary>
+    /// The operator of an open shard changes one thing after the other, and takes nobody away who may have writes that the others lack: every member is there, knows the members, is whole, and all clocks are equal.
+    /// </summary>
+    private bool IsCalm()
+    {
+        List<ReplicaStatus> all = [];
+        foreach (ReplicaPlace place in _record.Members)
+        {
+            SimulatedNode node = NodeOf(place);
+            if (node.Place != place || node.Replica is not { IsActive: true } replica || !AgreesWithRecord(replica))
+            {
+                return false;
+            }
+
+            all.Add(replica.Describe());
+        }
+
+        return _busyUntilUs <= Timeline.NowUs && !_record.IsJoint && all.TrueForAll(status => status.Open is { IsRecovering: false } && status.Clock == all[0].Clock);
     }
 
     private void Choose(SimulatedNode leader, Membership shard, bool mayLoseDisk)
@@ -202,6 +230,7 @@ internal sealed class MembershipFaults
 
         Trace.Fault("lost disk", node.Index);
         Lost = victim;
+        HasLostDisk = true;
         node.Crash(power: true);
         node.Disk.Wipe();
         node.ReplicaId = new ReplicaId(++_lastId);

@@ -42,6 +42,10 @@ internal sealed class ProcessFaults(SimulatedCluster cluster, Random random)
             case FaultKind.RestartLoop:
                 RestartAgainAndAgain(victim, dice);
                 break;
+            case FaultKind.LongAbsence:
+                cluster.Trace.Fault("LongAbsence", victim.Index);
+                Kill(victim, power: dice.Next(2) == 0, dice.Next(4_000_000, 15_000_000));
+                break;
             case FaultKind.Pause:
                 cluster.Trace.Fault("Pause", victim.Index);
                 victim.Pause(dice.Next(10_000, dice.Next(3) == 0 ? 20_000_000 : 2_000_000));

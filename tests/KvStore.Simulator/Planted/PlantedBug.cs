@@ -25,6 +25,9 @@ internal abstract class PlantedBug
     /// <summary>The scenario it is played in.</summary>
     public virtual ScenarioKind Kind => ScenarioKind.Consensus;
 
+    /// <summary>Whether it wants clients of counters and expiring keys. The others do without, and leave their seeds as they were.</summary>
+    public virtual bool WantsCounters => false;
+
     protected SimulatedCluster Cluster { get; private set; } = null!;
 
     /// <summary>Of its own, so that the bug leaves load and faults as they are.</summary>
@@ -48,6 +51,9 @@ internal abstract class PlantedBug
 
     /// <summary>What storage has found goes to the replica.</summary>
     public virtual RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered) => recovered;
+
+    /// <summary>Where a starting replica gets its random numbers from.</summary>
+    public virtual Random Chance(SimulatedNode node, Random drawn) => drawn;
 
     /// <summary>What stands between a replica and its storage.</summary>
     public virtual IReplicaStorage Over(SimulatedNode node, IReplicaStorage storage) => storage;

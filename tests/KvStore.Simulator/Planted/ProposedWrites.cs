@@ -40,7 +40,7 @@ internal sealed class ProposedWrites
 
     private void OnEntry(SimulatedNode node, LogIndex index, ReadOnlySpan<byte> payload)
     {
-        if (node.Replica?.IsLeader == true && payload.Length >= WriteCommand.HeaderLength)
+        if (node.Replica?.IsLeader == true && payload.Length >= WriteCommand.HeaderLength && !RegimeEntry.Is(payload))
         {
             RequestId request = WriteCommand.Decode(payload).Request;
             if (_submitted.Remove((request.Session, request.Sequence), out (NodeId Node, ulong Handle) write) && write.Node == node.Id)

@@ -26,7 +26,7 @@ internal static class LwwPlay
         long sweptUs = (stage.Settings.Replica.SweepGraceMs + 2_000) * 1_000L;
         stage.Timeline.RunUntil(() => false, sweptUs);
         stage.Demand("after the sweeps, all clocks are equal again", () => OpenVerdict.HasConverged(stage.Cluster), 60_000_000);
-        var dumps = new OpenDumps(stage.Cluster);
+        var dumps = new OpenDumps(stage.Cluster, stage.Cluster.Nodes);
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => stage.Cluster.Nodes.TrueForAll(node => node.Replica?.PendingCount == 0), 10_000_000);
         stage.Demand("after the heal, all replicas have sealed what they hold", () => stage.Cluster.Nodes.TrueForAll(node => node.View?.UnsealedBytes == 0), 10_000_000);

@@ -23,7 +23,7 @@ internal static class MemoryPlay
     public static void Play(SimulationStage stage, IEnumerable<Strike> plan)
     {
         OpenLoad.Run(stage, plan, () => HasConverged(stage));
-        var dumps = new OpenDumps(stage.Cluster);
+        var dumps = new OpenDumps(stage.Cluster, stage.Cluster.Nodes);
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => stage.Cluster.Nodes.TrueForAll(node => node.Replica?.PendingCount == 0), 10_000_000);
         bool crashed = stage.Faults.Crashed;

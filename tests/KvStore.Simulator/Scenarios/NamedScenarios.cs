@@ -5,7 +5,7 @@ namespace KvStore.Simulator.Scenarios;
 /// <summary>All named scenarios, by the name of their method, for the command line.</summary>
 internal static class NamedScenarios
 {
-    private static readonly Type[] Places = [typeof(NamedNetwork), typeof(NamedProcesses), typeof(NamedDisks), typeof(NamedClients)];
+    private static readonly Type[] Places = [typeof(NamedNetwork), typeof(NamedProcesses), typeof(NamedDisks), typeof(NamedClients), typeof(NamedOpen)];
 
     public static readonly IReadOnlyDictionary<string, Action<ulong>> ByName = Collect();
 

@@ -13,12 +13,15 @@ internal sealed class OrderedPlay
     private readonly SimulationStage _stage;
     private readonly ClientContext _context;
     private readonly List<OrderedClient> _clients = [];
+    private readonly TypedLoad _typed;
+    private SessionClients? _sessions;
 
     public OrderedPlay(SimulationStage stage)
     {
         _stage = stage;
         var answers = new AnswerWatch(stage.Cluster.Watch) { AcknowledgesEarly = stage.Settings.Mode.Replication != Replication.Sync };
         _context = new ClientContext(stage.Cluster, stage.Recorder, answers);
+        _typed = new TypedLoad(stage, _context);
     }
 
     /// <summary>Share of requests and of answers that get lost between client and node.</summary>
@@ -31,7 +34,7 @@ internal sealed class OrderedPlay
     /// <summary>What else must come to rest when faults have ended.</summary>
     public Action AfterHeal { get; init; } = () => { };
 
-    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished);
+    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished) && _typed.HasFinished && _sessions?.HaveFinished != false;
 
     /// <summary>Operations that were done so far.</summary>
     public int Done => _clients.Sum(client => client.Done);
@@ -45,6 +48,9 @@ internal sealed class OrderedPlay
         }
 
         _clients.ForEach(client => client.Begin());
+        _typed.Begin();
+        _sessions = new SessionClients(_context, _stage.Seeds);
+        _sessions.Begin();
     }
 
     /// <summary>Clients begin nothing more, faults end, and everything that is demanded of a healed shard is.</summary>
@@ -53,7 +59,7 @@ internal sealed class OrderedPlay
         _context.Stopping = true;
         _stage.Faults.HealAll();
         AfterHeal();
-        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle), 60_000_000);
+        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle) && _typed.IsIdle && _sessions?.AreIdle != false, 60_000_000);
         _context.Loss = 0;
         var last = new OrderedClient(_context, _clients.Count, _stage.Seeds.Next(), 0);
         for (int key = 0; key < _stage.Settings.Keys; key++)
@@ -67,6 +73,8 @@ internal sealed class OrderedPlay
 
         _stage.Demand("after the heal, all replicas apply the same", HaveAppliedTheSame, 20_000_000);
         _stage.Demand("after the heal, nothing is pending", () => _stage.Cluster.Usable.All(node => node.Replica?.PendingCount == 0), 10_000_000);
+        _typed.Judge(() => _stage.Cluster.Usable);
+        _stage.Demand("after what has expired is gone, all replicas apply the same", HaveAppliedTheSame, 20_000_000);
         _stage.Timeline.RunFor(2_000_000);
         EqualViews.Check(_stage.Cluster, _stage.Cluster.Usable);
         _stage.Cluster.Watch.Acknowledged.CheckEnd(_stage.Cluster.Watch.Committed.Newest);

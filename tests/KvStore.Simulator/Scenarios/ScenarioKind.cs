@@ -20,6 +20,15 @@ internal enum ScenarioKind
     /// <summary>An open shard whose data lives in memory only, often with too little of it.</summary>
     Memory,
 
+    /// <summary>An adaptive shard: minorities serve provisionally, and what they wrote is merged.</summary>
+    Adaptive,
+
+    /// <summary>An open shard of any size under all faults: disks lost, replicas replaced while it serves, absences past the bound of the dot-key index.</summary>
+    Open,
+
+    /// <summary>A shard whose mode changes, between cp and ap and back.</summary>
+    Dial,
+
     /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
     Cluster,
 }
@@ -35,7 +44,10 @@ internal static class ScenarioKinds
         ["wipe"] = ScenarioKind.Wipe,
         ["lww"] = ScenarioKind.Lww,
         ["memory"] = ScenarioKind.Memory,
+        ["open"] = ScenarioKind.Open,
         ["members"] = ScenarioKind.Members,
+        ["adaptive"] = ScenarioKind.Adaptive,
+        ["dial"] = ScenarioKind.Dial,
         ["cluster"] = ScenarioKind.Cluster,
     };
 }

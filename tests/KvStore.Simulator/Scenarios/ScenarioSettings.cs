@@ -33,6 +33,9 @@ internal sealed record ScenarioSettings
     /// <summary>How many of the clients only read: they stay with a leader that others have left.</summary>
     public int Readers { get; init; }
 
+    /// <summary>Clients that keep a session and move from node to node, on keys of their own.</summary>
+    public int Sessions { get; init; }
+
     public required int OperationsPerClient { get; init; }
 
     public required int MaxValueBytes { get; init; }
@@ -52,6 +55,18 @@ internal sealed record ScenarioSettings
     /// <summary>Whether a replica may come back with an old copy of its disk.</summary>
     public bool MayRestoreBackup { get; init; }
 
+    /// <summary>Whether there are clients of counters and of keys that expire as well.</summary>
+    public bool CountsAndExpires { get; init; }
+
+    /// <summary>An open shard: whether what stands on a disk may be damaged, so that the node stays down until somebody repairs it.</summary>
+    public bool MayDamage { get; init; }
+
+    /// <summary>Whether replicas may be away for long: processes that stay down, in an open shard.</summary>
+    public bool MayStayAway { get; init; }
+
+    /// <summary>One replica's disk may be lost for good, in one way or another: only what two replicas held can be relied on.</summary>
+    public bool MayLoseDisk => MayWipe || Spares > 0;
+
     /// <summary>The bounds that are at their smallest.</summary>
     public IReadOnlyList<RareBranch> Tight { get; init; } = [];
 
@@ -64,20 +79,38 @@ internal sealed record ScenarioSettings
     /// <summary>An open shard: not zero, if its data is in memory only.</summary>
     public long MemoryBytes { get; init; }
 
+    /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
+    public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
+
+    public bool IsAdaptive => Mode.Partition == PartitionChoice.Adaptive;
+
+    /// <summary>Whether the mode changes: <see cref="Mode"/> is the founding one.</summary>
+    public bool Switches { get; init; }
+
     public bool IsOpen => Mode.Partition == PartitionChoice.Ap;
 
-    public static ScenarioSettings Draw(ScenarioKind kind, Random random) => kind switch
+    public static ScenarioSettings Draw(ScenarioKind kind, Random random)
     {
-        ScenarioKind.Consensus => OrderedSettings.Draw(random),
-        ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
-        ScenarioKind.Lww => LwwPlay.Adapt(DrawOpen(kind, random), random),
-        ScenarioKind.Memory => MemoryPlay.Adapt(DrawOpen(kind, random), random),
-        _ => DrawOpen(kind, random),
-    };
+        ScenarioSettings drawn = kind switch
+        {
+            ScenarioKind.Consensus => OrderedSettings.Draw(random),
+            ScenarioKind.Adaptive => AdaptivePlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.Open => OpenSettings.Widen(DrawOpen(kind, random), random),
+            ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.Lww => LwwPlay.Adapt(DrawOpen(kind, random), random),
+            ScenarioKind.Memory => MemoryPlay.Adapt(DrawOpen(kind, random), random),
+            _ => DrawOpen(kind, random),
+        };
+
+        // What only a lost disk, or a memory, held is lost: neither sessions nor counters can be held to it.
+        int sessions = random.Next(3) == 0 ? random.Next(1, 4) : 0;
+        return drawn.MayLoseDisk || drawn.MemoryBytes > 0 ? drawn with { CountsAndExpires = false } : drawn with { Sessions = sessions };
+    }
 
     public override string ToString() =>
-        $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(Conflicts == ConflictRule.LastWriterWins ? $", the last writer wins, swept after {Replica.SweepGraceMs} ms" : "")}{(MemoryBytes > 0 ? $", in {MemoryBytes} bytes of memory" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, {(Sessions > 0 ? $"{Sessions} sessions, " : "")}values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Conflicts == ConflictRule.LastWriterWins ? $", the last writer wins, swept after {Replica.SweepGraceMs} ms" : "")}{(MemoryBytes > 0 ? $", in {MemoryBytes} bytes of memory" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {

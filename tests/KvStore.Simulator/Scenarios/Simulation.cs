@@ -10,6 +10,9 @@ namespace KvStore.Simulator.Scenarios;
 /// </summary>
 internal static class Simulation
 {
+    /// <summary>One seed in so many has counters and expiries too.</summary>
+    private const ulong TypedSeeds = 3;
+
     public static SimulationReport Run(ScenarioKind kind, ulong seed, SimulationOptions? options = null)
     {
         options ??= SimulationOptions.Default;
@@ -21,6 +24,7 @@ internal static class Simulation
         var seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Consensus ? 0u : 1u));
         ScenarioSettings settings = ScenarioSettings.Draw(kind, seeds.Next());
         settings = options.Planted?.Adjust(settings) ?? settings;
+        settings = settings with { CountsAndExpires = settings.MemoryBytes == 0 && (options.Planted?.WantsCounters ?? (seed % TypedSeeds == 0)) };
         settings = settings with { OperationsPerClient = Math.Max(1, settings.OperationsPerClient * options.LoadPercent / 100) };
         IReadOnlyList<Strike> plan = FaultPlan.Draw(settings, settings.WorkUs, seeds.Next());
         var stage = new SimulationStage(settings, seeds, options);
@@ -65,6 +69,10 @@ internal static class Simulation
                 stage.Timeline.RunUntil(() => play.AreClientsDone, stage.Settings.WorkUs);
                 play.HealAndJudge();
             }
+            else if (kind == ScenarioKind.Adaptive)
+            {
+                AdaptivePlay.Play(stage, plan);
+            }
             else if (kind == ScenarioKind.Members)
             {
                 MembersPlay.Play(stage, plan);
@@ -76,6 +84,10 @@ internal static class Simulation
             else if (kind == ScenarioKind.Memory)
             {
                 MemoryPlay.Play(stage, plan);
+            }
+            else if (kind == ScenarioKind.Dial)
+            {
+                DialPlay.Play(stage, plan);
             }
             else
             {

@@ -82,6 +82,7 @@ internal sealed class SimulationStage
         ReplicaStatus status = replica.Describe();
         return $"{node.Id} {status.Role} term {status.Term.Value} leader {status.Leader} commit {status.Commit.Value} applied {status.Applied.Value} last {status.LastIndex.Value} "
             + $"members {string.Join(' ', status.Members.Select(member => $"{member.Place}{(member.IsVoter ? "" : member.IsLearner ? " learns" : " leaves")}"))} "
-            + $"pending {replica.PendingCount} clock {status.Clock} lag {status.PeerLag} {status.Open} {status.Fenced}";
+            + $"{status.Current}{(status.Switch.IsLate ? " late" : "")}{(status.Switch.IsOpening ? " opening" : "")} reported {string.Join(' ', status.Switch.Reported)} holders {string.Join(' ', status.Switch.Holders)} overlay {status.OverlayKeys} "
+            + $"data {replica.CaptureDigests()?.ToString() ?? "?"} pending {replica.PendingCount} clock {status.Clock} lag {status.PeerLag} {status.Open} {status.Fenced}";
     }
 }

@@ -13,12 +13,18 @@ internal sealed class AccountedDots
 
     public ShardClock Clock { get; private set; } = new();
 
+    /// <summary>
+    /// Dots above ones that are still missing. Meanwhile a context must name what a record superseded there: the base of the clock does not imply it.
+    /// </summary>
+    public bool HasGaps { get; private set; }
+
     public static ReadOnlySpan<byte> MetaKey => "accounted"u8;
 
     public void Add(Dot dot)
     {
         Invariant.Assert(!dot.Actor.IsLog, "the log accounts for itself");
         _dirty |= Clock.Add(dot);
+        HasGaps = Clock.HasGaps;
     }
 
     public void AdvanceTo(Dot last)
@@ -26,6 +32,15 @@ internal sealed class AccountedDots
         Invariant.Assert(!last.Actor.IsLog, "the log accounts for itself");
         _dirty |= Clock.BaseOf(last.Actor) < last.Counter;
         Clock.AdvanceBase(last.Actor, last.Counter);
+        HasGaps = Clock.HasGaps;
+    }
+
+    /// <summary>An open episode has ended: the state holds all that its baseline covers.</summary>
+    public void Replace(ShardClock clock)
+    {
+        Clock = clock;
+        HasGaps = clock.HasGaps;
+        _dirty = true;
     }
 
     /// <summary>Before each seal.</summary>
@@ -44,12 +59,14 @@ internal sealed class AccountedDots
     {
         BinaryCursor input = new(record);
         Clock = ShardClock.Decode(ref input);
+        HasGaps = Clock.HasGaps;
         input.ExpectEnd();
     }
 
     public void Clear()
     {
         Clock = new ShardClock();
+        HasGaps = false;
         _dirty = false;
     }
 }

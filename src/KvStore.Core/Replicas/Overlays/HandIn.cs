@@ -7,7 +7,7 @@ namespace KvStore.Core.Replicas.Overlays;
 /// Brings this replica's overlay into the log: sends it to the leader batch by batch, one on its way at a time, and takes in the batches of others where this replica leads. What has become of a batch is
 /// seen from the log alone: it is done when its records have left the overlay, and sent again, perhaps to another leader, if that takes too long. Repeats are harmless.
 /// </summary>
-internal sealed class HandIn(ShardDescriptor descriptor, ReplicaOptions options, ReplicaClock clock, Overlay overlay, AccountedDots accounted, IPeerTransport transport)
+internal sealed class HandIn(ShardDescriptor descriptor, RegimeState regimes, ReplicaOptions options, ReplicaClock clock, Overlay overlay, AccountedDots accounted, IPeerTransport transport)
 {
     /// <summary>Records of one batch. Applying one takes a few microseconds, so a batch never holds the log up for long.</summary>
     private const int MaxBatchRecords = 128;
@@ -41,7 +41,7 @@ internal sealed class HandIn(ShardDescriptor descriptor, ReplicaOptions options,
         _changes = overlay.Changes;
         if (leader == descriptor.Self.Node)
         {
-            propose(MergeCommand.Compose(kind, _body.WrittenSpan, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch));
+            Propose(kind, _body.WrittenMemory, propose);
         }
         else
         {
@@ -52,23 +52,38 @@ internal sealed class HandIn(ShardDescriptor descriptor, ReplicaOptions options,
     /// <summary>Another replica hands something in. Where this one doesn't lead it is dropped like a lost message.</summary>
     public void OnHandedIn(DottedMessageKind kind, ReadOnlyMemory<byte> body, Func<ReadOnlyMemory<byte>, bool> propose)
     {
-        if (kind == DottedMessageKind.HandIn && MergeCommand.DecodeRecords(body).All(record => !record.IsNewTo(accounted.Clock)))
+        if (kind == DottedMessageKind.HandIn)
         {
-            // It is merged; the holder has not applied that yet.
-            return;
+            Propose(MergeCommand.MergeKind, body, propose);
         }
-
-        byte entry = kind == DottedMessageKind.HandIn ? MergeCommand.MergeKind : MergeCommand.DoneKind;
-        if (entry == MergeCommand.DoneKind && MergeCommand.DecodeDone(body).All(last => accounted.Clock.BaseOf(last.Actor) >= last.Counter))
+        else if (MergeCommand.DecodeDone(body).Any(last => accounted.Clock.BaseOf(last.Actor) < last.Counter))
         {
-            return;
+            Propose(MergeCommand.DoneKind, body, propose);
         }
-
-        propose(MergeCommand.Compose(entry, body.Span, clock.Hybrid.Now((long)clock.WallMs).Packed, descriptor.Epoch));
     }
 
     /// <summary>Nothing that was sent is waited for any more: the leadership moved.</summary>
     public void OnLeaderChanged() => _waits = false;
+
+    /// <summary>An entry for each key, so that each is applied as a whole even where its record must come from the disk first.</summary>
+    private void Propose(byte kind, ReadOnlyMemory<byte> body, Func<ReadOnlyMemory<byte>, bool> propose)
+    {
+        ulong timestamp = clock.Hybrid.Now((long)clock.WallMs).Packed;
+        if (kind == MergeCommand.DoneKind)
+        {
+            propose(MergeCommand.Compose(kind, body.Span, timestamp, regimes.Epoch));
+            return;
+        }
+
+        foreach (ReadOnlyMemory<byte> encoded in MergeCommand.SplitRecords(body))
+        {
+            // What is merged already, its holder has not applied yet.
+            if (OverlayRecord.Decode(encoded).IsNewTo(accounted.Clock) && !propose(MergeCommand.Compose(kind, encoded.Span, timestamp, regimes.Epoch)))
+            {
+                return;
+            }
+        }
+    }
 
     private bool IsUnderWay()
     {

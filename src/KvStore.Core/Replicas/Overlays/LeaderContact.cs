@@ -52,7 +52,7 @@ internal sealed class LeaderContact(long provisionalAfterMs)
             return true;
         }
 
-        bool returns = leads || (nowMs - _heardMs <= _gapMs && nowMs - _contactSinceMs >= ReturnMs);
+        bool returns = leads || (nowMs - _heardMs <= _gapMs && _heardMs - _contactSinceMs >= ReturnMs);
         if (returns)
         {
             IsProvisional = false;

@@ -10,7 +10,7 @@ namespace KvStore.Core.Replicas.Overlays;
 /// The log entries that bring writes made outside the log into it. They begin with the header of a <see cref="WriteCommand"/> without request, condition, key and early mark: kind, the leader's
 /// timestamp, epoch. Behind it:
 /// <code>
-/// 6 merge        number of records, then each with its length in front (OverlayRecord)
+/// 6 merge        one record (OverlayRecord)
 /// 7 merge-done   number of actors, then for each the counter up to which its holder has nothing left to merge
 /// </code>
 /// </summary>
@@ -21,7 +21,7 @@ internal static class MergeCommand
 
     public static bool IsMerge(ReadOnlySpan<byte> payload) => payload.Length > 0 && payload[0] is MergeKind or DoneKind;
 
-    /// <summary>The body of a merge, as it travels to the leader.</summary>
+    /// <summary>A batch of records, as it travels to the leader, which makes an entry of each, and to other replicas.</summary>
     public static void EncodeRecords(IBufferWriter<byte> output, IReadOnlyList<ReadOnlyMemory<byte>> records)
     {
         VarInt.Write(output, (ulong)records.Count);
@@ -54,19 +54,23 @@ internal static class MergeCommand
 
     public static ReadOnlyMemory<byte> BodyOf(in Entry entry) => entry.Payload[WriteCommand.HeaderLength..];
 
-    /// <exception cref="MalformedRecordException">The bytes are no such body.</exception>
-    public static OverlayRecord[] DecodeRecords(ReadOnlyMemory<byte> body)
+    /// <summary>The records of a batch, encoded.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no such batch.</exception>
+    public static ReadOnlyMemory<byte>[] SplitRecords(ReadOnlyMemory<byte> body)
     {
         BinaryCursor input = new(body);
-        OverlayRecord[] records = new OverlayRecord[input.ReadCount(8)];
+        ReadOnlyMemory<byte>[] records = new ReadOnlyMemory<byte>[input.ReadCount(8)];
         for (int i = 0; i < records.Length; i++)
         {
-            records[i] = OverlayRecord.Decode(input.ReadBytes());
+            records[i] = input.ReadBytes();
         }
 
         input.ExpectEnd();
         return records;
     }
+
+    /// <exception cref="MalformedRecordException">The bytes are no such batch.</exception>
+    public static OverlayRecord[] DecodeRecords(ReadOnlyMemory<byte> body) => [.. SplitRecords(body).Select(encoded => OverlayRecord.Decode(encoded))];
 
     /// <exception cref="MalformedRecordException">The bytes are no such body.</exception>
     public static Dot[] DecodeDone(ReadOnlyMemory<byte> body)

@@ -28,6 +28,7 @@ internal sealed class Overlay(ReplicaOptions options, ReplicaClock clock, IRepli
 
     private readonly SortedDictionary<Key, Held> _records = [];
     private readonly Dictionary<(ulong Session, ulong Sequence), OverlayRequest> _requests = [];
+    private readonly Dictionary<ulong, ulong> _floors = [];
     private readonly SortedDictionary<ActorId, ulong> _rest = [];
     private readonly Queue<(LogPosition Position, ulong Number)> _appended = new();
 
@@ -88,6 +89,9 @@ internal sealed class Overlay(ReplicaOptions options, ReplicaClock clock, IRepli
     /// <summary>Whether a request has made one of the writes here.</summary>
     public bool TryFindRequest(in RequestId request, out OverlayRequest found) => _requests.TryGetValue((request.Session, request.Sequence), out found);
 
+    /// <summary>Whether the client has promised, with a later request that is or was here, never to send this one again.</summary>
+    public bool HasExpired(in RequestId request) => _floors.TryGetValue(request.Session, out ulong floor) && request.Sequence <= floor;
+
     /// <summary>Whether all of the record is here or accounted for by the log.</summary>
     public bool Covers(OverlayRecord record) => !record.IsNewTo(accounted.Clock) || (_records.TryGetValue(record.Key, out Held held) && !record.IsNewTo(held.Record));
 
@@ -137,6 +141,9 @@ internal sealed class Overlay(ReplicaOptions options, ReplicaClock clock, IRepli
         OverlayRecord whole = Find(incoming.Key) is { } held ? OverlayRecord.Join(held, incoming) : incoming;
         return Replace(whole, urgency);
     }
+
+    /// <summary>Takes a record in while a snapshot is about to replace the view: it is durable with the snapshot (<see cref="BeforeSwitch"/>), and until then the data that it came from is.</summary>
+    public void AddForSwitch(OverlayRecord incoming) => Keep(Find(incoming.Key) is { } held ? OverlayRecord.Join(held, incoming) : incoming);
 
     /// <summary>Takes a record in that has seen all that is held of its key, and accounts for it.</summary>
     /// <returns>The number of its log record, for <see cref="Durable"/>.</returns>
@@ -299,6 +306,7 @@ internal sealed class Overlay(ReplicaOptions options, ReplicaClock clock, IRepli
         foreach (OverlayRequest request in record.Requests)
         {
             _requests[(request.Request.Session, request.Request.Sequence)] = request;
+            _floors[request.Request.Session] = Math.Max(_floors.GetValueOrDefault(request.Request.Session), request.Request.AcknowledgedFloor);
         }
 
         Changes++;
@@ -312,6 +320,12 @@ internal sealed class Overlay(ReplicaOptions options, ReplicaClock clock, IRepli
         _oldestIsKnown &= held.Record.SinceMs > _oldestMs;
         ForgetRequests(held);
         storage.Remove(RecordSpace.Overlay, KeyOf(held.Record.Key));
+        if (_records.Count == 0)
+        {
+            // From here on the log's own table knows the sessions.
+            _floors.Clear();
+        }
+
         Changes++;
     }
 

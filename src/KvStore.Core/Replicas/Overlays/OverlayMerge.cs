@@ -11,11 +11,6 @@ namespace KvStore.Core.Replicas.Overlays;
 /// </summary>
 internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, AccountedDots accounted)
 {
-    /// <summary>
-    /// Records of the entry at hand that are applied. The rest waits for a key from the disk. The view may be sealed in between: repeated from its beginning, the entry finds their dots accounted for.
-    /// </summary>
-    private int _applied;
-
     /// <summary>The key that <see cref="TryApply"/> needs from the disk.</summary>
     public Key Missing { get; private set; }
 
@@ -40,24 +35,16 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
             return true;
         }
 
-        OverlayRecord[] records = MergeCommand.DecodeRecords(body);
-        for (; _applied < records.Length; _applied++)
+        OverlayRecord record = OverlayRecord.Decode(body);
+        if (record.IsNewTo(accounted.Clock) && !TryMerge(record, entry.Index, timestampMs))
         {
-            OverlayRecord record = records[_applied];
-            if (record.IsNewTo(accounted.Clock) && !TryMerge(record, entry.Index, timestampMs))
-            {
-                Missing = record.Key;
-                return false;
-            }
-
-            Merged(record.Key);
+            Missing = record.Key;
+            return false;
         }
 
-        _applied = 0;
+        Merged(record.Key);
         return true;
     }
-
-    public void Clear() => _applied = 0;
 
     private bool TryMerge(OverlayRecord record, LogIndex index, ulong timestampMs)
     {
@@ -143,7 +130,7 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
     {
         // A value whose dot is accounted for and that the key does not hold was superseded: it must not come back.
         DottedObject incoming = outside.Keep(value => current.Holds(value.Dot) || !accounted.Covers(value.Dot));
-        return DottedObject.Sync(current.Fill(VersionVector.Of(Dot.OfLog(index))), incoming);
+        return DottedObject.Sync(index == LogIndex.Zero ? current : current.Fill(VersionVector.Of(Dot.OfLog(index))), incoming);
     }
 
     /// <summary>
@@ -151,12 +138,15 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
     /// </summary>
     private void Store(Key key, DottedObject before, DottedObject joined, LogIndex index)
     {
-        if (joined.Values.SequenceEqual(before.Values))
+        // While some accounted dots have gaps below them, the base does not imply what was superseded there, and the record must say it.
+        DottedObject rest = joined.Strip(accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index))));
+        bool saysMore = accounted.HasGaps && !rest.Context.IsEmpty;
+        if (joined.Values.SequenceEqual(before.Values) && !saysMore)
         {
             return;
         }
 
-        if (joined.IsEmpty)
+        if (joined.IsEmpty && !saysMore)
         {
             storage.Remove(RecordSpace.Data, key.Span);
             return;

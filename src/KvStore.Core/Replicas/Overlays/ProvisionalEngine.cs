@@ -24,6 +24,7 @@ internal sealed class ProvisionalEngine
     private readonly record struct Sharing(Key Key, ulong Declined);
 
     private readonly ShardDescriptor _descriptor;
+    private readonly RegimeState _regimes;
     private readonly ReplicaPlaces _places;
     private readonly ReplicaOptions _options;
     private readonly ReplicaClock _clock;
@@ -34,6 +35,7 @@ internal sealed class ProvisionalEngine
     private readonly CompletionSink _completions;
     private readonly Overlay _overlay;
     private readonly OverlayExchange _exchange;
+    private readonly ProvisionalSessions _sessions;
     private readonly ProvisionalReads _reads;
     private readonly LeaderContact _contact;
     private readonly Random _random;
@@ -49,6 +51,7 @@ internal sealed class ProvisionalEngine
     public ProvisionalEngine(in ReplicaParts parts, Random random)
     {
         _descriptor = parts.Descriptor;
+        _regimes = parts.Regimes;
         _places = parts.Places;
         _options = parts.Options;
         _clock = parts.Clock;
@@ -64,7 +67,8 @@ internal sealed class ProvisionalEngine
         _contact = new LeaderContact(parts.Descriptor.ProvisionalAfter.Ms);
         _contact.Start(parts.Clock.NowMs);
         _lastContactMs = parts.Clock.NowMs;
-        _reads = new ProvisionalReads(parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Overlay, parts.StateMachine.Accounted, EstimateStalenessMs);
+        _sessions = new ProvisionalSessions(parts.Regimes, parts.View, parts.Overlay);
+        _reads = new ProvisionalReads(parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Overlay, parts.StateMachine.Accounted, _sessions, EstimateStalenessMs);
     }
 
     /// <summary>The replica answers provisionally now.</summary>
@@ -76,9 +80,9 @@ internal sealed class ProvisionalEngine
 
     public bool IsQuiet => !IsServing && PendingCount == 0 && _exchange.IsIdle;
 
-    /// <summary>Whether this replica should answer the operation itself and provisionally: while it serves so, and afterwards a read of what it has, as long as that includes unmerged writes.</summary>
-    public bool Takes(in ClientOperation operation) =>
-        IsServing || (!_overlay.IsEmpty && operation.Kind is OperationKind.Get or OperationKind.Scan && operation.Level == ReadLevel.Eventual && !operation.RequireStrong);
+    /// <summary>Whether this replica should answer the operation itself and provisionally: while it serves so, and afterwards a read of what it has, as long as that includes unmerged writes. How old a provisional answer is can't be bounded.</summary>
+    public bool Takes(in ClientOperation operation) => operation.Level != ReadLevel.Bounded
+        && (IsServing || (!_overlay.IsEmpty && operation.Kind is OperationKind.Get or OperationKind.Scan && operation.Level == ReadLevel.Eventual && !operation.RequireStrong));
 
     public void Submit(in ClientOperation operation)
     {
@@ -193,16 +197,18 @@ internal sealed class ProvisionalEngine
     private bool Admit(in ClientOperation operation)
     {
         RequestClass request = RequestClasses.Of(operation);
-        PolicyDecision decision = PartitionPolicy.Decide(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
-        bool known = operation.Kind is OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete;
+        PolicyDecision decision = PartitionPolicy.Decide(_regimes.Current.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
+
+        // A session's gate has seen to it that this overlay holds what the session has seen (C19). A bound on the age can't be kept without a leader.
+        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Session };
         if (decision == PolicyDecision.ServeProvisionally && known)
         {
             return true;
         }
 
         string advice = known
-            ? RefusalAdvice.For(_descriptor.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
-            : "This kind of operation needs one order of all writes: ask a node on the side with a majority.";
+            ? RefusalAdvice.For(_regimes.Current.Mode, ServingRegime.Provisional, _peers.HasMajority, request, decision)
+            : "This kind of operation can't be served so: ask a node on the side with a majority.";
         _completions.Add(new Completion
         {
             Handle = operation.Handle,
@@ -223,8 +229,8 @@ internal sealed class ProvisionalEngine
             return;
         }
 
-        byte[] command = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
-        WriteCommand.Encode(command, operation, LogIndex.Zero, 0, _descriptor.Epoch);
+        byte[] command = new byte[WriteCommand.SizeOf(operation, _descriptor.DefaultTtlMs)];
+        WriteCommand.Encode(command, operation, LogIndex.Zero, 0, _regimes.Epoch, _descriptor.DefaultTtlMs);
         uint payloadHash = WriteCommand.Decode(command).PayloadHash;
         if (!operation.Request.IsNone && TryAnswerRepeated(operation, payloadHash))
         {
@@ -259,8 +265,6 @@ internal sealed class ProvisionalEngine
         var key = new Key(operation.Key);
         Dot dot = new(_actor, ++_minted);
 
-        // Not "condition ? value : null": that null would become an empty value on its way, and a delete would store it.
-        ReadOnlyMemory<byte>? value = operation.Kind == OperationKind.Put ? new ReadOnlyMemory<byte>?(operation.Value) : null;
         VersionVector seen = filled.Context;
         foreach (ref readonly DottedValue live in filled.Values)
         {
@@ -268,7 +272,11 @@ internal sealed class ProvisionalEngine
         }
 
         // What was seen is frozen here: nothing that this replica learns later is ever added to it.
-        DottedObject written = DottedObject.Gone(seen).Write(dot, value, _clock.Hybrid.Now((long)_clock.WallMs));
+        HybridTimestamp timestamp = _clock.Hybrid.Now((long)_clock.WallMs);
+        ulong ttlMs = operation.EffectiveTtlMs(_descriptor.DefaultTtlMs);
+        DottedObject written = operation.Kind == OperationKind.Put
+            ? DottedObject.Gone(seen).Write(new DottedValue(dot, timestamp, operation.Value) { ExpiresMs = ttlMs == 0 ? 0 : (ulong)timestamp.PhysicalMs + ttlMs })
+            : DottedObject.Gone(seen).Write(dot, null, timestamp);
         IEnumerable<OverlayRequest> requests = held?.RequestsBeside(operation.Request) ?? [];
         ulong number = _overlay.Replace(
             new OverlayRecord(
@@ -276,10 +284,10 @@ internal sealed class ProvisionalEngine
                 written,
                 [.. held is null ? [] : held.Dots.ToArray(), dot],
                 operation.Request.IsNone ? requests : requests.Append(new OverlayRequest(dot, operation.Request, payloadHash)),
-                _descriptor.Epoch,
+                _regimes.Epoch,
                 held?.SinceMs ?? _clock.WallMs),
             SyncUrgency.Now);
-        bool waits = _descriptor.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
+        bool waits = _regimes.Current.Mode.Replication == Replication.Sync && _places.Peers.Length > 0;
         ulong pending = _writes.Add(new PendingOpenWrite
         {
             Handle = operation.Handle,
@@ -287,6 +295,7 @@ internal sealed class ProvisionalEngine
             Number = number,
             Dot = dot,
             Version = ProvisionalReads.EncodeVersion(written),
+            Session = _sessions.After(operation, dot),
         });
         _sharing.Add(pending, new Sharing(Key.CopyOf(key.Span), 0));
         _requests.Remember(operation, pending);
@@ -296,7 +305,7 @@ internal sealed class ProvisionalEngine
     /// <summary>Whether the request was made before: through the log, or here, or at a replica whose overlay has come here.</summary>
     private bool TryAnswerRepeated(in ClientOperation operation, uint payloadHash)
     {
-        if (_stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult applied) && applied.Code != RefusalCode.RequestExpired)
+        if (_stateMachine.TryAnswerRepeated(operation.Request, payloadHash, out ApplyResult applied))
         {
             _completions.Add(new Completion
             {
@@ -305,13 +314,20 @@ internal sealed class ProvisionalEngine
                 Code = applied.Code,
                 OrderedVersion = applied.Version,
                 Acknowledgements = PartitionPolicy.Majority(_places.Members.Config.Voters.Length),
+                Session = _sessions.Now(operation),
             });
             return true;
         }
 
         if (!_overlay.TryFindRequest(operation.Request, out OverlayRequest found))
         {
-            return false;
+            bool expired = _overlay.HasExpired(operation.Request);
+            if (expired)
+            {
+                _completions.Unknown(operation.Handle, RefusalCode.RequestExpired, "The client has declared this request finished; whether it took effect can't be told. Read the key before writing again.");
+            }
+
+            return expired;
         }
 
         if (found.PayloadHash != payloadHash)
@@ -324,7 +340,8 @@ internal sealed class ProvisionalEngine
         }
         else
         {
-            _completions.Add(Provisional(operation.Handle, _overlay.Find(new Key(operation.Key)) is { } held ? ProvisionalReads.EncodeVersion(held.Object) : default, copies: 1));
+            ReadOnlyMemory<byte> version = _overlay.Find(new Key(operation.Key)) is { } held ? ProvisionalReads.EncodeVersion(held.Object) : default;
+            _completions.Add(Provisional(operation.Handle, version, copies: 1) with { Session = _sessions.Now(operation) });
         }
 
         return true;
@@ -338,6 +355,7 @@ internal sealed class ProvisionalEngine
             // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
             _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
             write.Handle = operation.Handle;
+            write.Session = _sessions.Now(operation);
             write.DeadlineMs = operation.DeadlineMs;
             return;
         }
@@ -345,7 +363,7 @@ internal sealed class ProvisionalEngine
         OpenAnswer answer = _requests.AnswerOf(earlier);
         if (answer.State == OpenAnswerState.Done)
         {
-            _completions.Add(Provisional(operation.Handle, answer.Version, answer.Acknowledgements));
+            _completions.Add(Provisional(operation.Handle, answer.Version, answer.Acknowledgements) with { Session = _sessions.Now(operation) });
             return;
         }
 
@@ -414,7 +432,7 @@ internal sealed class ProvisionalEngine
         }
 
         ulong settled = write.HeldBy | _sharing[operation].Declined;
-        for (int i = 0; _descriptor.Mode.Replication == Replication.Sync && i < _places.Peers.Length; i++)
+        for (int i = 0; _regimes.Current.Mode.Replication == Replication.Sync && i < _places.Peers.Length; i++)
         {
             if ((settled & ReplicaPlaces.BitOf(i)) == 0 && _places.Votes(i) && _peers.IsReachable(_places.Peers[i]))
             {
@@ -423,7 +441,7 @@ internal sealed class ProvisionalEngine
         }
 
         int copies = 1 + BitOperations.PopCount(write.HeldBy);
-        _completions.Add(Provisional(write.Handle, write.Version, copies));
+        _completions.Add(Provisional(write.Handle, write.Version, copies) with { Session = write.Session });
         _requests.NoteAnswer(operation, new OpenAnswer(OpenAnswerState.Done, copies, false, write.Version));
         Forget(operation);
     }
@@ -435,7 +453,7 @@ internal sealed class ProvisionalEngine
         Regime = Regime.Provisional,
         Version = version,
         Acknowledgements = copies,
-        Degraded = _descriptor.Mode.Replication == Replication.Sync && copies < PartitionPolicy.Majority(_places.Members.Config.Voters.Length),
+        Degraded = _regimes.Current.Mode.Replication == Replication.Sync && copies < PartitionPolicy.Majority(_places.Members.Config.Voters.Length),
     };
 
     private void Resend()

@@ -13,6 +13,7 @@ internal sealed class ProvisionalReads(
     CompletionSink completions,
     Overlay overlay,
     AccountedDots accounted,
+    ProvisionalSessions sessions,
     Func<uint> estimateStalenessMs)
 {
     /// <summary>Bounds reads that wait for the disk at one time; more are refused.</summary>
@@ -76,6 +77,7 @@ internal sealed class ProvisionalReads(
             Siblings = SiblingsOf(filled),
             Acknowledgements = 1,
             StalenessMs = estimateStalenessMs(),
+            Session = sessions.Now(operation),
         });
     }
 
@@ -113,6 +115,12 @@ internal sealed class ProvisionalReads(
 
     private void Complete(in ClientOperation operation, List<ScanItem> items, ScanPage page, Key? end)
     {
+        if (items.Count == 0 && end is not null && view.IsReplacing)
+        {
+            completions.Refuse(operation, RefusalCode.Recovering, "This replica is taking a snapshot over; try again in a moment.");
+            return;
+        }
+
         if (items.Count == 0 && end is { } last)
         {
             // A page of nothing but keys that the overlay deletes: go on behind it.
@@ -135,6 +143,7 @@ internal sealed class ProvisionalReads(
             More = page.More || cut,
             Acknowledgements = 1,
             StalenessMs = estimateStalenessMs(),
+            Session = sessions.Now(operation),
         });
     }
 
@@ -172,7 +181,7 @@ internal sealed class ProvisionalReads(
         }
 
         var siblings = new List<SiblingView>(filled.SiblingCount);
-        foreach (ref readonly DottedValue value in filled.Values)
+        foreach (DottedValue value in filled.Siblings())
         {
             siblings.Add(new SiblingView(value.Value, (ulong)value.Timestamp.PhysicalMs, value.Dot));
         }

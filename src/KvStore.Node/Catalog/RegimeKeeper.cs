@@ -1,0 +1,60 @@
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Replicas;
+using KvStore.Node.Loops;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>
+/// Brings the shards that this node leads into the mode that the catalog wants. Looks a few times a second and asks again until it is so: whoever leads next goes on from what the log says, so nothing is
+/// remembered here.
+/// </summary>
+internal sealed class RegimeKeeper : IDisposable
+{
+    private const long ChangeDeadlineMs = 10_000;
+    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(250);
+
+    private readonly LoopSet _loops;
+    private readonly Timer _timer;
+
+    public RegimeKeeper(LoopSet loops)
+    {
+        _loops = loops;
+        _timer = new Timer(_ => Look(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    public void Start() => _timer.Change(Period, Period);
+
+    public void Dispose() => _timer.Dispose();
+
+    /// <summary>Looks now: the catalog has changed.</summary>
+    public void Look()
+    {
+        // An idle node must not be woken four times a second for keyspaces that nobody has altered.
+        if (_loops.Router.Catalog.Keyspaces.Any(keyspace => keyspace.Alterations > 0))
+        {
+            foreach (ShardLoop loop in _loops.Loops)
+            {
+                loop.Post(Keep);
+            }
+        }
+    }
+
+    private void Keep(ShardLoop loop)
+    {
+        foreach (ShardReplica replica in loop.Replicas)
+        {
+            if (replica.IsLeader && WantedOf(replica.Descriptor.Shard) is { } wanted && replica.CurrentRegime.Wanted != wanted)
+            {
+                loop.ChangeMode(replica.Descriptor.Shard, wanted, loop.Clock.NowMs + ChangeDeadlineMs);
+            }
+        }
+    }
+
+    /// <summary>Null for a keyspace that was never altered, or is unknown.</summary>
+    private KeyspaceMode? WantedOf(ShardId shard)
+    {
+        CatalogKeyspace? keyspace = _loops.Router.Catalog.Keyspaces.FirstOrDefault(each => each.Id == shard.Keyspace);
+        return keyspace is { Alterations: > 0 } ? keyspace.Mode : null;
+    }
+}

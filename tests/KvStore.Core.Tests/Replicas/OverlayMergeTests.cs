@@ -1,0 +1,218 @@
+using System.Buffers;
+using System.Text;
+using FluentAssertions;
+using KvStore.Core.Consensus;
+using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Replicas;
+using KvStore.Core.Replicas.Overlays;
+using KvStore.Core.Versioning;
+using Xunit;
+
+namespace KvStore.Core.Tests.Replicas;
+
+/// <summary>What a merge does to the state machine: counterexamples C1, C6, C10. And when a replica serves provisionally.</summary>
+public class OverlayMergeTests
+{
+    private static readonly ActorId X = new(100_001), Y = new(100_002);
+
+    private readonly ScriptedStorage _storage = new();
+    private readonly KvStateMachine _machine;
+    private ulong _index;
+
+    public OverlayMergeTests() => _machine = new KvStateMachine(_storage, OrderedShard.Regimes(_storage), new ExpiryIndex(new ReplicaClock()));
+
+    [Fact]
+    public void C1_a_merge_erases_only_what_its_frozen_context_had_seen()
+    {
+        Put("k", "seen");
+        OverlayRecord outside = Record("k", "outside", new Dot(X, 1), seenUpTo: _index);
+        Put("k", "not seen");
+
+        Merge(outside);
+
+        Values("k").Should().BeEquivalentTo(["not seen", "outside"]);
+    }
+
+    [Fact]
+    public void A_merge_over_an_untouched_key_is_a_fast_forward_with_a_version_of_its_own()
+    {
+        Put("k", "seen");
+        LogIndex before = Version("k");
+        Merge(Record("k", "outside", new Dot(X, 1), seenUpTo: _index));
+
+        Values("k").Should().Equal("outside");
+        Version("k").Should().Be(new LogIndex(_index)).And.NotBe(before);
+    }
+
+    [Fact]
+    public void A_merge_that_is_repeated_does_not_bring_back_what_was_superseded_since()
+    {
+        OverlayRecord outside = Record("k", "outside", new Dot(X, 1), seenUpTo: _index);
+        Merge(outside);
+        Put("k", "newer");
+
+        Merge(outside);
+
+        Values("k").Should().Equal("newer");
+    }
+
+    [Fact]
+    public void A_larger_record_of_another_holder_adds_only_what_is_new_in_it()
+    {
+        OverlayRecord one = Record("k", "one", new Dot(X, 1), seenUpTo: _index);
+        OverlayRecord other = Record("k", "other", new Dot(Y, 1), seenUpTo: _index);
+        Merge(one);
+        Put("k", "newer");
+
+        Merge(OverlayRecord.Join(one, other));
+
+        Values("k").Should().BeEquivalentTo(["newer", "other"], "the first was superseded by the put, the second was not seen by it");
+    }
+
+    [Fact]
+    public void C10_a_merge_accounts_for_exactly_the_dots_of_its_records_and_merge_done_for_the_rest()
+    {
+        Merge(Record("a", "3", new Dot(X, 3), seenUpTo: 0));
+        _machine.Accounted.Clock.Covers(new Dot(X, 3)).Should().BeTrue();
+        _machine.Accounted.Clock.Covers(new Dot(X, 2)).Should().BeFalse("nobody has handed it in");
+
+        Merge(Record("b", "2", new Dot(X, 2), seenUpTo: 0));
+        Values("b").Should().Equal("2");
+        MergeDone(new Dot(X, 3));
+        _machine.Accounted.Clock.BaseOf(X).Should().Be(3, "the first dot was superseded, and its key is not known any more");
+
+        Merge(Record("c", "1", new Dot(X, 1), seenUpTo: 0));
+        Values("c").Should().BeEmpty("its dot is accounted for");
+    }
+
+    [Fact]
+    public void C6_a_request_that_the_log_has_applied_has_no_second_effect_by_its_merge_and_the_other_way_round()
+    {
+        var once = new RequestId(7, 1, 0);
+        var merged = new RequestId(7, 2, 0);
+        Put("k", "once", once);
+        Put("k", "newer");
+        Merge(Record("k", "once", new Dot(X, 1), seenUpTo: 0, once), Record("m", "v", new Dot(X, 2), seenUpTo: 0, merged));
+        Put("m", "v", merged);
+
+        Values("k").Should().Equal("newer");
+        _machine.Accounted.Clock.BaseOf(X).Should().Be(2, "it is accounted for all the same");
+        Values("m").Should().Equal("v");
+        Version("m").Should().Be(new LogIndex(_index - 1), "the put was answered as a repeat of the merge");
+    }
+
+    [Fact]
+    public void A_delete_outside_the_log_removes_what_it_had_seen_and_nothing_newer()
+    {
+        Put("old", "v");
+        Put("renewed", "v");
+        ulong seen = _index;
+        Put("renewed", "newer");
+
+        Merge(Deletion("old", new Dot(X, 1), seen), Deletion("renewed", new Dot(X, 2), seen));
+
+        Values("old").Should().BeEmpty();
+        Values("renewed").Should().Equal("newer");
+    }
+
+    [Fact]
+    public void A_flapping_link_does_not_toss_a_replica_to_and_fro()
+    {
+        var contact = new LeaderContact(2_000);
+        contact.Start(0);
+        long heardMs = 0;
+        for (long nowMs = 0; nowMs < 120_000; nowMs += 25)
+        {
+            // Heard for 700 ms, then silence for 2.5 s.
+            heardMs = nowMs % 3_200 < 700 ? nowMs : heardMs;
+            contact.Look(nowMs, heardMs, leads: false);
+        }
+
+        contact.Episodes.Should().BeLessThanOrEqualTo(2, "each return takes longer than the one before");
+        contact.IsProvisional.Should().BeTrue();
+        for (long nowMs = 120_000; nowMs < 130_000; nowMs += 25)
+        {
+            contact.Look(nowMs, nowMs, leads: false);
+        }
+
+        contact.IsProvisional.Should().BeFalse("lasting contact ends it");
+    }
+
+    [Fact]
+    public void A_replica_that_leads_with_a_quorum_returns_at_once()
+    {
+        var contact = new LeaderContact(2_000);
+        contact.Start(0);
+        contact.Look(2_000, 0, leads: false).Should().BeTrue();
+        contact.IsProvisional.Should().BeTrue();
+        contact.Look(2_025, 2_025, leads: true).Should().BeTrue();
+        contact.IsProvisional.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Only_one_second_to_one_hour_may_pass_before_provisional_service()
+    {
+        ProvisionalAfter.Default.Fault.Should().BeNull();
+        new ProvisionalAfter(999).Fault.Should().Contain("1000");
+        new ProvisionalAfter(3_600_001).Fault.Should().NotBeNull();
+    }
+
+    private static OverlayRecord Record(string key, string value, Dot dot, ulong seenUpTo, RequestId request = default)
+    {
+        DottedObject written = DottedObject.Gone(Seen(seenUpTo)).Write(dot, Encoding.UTF8.GetBytes(value), new HybridTimestamp(dot.Counter));
+        byte[] command = Command(key, value, request);
+        return new OverlayRecord(
+            Key.FromText(key), written, [dot], request.IsNone ? [] : [new OverlayRequest(dot, request, WriteCommand.Decode(command).PayloadHash)], new Epoch(1), 1);
+    }
+
+    private static OverlayRecord Deletion(string key, Dot dot, ulong seenUpTo) =>
+        new(Key.FromText(key), DottedObject.Gone(Seen(seenUpTo)).Write(dot, null, new HybridTimestamp(1)), [dot], [], new Epoch(1), 1);
+
+    private static VersionVector Seen(ulong upTo) => upTo == 0 ? VersionVector.Empty : VersionVector.Of(Dot.OfLog(new LogIndex(upTo)));
+
+    private static byte[] Command(string key, string value, RequestId request)
+    {
+        byte[] command = new byte[WriteCommand.SizeOf(key.Length, value.Length)];
+        var operation = new ClientOperation { Kind = OperationKind.Put, Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value), Request = request };
+        WriteCommand.Encode(command, operation, LogIndex.Zero, 1, new Epoch(1));
+        return command;
+    }
+
+    private void Put(string key, string value, RequestId request = default) => Apply(Command(key, value, request));
+
+    private void Merge(params OverlayRecord[] records)
+    {
+        foreach (OverlayRecord record in records)
+        {
+            Apply(MergeCommand.Compose(MergeCommand.MergeKind, Encoded(record).Span, 1, new Epoch(1)));
+        }
+    }
+
+    private void MergeDone(Dot upTo)
+    {
+        var body = new ArrayBufferWriter<byte>();
+        MergeCommand.EncodeDone(body, [upTo]);
+        Apply(MergeCommand.Compose(MergeCommand.DoneKind, body.WrittenSpan, 1, new Epoch(1)));
+    }
+
+    private static ReadOnlyMemory<byte> Encoded(OverlayRecord record)
+    {
+        var output = new ArrayBufferWriter<byte>();
+        record.Encode(output);
+        OverlayRecord.Decode(output.WrittenMemory).Dots.ToArray().Should().Equal(record.Dots.ToArray());
+        return output.WrittenMemory;
+    }
+
+    private void Apply(byte[] payload) => _machine.TryApply(new Entry(new Term(1), new LogIndex(++_index), EntryKind.Data, payload), out _).Should().BeTrue();
+
+    private IEnumerable<string> Values(string key) => _storage.Find(RecordSpace.Data, Encoding.UTF8.GetBytes(key), out ReadOnlyMemory<byte> record) == RecordLookup.Found
+        ? DottedObject.Decode(record).Values.ToArray().Select(value => Encoding.UTF8.GetString(value.Value.Span))
+        : [];
+
+    private LogIndex Version(string key)
+    {
+        _storage.Find(RecordSpace.Data, Encoding.UTF8.GetBytes(key), out ReadOnlyMemory<byte> record);
+        return KvStateMachine.VersionOf(record, LogIndex.Zero);
+    }
+}
