@@ -50,6 +50,17 @@ public sealed class MemoryKeyspaceTests(QuickNodes nodes, ITestOutputHelper outp
     }
 
     [Fact]
+    public async Task It_stays_ap_and_does_not_count()
+    {
+        IKvKeyspace cache = await CreateAsync("altered", Replication.Sync);
+        Func<Task> alter = async () => await _cluster.Client.Admin.AlterKeyspaceAsync(cache.Name, new KvKeyspaceChange { Policy = PartitionPolicy.Cp });
+        (await alter.Should().ThrowAsync<KvException>()).Which.Message.Should().Contain("is in memory, which only ap keyspaces can be");
+        await _cluster.Client.Admin.AlterKeyspaceAsync(cache.Name, new KvKeyspaceChange { Replication = Replication.BestEffort });
+        Func<Task> count = async () => await cache.IncrementAsync("c", 1);
+        (await count.Should().ThrowAsync<KvException>()).Which.Message.Should().Contain("Counters are not offered in keyspaces in memory");
+    }
+
+    [Fact]
     public async Task C21_when_all_nodes_restart_at_a_time_the_loss_is_loud_and_recorded_and_the_keyspace_goes_on()
     {
         IKvKeyspace cache = await CreateAsync("lost", Replication.BestEffort);

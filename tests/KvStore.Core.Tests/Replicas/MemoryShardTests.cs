@@ -33,6 +33,24 @@ public class MemoryShardTests
     }
 
     [Fact]
+    public void Values_expire_in_memory_and_counters_are_refused()
+    {
+        var cluster = Filled(Roomy);
+        cluster.Submit(cluster[1], new ClientOperation { Kind = OperationKind.Put, Key = "short"u8.ToArray(), Value = "v"u8.ToArray(), TtlMs = 1_000 }).Outcome.Should().Be(Outcome.Done);
+        cluster.Wait(200);
+        TextOf(cluster.Get(cluster[3], "short", ReadLevel.Eventual)).Should().Be("v");
+        cluster.Wait(5_000);
+        foreach (uint node in (uint[])[1, 2, 3])
+        {
+            cluster.Get(cluster[node], "short", ReadLevel.Eventual).Found.Should().BeFalse();
+            TextOf(cluster.Get(cluster[node], "k1", ReadLevel.Eventual)).Should().Be("1");
+        }
+
+        Completion counted = cluster.Increment(cluster[1], "c", 5);
+        (counted.Outcome, counted.Code).Should().Be((Outcome.NotDone, RefusalCode.InvalidArgument));
+    }
+
+    [Fact]
     public void C21_replicas_that_restart_faster_than_they_copy_declare_the_loss_once_and_for_the_record()
     {
         ReplicaCluster cluster = Filled(Roomy);
