@@ -14,6 +14,7 @@ internal static class KeyspaceCommands
         kv keyspace create carts  --policy ap --replication async
         kv keyspace create clicks --policy cp --replication async --max-lag 256KiB,200ms
         kv keyspace create profile --policy ap --replication sync --conflicts last-writer-wins
+        kv keyspace create cache  --policy ap --replication best-effort --durability memory --memory 256MB
         kv keyspace create hits   --policy ap --replication best-effort --shards 16
         """;
 

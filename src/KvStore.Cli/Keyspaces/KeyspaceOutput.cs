@@ -30,7 +30,7 @@ internal static class KeyspaceOutput
             return;
         }
 
-        var table = new TextTable("name", "policy", "replication", "shards", "replicas", "epoch", "leaders known", "conflicts");
+        var table = new TextTable("name", "policy", "replication", "shards", "replicas", "epoch", "leaders known", "conflicts", "durability");
         foreach (var keyspace in keyspaces.OrderBy(keyspace => keyspace.Name, StringComparer.Ordinal))
         {
             table.Add(
@@ -41,7 +41,8 @@ internal static class KeyspaceOutput
                 Text(keyspace.Shards.Count == 0 ? 0 : keyspace.Shards[0].Replicas.Count),
                 Text(keyspace.Shards.Select(shard => shard.Epoch).Append(keyspace.Epoch).Max()),
                 keyspace.Policy == PartitionPolicy.Ap ? "-" : Text(keyspace.Shards.Count(shard => shard.LeaderHint != 0)),
-                keyspace.Policy == PartitionPolicy.Ap ? Name(keyspace.Conflicts) : "-");
+                keyspace.Policy == PartitionPolicy.Ap ? Name(keyspace.Conflicts) : "-",
+                keyspace.Durability == Durability.Memory ? string.Create(CultureInfo.InvariantCulture, $"memory, {keyspace.MemoryBytes / 1_048_576.0:0.#} MiB") : "disk");
         }
 
         if (format == OutputFormat.Raw)
@@ -203,6 +204,12 @@ internal static class KeyspaceOutput
         json.WriteString("replication", Name(keyspace.Replication));
         json.WriteNumber("epoch", keyspace.Epoch);
         json.WriteString("conflicts", Name(keyspace.Conflicts));
+        json.WriteString("durability", keyspace.Durability == Durability.Memory ? "memory" : "disk");
+        if (keyspace.Durability == Durability.Memory)
+        {
+            json.WriteNumber("memoryBytes", keyspace.MemoryBytes);
+        }
+
         if (keyspace.MaxLag is { } lag)
         {
             json.WriteStartObject("maxLag");

@@ -9,6 +9,10 @@ namespace KvStore.Cli.Keyspaces;
 /// <summary>The options that describe a keyspace, shared by 'keyspace create' and 'bench --create'.</summary>
 internal sealed class KeyspaceSettings
 {
+    private const long MemoryLeast = 2L * 1_048_576;
+
+    private const long MemoryMost = 1L << 40;
+
     public Option<string?> Policy { get; } = new("--policy")
     {
         Description = "Who may answer when replicas can't reach each other. cp: only a majority, linearizable; ap: everyone, concurrent values are kept; adaptive: as cp with a majority, provisionally without.",
@@ -61,13 +65,24 @@ internal sealed class KeyspaceSettings
         HelpName = "siblings|last-writer-wins",
     };
 
-    private readonly Option<string?> _durability = new("--durability") { Hidden = true };
+    public Option<string?> Durability { get; } = new("--durability")
+    {
+        Description = "Where data lives. disk (default): log and table files; memory (ap): in the memory of each replica, within --memory. What is over it is evicted; what all replicas lose at a time is gone.",
+        HelpName = "disk|memory",
+    };
+
+    public Option<long> Memory { get; } = new("--memory")
+    {
+        Description = "durability memory: what one copy may take, over all shards; at least 2MiB a shard. Default: 256MiB.",
+        HelpName = "SIZE",
+        CustomParser = result => Quantities.ParseSize(result, MemoryLeast, MemoryMost),
+    };
 
     public Option<TimeSpan> Ttl { get; } = Data.DataOptions.Ttl("How long values live that are written without a --ttl of their own: 1ms to 3650d, or never. Default: never.");
 
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, _durability, Ttl])
+        foreach (var option in (Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, Durability, Memory, Ttl])
         {
             command.Add(option);
         }
@@ -75,18 +90,13 @@ internal sealed class KeyspaceSettings
 
     /// <summary>Whether any of them stands on the command line.</summary>
     public bool AnyGiven(CommandContext context) =>
-        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, _durability, Ttl]).Any(context.WasGiven);
+        ((Option[])[Policy, Replication, Shards, Replicas, MaxLag, ProvisionalAfter, Conflicts, ReadLevel, Durability, Memory, Ttl]).Any(context.WasGiven);
 
     /// <summary>What the options ask for. Refuses what is planned but not built, before anything is sent.</summary>
     /// <exception cref="CliFailure">A setting is missing, unknown or not built yet, or the name can't be one.</exception>
     public KvKeyspaceSettings Read(CommandContext context, string name)
     {
         RequireName(name);
-        if (context.WasGiven(_durability) && context.Value(_durability) != "disk")
-        {
-            throw CliFailure.Usage("--durability memory is not built yet; leave it out, every keyspace is durable.");
-        }
-
         var policy = ReadPolicy(context.Value(Policy));
         return new KvKeyspaceSettings
         {
@@ -95,6 +105,8 @@ internal sealed class KeyspaceSettings
             Replication = ReadReplication(context.Value(Replication)),
             Shards = context.Value(Shards),
             Replicas = context.Value(Replicas),
+            Durability = ReadDurability(context, policy),
+            MemoryBytes = context.Value(Memory),
             Conflicts = ReadConflicts(context.Value(Conflicts), policy),
             MaxLagBytes = context.Value(MaxLag).Bytes,
             MaxLagTime = context.Value(MaxLag).Time,
@@ -148,6 +160,15 @@ internal sealed class KeyspaceSettings
         "async" => Contracts.V1.Replication.Async,
         "best-effort" => Contracts.V1.Replication.BestEffort,
         _ => throw CliFailure.Usage($"'{text}' is not a replication; use --replication sync, async or best-effort."),
+    };
+
+    private Durability ReadDurability(CommandContext context, PartitionPolicy policy) => context.Value(Durability) switch
+    {
+        "memory" when policy == PartitionPolicy.Ap => Contracts.V1.Durability.Memory,
+        "memory" => throw CliFailure.Usage("Durability memory is for ap keyspaces: a log that forgets can't keep what the others promise; use --policy ap, or leave --durability out."),
+        "disk" or null when context.WasGiven(Memory) => throw CliFailure.Usage("--memory bounds keyspaces in memory; add --durability memory, or leave it out."),
+        "disk" or null => Contracts.V1.Durability.Disk,
+        var text => throw CliFailure.Usage($"'{text}' is no durability; use --durability disk or memory."),
     };
 
     private static Conflicts ReadConflicts(string? text, PartitionPolicy policy) => text switch

@@ -38,6 +38,43 @@ internal static class Quantities
         return number;
     }
 
+    /// <summary>Reads a size in bytes; adds an error to the result if it is none or out of bounds.</summary>
+    public static long ParseSize(ArgumentResult result, long least, long most)
+    {
+        var text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+        if (TryParseSize(text, out var bytes) && bytes >= least && bytes <= most)
+        {
+            return bytes;
+        }
+
+        result.AddError($"'{text}' is not a size from {least} to {most} bytes; write bytes, or 64MB, 64MiB, 1GiB.");
+        return 0;
+    }
+
+    /// <summary>Bytes, with or without a unit: KB, MB, GB (powers of 1,000) or KiB, MiB, GiB (of 1,024).</summary>
+    public static bool TryParseSize(string text, out long bytes)
+    {
+        (string Unit, long Factor)[] units = [("KiB", 1L << 10), ("MiB", 1L << 20), ("GiB", 1L << 30), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+        var factor = 1L;
+        foreach (var unit in units)
+        {
+            if (text.EndsWith(unit.Unit, StringComparison.OrdinalIgnoreCase))
+            {
+                (text, factor) = (text[..^unit.Unit.Length], unit.Factor);
+                break;
+            }
+        }
+
+        bytes = 0;
+        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number > long.MaxValue / factor)
+        {
+            return false;
+        }
+
+        bytes = number * factor;
+        return true;
+    }
+
     /// <summary>Reads bytes, a time or both, such as 1MiB,500ms; what is not given stays zero.</summary>
     public static (int Bytes, TimeSpan Time) ParseLag(ArgumentResult result)
     {

@@ -85,6 +85,12 @@ public sealed record KvKeyspaceSettings
     /// <summary>Replicas per shard, 1 to 9; 0: the smaller of 3 and the number of members.</summary>
     public int Replicas { get; init; }
 
+    /// <summary>Where the data lives; in memory only in ap keyspaces.</summary>
+    public Durability Durability { get; init; } = Durability.Disk;
+
+    /// <summary>Durability memory: bytes that one copy may take, over all shards; at least 2 MiB a shard. 0: 256 MiB.</summary>
+    public long MemoryBytes { get; init; }
+
     /// <summary>What is shown of concurrent values; last-writer-wins in ap keyspaces only.</summary>
     public Conflicts Conflicts { get; init; } = Conflicts.Siblings;
 

@@ -35,6 +35,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         }
 
         ArgumentOutOfRangeException.ThrowIfNegative(settings.MaxLagBytes, nameof(settings));
+        ArgumentOutOfRangeException.ThrowIfNegative(settings.MemoryBytes, nameof(settings));
         if (settings.MaxLagTime < TimeSpan.Zero || settings.MaxLagTime > TimeSpan.FromMinutes(1))
         {
             throw new ArgumentOutOfRangeException(nameof(settings), settings.MaxLagTime, "The max-lag is 1 ms to 60 s; zero: 1 s.");
@@ -61,6 +62,8 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             DefaultTtlMs = (ulong)(settings.DefaultTtl?.TotalMilliseconds ?? 0),
             DefaultReadLevel = (ReadLevel)settings.DefaultReadLevel,
             Conflicts = settings.Conflicts,
+            Durability = settings.Durability,
+            MemoryBytes = (ulong)settings.MemoryBytes,
         };
         if (settings.MaxLagBytes != 0 || settings.MaxLagTime != TimeSpan.Zero)
         {

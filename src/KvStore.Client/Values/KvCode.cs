@@ -78,6 +78,9 @@ public enum KvCode
     /// <summary>The replica that was asked was removed from its shard.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>A keyspace in memory: the write would take more than the shard may use.</summary>
+    MemoryFull = 30,
+
     /// <summary>The replica serves provisionally (adaptive keyspaces, without a majority), and this asks for more than a provisional answer is worth.</summary>
     ProvisionalRefused = 28,
 

@@ -103,12 +103,12 @@ public sealed class AntiEntropy
         while (built < plan.Keys.Count && body.WrittenCount < _state.Options.MaxPageBytes)
         {
             Key key = plan.Keys[built];
-            DottedObject filled = stored(key).Fill(_state.Clock.BaseVector);
-            PullPage.EncodeKey(body, key, plan.Dots[built], filled);
+            DottedObject filled = stored(key).Fill(_state.FillBase);
+            PullPage.EncodeKey(body, key, plan.Dots[built], PullPage.Accounts(filled, plan.Dots[built]) ? filled : DottedObject.Empty);
             built++;
         }
 
-        PullPage.EncodeHeader(output, built < plan.Keys.Count ? PullAnswer.More : plan.Answer, plan.Asker);
+        PullPage.EncodeHeader(output, built < plan.Keys.Count ? PullAnswer.More : plan.Answer, plan.Asker, _state.LetGo?.Covered);
         output.Write(body.WrittenSpan);
     }
 
@@ -133,10 +133,21 @@ public sealed class AntiEntropy
                 }
             }
 
+            if (pulled.IsUnknown && (_state.LetGo is null || page.LetGo is null))
+            {
+                // Only shards in memory have evicted anything. Counted here, the dots would have had no effect.
+                continue;
+            }
+
             if (fresh.Count > 0)
             {
                 DottedObject mine = stored(pulled.Key);
-                DottedObject joined = DottedObject.Sync(mine.Fill(_state.KnownFor(pulled.Key)), pulled.Object);
+                DottedObject joined = _state.JoinReceived(pulled.Key, mine, pulled.Object, CollectionsMarshal.AsSpan(fresh));
+                if (pulled.IsUnknown)
+                {
+                    _state.LetGo!.Note(pulled.Key, page.LetGo!);
+                }
+
                 changes.Add(_state.Commit(pulled.Key, mine, joined, CollectionsMarshal.AsSpan(fresh)));
             }
         }

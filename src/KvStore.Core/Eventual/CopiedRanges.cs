@@ -18,6 +18,12 @@ internal sealed class CopiedRanges(ShardClock firstClock)
     /// <summary>The source's clock when the first range was read.</summary>
     public ShardClock FirstClock { get; } = firstClock;
 
+    /// <summary>Objects in memory only: what the source had let go when the last range was read.</summary>
+    public VersionVector? SourceLetGo { get; set; }
+
+    /// <summary>Whether the key's range is joined.</summary>
+    public bool Covers(Key key) => _all || key.Span.SequenceCompareTo(_through.Span) <= 0;
+
     /// <summary>The end of the joined ranges; empty at the beginning.</summary>
     public ReadOnlyMemory<byte> Through => _through;
 

@@ -55,6 +55,18 @@ internal readonly struct DottedRecord
         return (scratch.WrittenSpan.ToArray(), scratch.WrittenCount - header);
     }
 
+    /// <summary>The stored object alone, for a view that has no log.</summary>
+    public static byte[] EncodeStored(ArrayBufferWriter<byte> scratch, DottedObject stored)
+    {
+        scratch.ResetWrittenCount();
+        if (!stored.IsVacant)
+        {
+            stored.Encode(scratch);
+        }
+
+        return scratch.WrittenSpan.ToArray();
+    }
+
     public static byte[] EncodeMark(ArrayBufferWriter<byte> scratch, DottedRecordKind kind, ShardClock? clock)
     {
         scratch.ResetWrittenCount();

@@ -81,7 +81,8 @@ public sealed class DottedReplica
     /// <param name="lifetime">When the value expires.</param>
     public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
     {
-        DottedObject filled = Fill(key, stored);
+        // Also what this replica has seen and evicted: whoever overwrites blindly means that too.
+        DottedObject filled = Fill(key, _state.LetGo is null ? stored : stored.Fill(Clock.BaseVector));
         return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation, lifetime);
     }
 
@@ -93,6 +94,12 @@ public sealed class DottedReplica
         if (context[Self] > _state.Minted || context[ActorId.Log] > Clock.BaseOf(ActorId.Log))
         {
             return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
+        }
+
+        if (_state.LetGo is not null && stored.IsVacant)
+        {
+            // An own dot that was evicted can't be left out of a context that covers the new one; so nothing that was evicted here is kept beside it.
+            return Write(key, stored, value, timestamp, operation, lifetime);
         }
 
         DottedObject filled = Fill(key, stored);
@@ -135,7 +142,7 @@ public sealed class DottedReplica
     {
         DottedObject filled = Fill(key, stored);
         DottedObject kept = filled.Keep(value => alive.Holds(value.Dot));
-        return ReferenceEquals(kept, filled) || !TryMint(filled, out Dot dot) ? null : Publish(key, stored, kept.Write(dot, null, default), dot, operation: 0);
+        return ReferenceEquals(kept, filled) || !TryMint(filled, out Dot dot) ? null : Publish(key, stored, WithLetGo(kept).Write(dot, null, default), dot, operation: 0);
     }
 
     /// <summary>Whether all that an actor has ever minted and that anybody is known to have was seen here: of an earlier life of this replica, nothing can turn up any more.</summary>
@@ -187,7 +194,8 @@ public sealed class DottedReplica
         }
 
         // Filled with the clock as it is: one that already covered the incoming dot would drop its value (C20).
-        DottedObject joined = DottedObject.Sync(Fill(message.Key, stored), message.Object);
+        Dot fresh = message.Dot;
+        DottedObject joined = _state.JoinReceived(message.Key, stored, message.Object, new ReadOnlySpan<Dot>(in fresh));
         DottedChange change = _state.Commit(message.Key, stored, joined, message.Dot);
         return new DottedReceipt(true, change, change.Number);
     }
@@ -332,22 +340,40 @@ public sealed class DottedReplica
             _state.CollectGarbage();
         }
 
-        return new CopyCapture(Clock.Clone(), _state.Unmapped.Clone());
+        return new CopyCapture(Clock.Clone(), _state.Unmapped.Clone()) { LetGo = _state.LetGo?.Covered };
     }
 
     /// <summary>Whether some record may hold a context that the clock implies by now.</summary>
-    public bool MayStrip => _state.Contexts.MayHold(Clock.BaseVector);
+    public bool MayStrip => _state.Contexts.MayHold(_state.StripBase);
 
     /// <summary>Keys whose records hold a context that the clock implies by now. Load each and <see cref="Strip"/> it.</summary>
     /// <param name="maxLooked">So many waiting keys are looked at, at most.</param>
     /// <param name="maxTaken">So many are returned, at most.</param>
-    public List<Key> TakeStrippable(int maxLooked, int maxTaken) => _state.Contexts.TakeCovered(Clock.BaseVector, maxLooked, maxTaken);
+    public List<Key> TakeStrippable(int maxLooked, int maxTaken) => _state.Contexts.TakeCovered(_state.StripBase, maxLooked, maxTaken);
 
     /// <summary>
     /// The object without what the clock implies: to be put into the view, or removed from it if nothing is left (<see cref="DottedObject.IsVacant"/>). The same instance if nothing is to be done.
     /// Needs no log record: filled with the clock it is the same object.
     /// </summary>
-    public DottedObject Strip(DottedObject stored) => stored.Strip(Clock.BaseVector);
+    public DottedObject Strip(DottedObject stored)
+    {
+        if (_state.LetGo is null)
+        {
+            return stored.Strip(Clock.BaseVector);
+        }
+
+        // In memory only the trace of a delete goes, and as a whole: objects keep their contexts.
+        return stored.IsEmpty && stored.Strip(_state.StripBase).IsVacant ? DottedObject.Empty : stored;
+    }
+
+    /// <summary>Objects in memory only: this one is removed, and is not known here any more. Needs no further change: nobody concludes anything from its absence.</summary>
+    public void Evict(Key key, DottedObject stored) => _state.LetGo!.Note(key, stored.Context);
+
+    /// <summary>What the clock implies for every stored object: to fill scanned ones with.</summary>
+    public VersionVector FillBase => _state.FillBase;
+
+    /// <summary>Every peer is recovering too: what is left here is all there is, and others copy from it.</summary>
+    public DottedMark GiveUpRecovery() => FullCopy.GiveUpRecovery();
 
     /// <summary>Repeats a log record after a restart. Records at or below the state's number change nothing.</summary>
     /// <returns>What to put into the view, if anything.</returns>
@@ -424,11 +450,15 @@ public sealed class DottedReplica
             return DottedWrite.Refused(DottedWriteStatus.ContextAhead);
         }
 
+        kept = WithLetGo(kept);
         DottedObject written = value is { } bytes
             ? kept.Write(new DottedValue(dot, timestamp, bytes) { ExpiresMs = lifetime.ExpiresMs })
             : kept.Write(dot, null, timestamp);
         return Publish(key, stored, written, dot, operation);
     }
+
+    /// <summary>Whoever learns that a dot is superseded must learn what that dot had superseded, or an old value stays where only this write arrives.</summary>
+    private DottedObject WithLetGo(DottedObject kept) => _state.LetGo is { } letGo ? kept.Fill(letGo.Covered) : kept;
 
     private bool TryMint(DottedObject filled, out Dot dot)
     {

@@ -51,6 +51,11 @@ public sealed class FullCopy
     {
         Clear();
         IsRunning = true;
+        if (!_state.Recovering)
+        {
+            _state.LetGo?.BeginFromNothing();
+        }
+
         _state.Recovering = true;
         return _state.CommitMark(DottedRecordKind.CopyBegun, null);
     }
@@ -74,6 +79,16 @@ public sealed class FullCopy
         }
     }
 
+    /// <summary>There is no source left in the world: this replica counts as whole, with what it has.</summary>
+    internal DottedMark GiveUpRecovery()
+    {
+        Invariant.Assert(_state.Recovering);
+        Clear();
+        _state.LetGo?.EndCopy(VersionVector.Empty);
+        _state.Recovering = false;
+        return _state.CommitMark(DottedRecordKind.CopyFinished, null);
+    }
+
     /// <summary>Asks for the next range. To be repeated when no answer comes.</summary>
     public void EncodeRequest(IBufferWriter<byte> output)
     {
@@ -87,7 +102,7 @@ public sealed class FullCopy
     {
         mark = null;
         _state.AssertNotMintedElsewhere(page.Capture.Clock.HighestOf(_state.Self));
-        if (!IsRunning || IsCatchingUp || Waiting is not null || !Answers(page.Request))
+        if (!IsRunning || IsCatchingUp || Waiting is not null || !Answers(page.Request) || (_state.LetGo is null) != (page.Capture.LetGo is null))
         {
             return CopyOffer.Ignored;
         }
@@ -102,13 +117,15 @@ public sealed class FullCopy
             return CopyOffer.SourceWentBack;
         }
 
-        if (!_state.Recovering)
+        if (!_state.Recovering && _state.LetGo is null)
         {
+            // Where each object carries its whole context, none of them runs ahead of the clock.
             _state.Recovering = true;
             mark = _state.CommitMark(DottedRecordKind.CopyBegun, null);
         }
 
         _target = page.Capture.Clock;
+        _state.Copied.SourceLetGo = page.Capture.LetGo;
         _state.Copied.Await(page);
         return CopyOffer.Accepted;
     }
@@ -134,7 +151,7 @@ public sealed class FullCopy
     public (List<DottedChange> Changes, DottedMark? Mark) Join(IReadOnlyCollection<Key> keys, StoredLookup stored)
     {
         FullCopyPage page = Waiting ?? throw new InvalidOperationException("No page waits to be joined.");
-        DottedObject absent = DottedObject.Gone(page.Capture.Clock.BaseVector);
+        DottedObject absent = _state.LetGo is null ? DottedObject.Gone(page.Capture.Clock.BaseVector) : DottedObject.Empty;
         List<DottedChange> changes = [];
         int next = 0;
         foreach (Key key in keys)
@@ -147,7 +164,7 @@ public sealed class FullCopy
 
             DottedObject before = stored(key);
             DottedObject mine = before.Fill(_state.KnownFor(key));
-            DottedObject joined = DottedObject.Sync(mine, theirs);
+            DottedObject joined = _state.LetGo is null ? DottedObject.Sync(mine, theirs) : _state.LetGo.JoinCopied(key, mine, theirs, _state.Clock, page.Capture);
             if (!joined.Equals(mine) && !(joined.IsEmpty && mine.IsEmpty && ReferenceEquals(theirs, absent)))
             {
                 changes.Add(_state.Commit(key, before, joined, ReadOnlySpan<Dot>.Empty));
@@ -205,6 +222,7 @@ public sealed class FullCopy
     {
         DottedMark mark = _state.CommitMark(DottedRecordKind.ClockAdopted, _adopt);
         _state.SeeUnmapped(_adopt!);
+        _state.LetGo?.EndCopy(_state.Copied!.SourceLetGo!);
         _state.Frontier.Await(mark.Number, _adopt!);
         return mark;
     }

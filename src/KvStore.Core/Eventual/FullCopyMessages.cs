@@ -38,7 +38,11 @@ public readonly record struct FullCopyRequest(ActorId Asker, ulong Attempt, Read
 /// </summary>
 /// <param name="Clock">All that the source has seen.</param>
 /// <param name="Unmapped">The part of it that can't be pulled, because the keys are forgotten.</param>
-public sealed record CopyCapture(ShardClock Clock, ShardClock Unmapped);
+public sealed record CopyCapture(ShardClock Clock, ShardClock Unmapped)
+{
+    /// <summary>Not null: the source keeps objects in memory only, and this is what it has evicted. Its clock then implies nothing for its objects.</summary>
+    public VersionVector? LetGo { get; init; }
+}
 
 /// <summary>One key of a range.</summary>
 public readonly record struct CopiedKey(Key Key, DottedObject Object);
@@ -51,6 +55,9 @@ public readonly record struct CopiedKey(Key Key, DottedObject Object);
 /// <param name="Keys">In key order.</param>
 public sealed record FullCopyPage(FullCopyRequest Request, ReadOnlyMemory<byte> Through, bool Last, CopyCapture Capture, IReadOnlyList<CopiedKey> Keys)
 {
+    private const byte LastFlag = 1;
+    private const byte LetGoFlag = 2;
+
     public bool Contains(Key key)
         => key.Span.SequenceCompareTo(Request.After.Span) > 0 && (Last || key.Span.SequenceCompareTo(Through.Span) <= 0);
 
@@ -70,13 +77,15 @@ public sealed record FullCopyPage(FullCopyRequest Request, ReadOnlyMemory<byte> 
         Invariant.Assert(last || records.Count > 0);
         request.Encode(output);
         VarInt.WriteBytes(output, records.Count == 0 ? [] : records[^1].Key.Span);
-        VarInt.WriteByte(output, last ? (byte)1 : (byte)0);
+        VarInt.WriteByte(output, (byte)((last ? LastFlag : 0) | (capture.LetGo is null ? 0 : LetGoFlag)));
         capture.Clock.Encode(output);
         capture.Unmapped.Encode(output);
+        capture.LetGo?.Encode(output);
+        VersionVector fill = capture.LetGo is null ? capture.Clock.BaseVector : VersionVector.Empty;
         foreach ((Key key, ReadOnlyMemory<byte> record) in records)
         {
             VarInt.WriteBytes(output, key.Span);
-            DottedObject.Decode(record).Fill(capture.Clock.BaseVector).Encode(output);
+            DottedObject.Decode(record).Fill(fill).Encode(output);
         }
     }
 
@@ -86,8 +95,14 @@ public sealed record FullCopyPage(FullCopyRequest Request, ReadOnlyMemory<byte> 
         BinaryCursor input = new(bytes);
         FullCopyRequest request = FullCopyRequest.Decode(ref input);
         ReadOnlyMemory<byte> through = input.ReadBytes();
-        bool last = input.ReadBool();
-        CopyCapture capture = new(ShardClock.Decode(ref input), ShardClock.Decode(ref input));
+        byte flags = input.ReadByte();
+        if (flags > (LastFlag | LetGoFlag))
+        {
+            MalformedRecordException.Throw("a copied range has unknown flags");
+        }
+
+        bool last = (flags & LastFlag) != 0;
+        CopyCapture capture = new(ShardClock.Decode(ref input), ShardClock.Decode(ref input)) { LetGo = (flags & LetGoFlag) != 0 ? VersionVector.Decode(ref input) : null };
         List<CopiedKey> keys = [];
         while (input.Remaining > 0)
         {

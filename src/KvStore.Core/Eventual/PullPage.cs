@@ -24,7 +24,11 @@ public enum PullAnswer : byte
 /// One key of a page: every dot of it that the asker lacks and the answerer has, superseded and deleted ones included, and its filled object (an absent one as empty,
 /// which is how deletes travel).
 /// </summary>
-public readonly record struct PulledKey(Key Key, Dot[] Dots, DottedObject Object);
+public readonly record struct PulledKey(Key Key, Dot[] Dots, DottedObject Object)
+{
+    /// <summary>The answerer has evicted the key: what the dots did is not known there any more.</summary>
+    public bool IsUnknown => Object.IsVacant;
+}
 
 /// <summary>
 /// The answer to a pull. Consistent in itself: a key comes with all its missing dots, so whoever joins the objects and adds exactly these dots holds, for every dot of its clock, exactly
@@ -35,17 +39,24 @@ public readonly record struct PulledKey(Key Key, Dot[] Dots, DottedObject Object
 /// <param name="Keys">May be empty.</param>
 public sealed record PullPage(PullAnswer Answer, ActorId Asker, IReadOnlyList<PulledKey> Keys)
 {
+    private const byte LetGoFlag = 0x80;
+
+    /// <summary>Not null: the answerer keeps objects in memory only, and this is what it has evicted: among it whatever the dots of its unknown keys had superseded.</summary>
+    public VersionVector? LetGo { get; init; }
+
     /// <exception cref="MalformedRecordException">The bytes are no such message.</exception>
     public static PullPage Decode(ReadOnlyMemory<byte> bytes)
     {
         BinaryCursor input = new(bytes);
-        PullAnswer answer = (PullAnswer)input.ReadByte();
+        byte head = input.ReadByte();
+        PullAnswer answer = (PullAnswer)(head & ~LetGoFlag);
         if (answer is < PullAnswer.Complete or > PullAnswer.NoSource)
         {
             MalformedRecordException.Throw("a page is of no known kind");
         }
 
         ActorId asker = input.ReadActor();
+        VersionVector? letGo = (head & LetGoFlag) != 0 ? VersionVector.Decode(ref input) : null;
         List<PulledKey> keys = [];
         while (input.Remaining > 0)
         {
@@ -57,17 +68,36 @@ public sealed record PullPage(PullAnswer Answer, ActorId Asker, IReadOnlyList<Pu
             }
 
             DottedObject filled = DottedObject.Decode(ref input);
-            MessageChecks.ExpectCovered(filled, dots);
+            if (!filled.IsVacant)
+            {
+                MessageChecks.ExpectCovered(filled, dots);
+            }
+
             keys.Add(new PulledKey(key, dots, filled));
         }
 
-        return new PullPage(answer, asker, keys);
+        return new PullPage(answer, asker, keys) { LetGo = letGo };
     }
 
-    internal static void EncodeHeader(IBufferWriter<byte> output, PullAnswer answer, ActorId asker)
+    /// <summary>Whether an object says what these dots did. Always, where nothing is evicted.</summary>
+    internal static bool Accounts(DottedObject filled, ReadOnlySpan<Dot> dots)
     {
-        VarInt.WriteByte(output, (byte)answer);
+        foreach (Dot dot in dots)
+        {
+            if (!filled.Context.Covers(dot))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    internal static void EncodeHeader(IBufferWriter<byte> output, PullAnswer answer, ActorId asker, VersionVector? letGo)
+    {
+        VarInt.WriteByte(output, (byte)((byte)answer | (letGo is null ? 0 : LetGoFlag)));
         VarInt.Write(output, asker.Value);
+        letGo?.Encode(output);
     }
 
     internal static void EncodeKey(IBufferWriter<byte> output, Key key, ReadOnlySpan<Dot> dots, DottedObject filled)

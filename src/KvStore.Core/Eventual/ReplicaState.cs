@@ -20,6 +20,7 @@ internal sealed class ReplicaState
         Self = self;
         Minted = minted;
         Options = options;
+        LetGo = options.InMemory ? new LetGo() : null;
         Contexts = new UncoveredContexts(options.MaxRemembered);
         Digests = new DataDigests(this);
     }
@@ -51,13 +52,26 @@ internal sealed class ReplicaState
 
     public DataDigests Digests { get; }
 
+    /// <summary>Not null: objects are in memory only, and this was evicted.</summary>
+    public LetGo? LetGo { get; }
+
     /// <summary>While a full copy runs: where it stands.</summary>
     public CopiedRanges? Copied { get; set; }
 
     public ArrayBufferWriter<byte> Scratch { get; } = new(1024);
 
     /// <summary>What is known to be accounted for in the stored object of this key: what it is to be filled with.</summary>
-    public VersionVector KnownFor(Key key) => Copied is null ? Clock.BaseVector : Copied.KnownFor(key, Clock.BaseVector);
+    public VersionVector KnownFor(Key key) => LetGo is not null ? VersionVector.Empty : Copied is null ? Clock.BaseVector : Copied.KnownFor(key, Clock.BaseVector);
+
+    /// <summary>What the own clock implies for every stored object. Nothing, where objects may be evicted.</summary>
+    public VersionVector FillBase => LetGo is null ? Clock.BaseVector : VersionVector.Empty;
+
+    /// <summary>What need not be said any more in a stored context: what the own clock implies. Where it implies nothing, deletes are remembered until every peer has seen them.</summary>
+    public VersionVector StripBase => LetGo is null || Peers.PeerCount == 0 ? Clock.BaseVector : Peers.Everywhere.BaseVector;
+
+    /// <summary>Joins what came from a peer with the own object. Before the dots are counted as seen (C20).</summary>
+    public DottedObject JoinReceived(Key key, DottedObject stored, DottedObject theirs, ReadOnlySpan<Dot> fresh) =>
+        LetGo is null ? DottedObject.Sync(stored.Fill(KnownFor(key)), theirs) : LetGo.Join(key, stored, theirs, Clock, fresh, Copied is { } copied && copied.Covers(key) ? copied : null);
 
     /// <param name="key">The key.</param>
     /// <param name="before">Its object as stored until now.</param>
@@ -77,6 +91,13 @@ internal sealed class ReplicaState
         {
             See(dot, key);
             Frontier.Await(Number, dot);
+        }
+
+        if (LetGo is not null)
+        {
+            Contexts.Note(key, filled.IsEmpty ? filled.Context : VersionVector.Empty);
+            Copied?.Touch(key);
+            return new DottedChange(key, Number, filled, default, DottedRecord.EncodeStored(Scratch, filled));
         }
 
         DottedObject stored = filled.Strip(Clock.BaseVector);

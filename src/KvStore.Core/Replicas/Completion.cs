@@ -63,6 +63,9 @@ public enum RefusalCode : byte
     /// <summary>This replica was removed from its shard, for good.</summary>
     ReplicaRemoved = 24,
 
+    /// <summary>Data in memory only: the write would take more than the shard may use.</summary>
+    MemoryFull = 30,
+
     /// <summary>The shard is changing its regime, or this replica has not heard of the change yet. It passes; try again.</summary>
     Switching = 27,
 

@@ -20,7 +20,7 @@ internal static class ConflictIndex
         int now = change.Stored.SiblingCount;
         if (now > 1)
         {
-            storage.Put(RecordSpace.Conflicts, change.Key.Span, Counts[Math.Min(now, MostCounted)]);
+            storage.Put(RecordSpace.Conflicts, change.Key.Span, RecordOf(now));
             return;
         }
 
@@ -36,6 +36,8 @@ internal static class ConflictIndex
             storage.Remove(RecordSpace.Conflicts, change.Key.Span);
         }
     }
+
+    public static ReadOnlyMemory<byte> RecordOf(int siblings) => Counts[Math.Min(siblings, MostCounted)];
 
     /// <summary>How many values a record of the index stands for.</summary>
     public static int CountOf(ReadOnlySpan<byte> record) => record.Length == 1 ? record[0] : 2;

@@ -144,7 +144,7 @@ internal sealed class ConflictSweeper(
     private void Scan()
     {
         _scanning = true;
-        loader.Scan(RecordSpace.Conflicts, default, _scannedThrough, ScanRecords, options.ScanPageBytes, page =>
+        journal.Scan(RecordSpace.Conflicts, default, _scannedThrough, ScanRecords, options.ScanPageBytes, page =>
         {
             _scanning = false;
             _scanDue = page.More;

@@ -38,9 +38,10 @@ internal sealed class OpenEngine
     private readonly OpenFreshness _freshness;
     private readonly OpenSessions _sessions;
     private readonly OpenReads _reads;
-    private readonly DigestScan _digestScan;
     private readonly DigestScrub _scrub;
     private readonly ConflictSweeper? _sweeper;
+    private readonly MemoryRecovery? _recovery;
+    private readonly DigestScan? _digestScan;
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _writes = new();
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _acknowledgements = new();
@@ -95,10 +96,12 @@ internal sealed class OpenEngine
         _completions = completions;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
-        _dotted = new DottedReplica(ActorId.Draw(random), 0, regimes.ClockAtOpening(), places.Peers, options.Dotted);
+        MemoryRecords? memory = descriptor.IsInMemory ? new MemoryRecords(descriptor.MemoryBytes) : null;
+        _dotted = new DottedReplica(ActorId.Draw(random), 0, regimes.ClockAtOpening(), places.Peers, memory is null ? options.Dotted : DottedOptions.ForMemory);
         _dotted.BeginAt(view.Dotted);
-        _journal = new DottedJournal(storage, view);
+        _journal = new DottedJournal(storage, view, loader, memory) { Evicted = _dotted.Evict };
         _journal.Restore(view.Dotted);
+        _recovery = memory is null ? null : new MemoryRecovery(descriptor, places, clock, _dotted, _journal, storage, peers);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
         _publisher = new OpenPublisher(descriptor.Shard, places, transport, _journal);
         if (descriptor.Conflicts == ConflictRule.LastWriterWins)
@@ -110,12 +113,16 @@ internal sealed class OpenEngine
         _freshness = new OpenFreshness(descriptor, places, options, clock, _dotted, transport, peers, completions);
         _freshness.OnMembersChanged();
         _sessions = new OpenSessions(regimes, _dotted);
-        _digestScan = new DigestScan(_dotted.Digests, loader, options);
+        _digestScan = memory is not null ? null : new DigestScan(_dotted.Digests, loader, options);
         _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
         _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, _freshness, _sessions, completions, _healing, _expirer);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, _freshness, _sessions, completions, _healing, _expirer);
         _scrub = new DigestScrub(descriptor, places, _dotted, transport);
-        _healing.QuietRound = _scrub.Offer;
+        if (memory is null)
+        {
+            // In memory each replica evicts for itself: equal clocks say nothing about what is held.
+            _healing.QuietRound = _scrub.Offer;
+        }
     }
 
     /// <summary>The Meta record that holds the state of the dotted engine.</summary>
@@ -146,7 +153,7 @@ internal sealed class OpenEngine
 
     /// <summary>Nothing is on its way and no peer is known to lack anything: <see cref="OpenHealing.OnQuietTicks"/> takes the place of <see cref="OnTick"/>.</summary>
     public bool IsQuiet => PendingCount == 0 && !WaitsForDurable && _acknowledgements.Count == 0 && _healing.IsQuiet
-        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && _digestScan.IsIdle && _expirer.IsQuiet && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
+        && !_dotted.MayStrip && !_dotted.HasIndexRemovals && (_digestScan?.IsIdle ?? true) && _expirer.IsQuiet && _storage.UnsealedBytes == 0 && (_sweeper?.IsQuiet ?? true);
 
     public OpenHealing Healing => _healing;
 
@@ -190,6 +197,9 @@ internal sealed class OpenEngine
             case OperationKind.Increment when operation.Condition != WriteCondition.None:
                 _completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
                 break;
+            case OperationKind.Increment when _journal.Memory is not null:
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, "Counters are not offered in keyspaces in memory: one that was evicted would begin at zero again. Count in a keyspace with durability disk.");
+                break;
             case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
                 Write(operation);
                 break;
@@ -221,6 +231,7 @@ internal sealed class OpenEngine
             case DottedMessageKind.ClockAdvertised:
                 ClockAdvertised advertised = ClockAdvertised.Decode(payload);
                 CountAdvertised(from, advertised);
+                _recovery?.OnAdvertised(from, advertised.Recovering);
                 _freshness.OnAdvertised(from, advertised);
                 _healing.OnAdvertised(from, advertised);
                 break;
@@ -233,6 +244,8 @@ internal sealed class OpenEngine
                     _healing.PullSoonFrom(from);
                 }
                 break;
+            case DottedMessageKind.Digests when _journal.Memory is not null:
+                break;
             case DottedMessageKind.Digests:
                 _scrub.Receive(from, DigestMessage.Decode(payload));
                 break;
@@ -244,11 +257,23 @@ internal sealed class OpenEngine
 
     public void OnDurable(LogPosition position)
     {
-        if (!_journal.OnDurable(position))
+        if (_journal.OnDurable(position))
         {
-            return;
+            AfterDurable();
         }
+    }
 
+    /// <summary>At the end of each turn: what lives in memory only is as durable as it gets.</summary>
+    public void OnTurnEnds()
+    {
+        if (_journal.TakeMemory())
+        {
+            AfterDurable();
+        }
+    }
+
+    private void AfterDurable()
+    {
         _dotted.OnDurable(_journal.Durable);
         _healing.OnDurable();
         _publisher.OnDurable();
@@ -278,9 +303,25 @@ internal sealed class OpenEngine
     {
         if (_dotted.Number == 0)
         {
-            _healing.BeginAsNewcomer();
+            if (_recovery is { } recovery)
+            {
+                recovery.Begin();
+            }
+            else
+            {
+                _healing.BeginAsNewcomer();
+            }
         }
     }
+
+    /// <summary>The process has restarted. What lived in memory only is copied from a peer.</summary>
+    public void BeginAnewInMemory() => _recovery?.Begin();
+
+    public MemoryRecovery? Recovery => _recovery;
+
+    public MemoryRecords? Memory => _journal.Memory;
+
+    public long Evictions => _journal.Evictions;
 
     /// <summary>A replica that skipped part of the log has what it holds, and copies the rest.</summary>
     public void BeginIfBehind()
@@ -400,7 +441,15 @@ internal sealed class OpenEngine
             _sweeper?.OnTick();
         }
 
-        _digestScan.OnTick();
+        _digestScan?.OnTick();
+        if (_recovery is not null)
+        {
+            // There is no view that would have to learn of them.
+            _recovery.OnTick();
+            _dotted.TakeIndexChanges();
+            _dotted.TakeIndexRemovals();
+        }
+
         foreach (ReadOnlyMemory<byte> recordKey in _dotted.TakeIndexRemovals())
         {
             _storage.Remove(RecordSpace.DotKeys, recordKey.Span);
@@ -437,6 +486,12 @@ internal sealed class OpenEngine
     /// <summary>Before each seal: the clock, and the keys of dots that some peer may lack.</summary>
     public void WriteState()
     {
+        if (_recovery is not null)
+        {
+            // A clock without the data would claim what is not there.
+            return;
+        }
+
         var state = new ArrayBufferWriter<byte>(256);
         _dotted.WriteState(state);
         _storage.Put(RecordSpace.Meta, StateKey, state.WrittenMemory);
@@ -464,7 +519,7 @@ internal sealed class OpenEngine
         {
             _dotted.RestoreIndexed(key, record.Span);
         }
-        else if (key.SequenceEqual(StateKey))
+        else if (_recovery is null && key.SequenceEqual(StateKey))
         {
             _dotted.ReadState(record);
         }
@@ -489,6 +544,7 @@ internal sealed class OpenEngine
             }
         }
 
+        _recovery?.Replay(records);
         _journal.Restore(_dotted.Number);
     }
 
@@ -508,7 +564,7 @@ internal sealed class OpenEngine
         DottedObject stripped = _dotted.Strip(stored);
         if (stripped.IsVacant)
         {
-            _storage.Remove(RecordSpace.Data, key.Span);
+            _journal.Forget(key, stored);
         }
         else if (!ReferenceEquals(stripped, stored))
         {
@@ -580,6 +636,15 @@ internal sealed class OpenEngine
         if (!_sessions.HasRoom(operation))
         {
             _completions.Refuse(operation, RefusalCode.TooLarge, OpenSessions.TooLong);
+            return;
+        }
+
+        if (context is not null && _journal.Memory is { } memory && stored.SizeOfValues + operation.Value.Length > memory.MaxBytes / 2)
+        {
+            _completions.Refuse(
+                operation,
+                RefusalCode.MemoryFull,
+                $"The key's concurrent values would take more than half of the {memory.MaxBytes} bytes that this shard may use; read it and write in that context, or put one value in the place of all.");
             return;
         }
 

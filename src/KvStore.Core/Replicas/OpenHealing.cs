@@ -225,7 +225,7 @@ internal sealed class OpenHealing(
         _advertiseTicks = options.AdvertiseTicks;
         List<NodeId> behind = [.. dotted.PeersBehind()];
         PeerLag = behind.Count == 0 ? 0 : (ulong)dotted.IndexedDots;
-        if (dotted.AdvertiseDue || behind.Count > 0)
+        if (dotted.AdvertiseDue || dotted.IsRecovering || behind.Count > 0)
         {
             Advertise();
         }
@@ -242,6 +242,10 @@ internal sealed class OpenHealing(
         if (advertised.Recovering)
         {
             _whole.Remove(from);
+
+            // It waits to hear of a source.
+            _quietRounds = 0;
+            _advertiseTicks = Math.Min(_advertiseTicks, 1);
         }
         else
         {
@@ -353,6 +357,12 @@ internal sealed class OpenHealing(
         {
             journal.Persist(mark);
         }
+        else if (journal.Memory is not null && page.Answer == PullAnswer.Complete && dotted.FullCopy.IsCatchingUp)
+        {
+            // The source has restarted since, and what only it had is gone: waiting for it would be waiting for ever.
+            BeginCopy();
+            return;
+        }
 
         Continue(page.Answer);
     }
@@ -403,7 +413,7 @@ internal sealed class OpenHealing(
             return;
         }
 
-        loader.Scan(RecordSpace.Data, default, request.After, CopyPageRecords, options.ScanPageBytes, page =>
+        journal.Scan(RecordSpace.Data, default, request.After, CopyPageRecords, options.ScanPageBytes, page =>
         {
             _message.ResetWrittenCount();
             List<(Key, ReadOnlyMemory<byte>)> records = [.. page.Records.Select(record => (new Key(record.Key), record.Record))];
@@ -438,7 +448,7 @@ internal sealed class OpenHealing(
     /// <summary>Reads the own records of the page's range, then joins the page. They are kept as they were read, so that a small table need not hold the whole range at one time.</summary>
     private void GatherOwnRecords(FullCopyPage page, ReadOnlyMemory<byte> after)
     {
-        loader.Scan(RecordSpace.Data, default, after, CopyPageRecords, options.ScanPageBytes, scanned =>
+        journal.Scan(RecordSpace.Data, default, after, CopyPageRecords, options.ScanPageBytes, scanned =>
         {
             if (_stopped)
             {

@@ -55,6 +55,10 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         {
             engine.BeginIfNewcomer();
         }
+        else if (recovered.Records.Count > 0 || recovered.Position != ViewPosition.Zero)
+        {
+            engine.BeginAnewInMemory();
+        }
 
         Enter(engine);
     }

@@ -19,6 +19,7 @@ internal sealed class OpenReads(
     DottedJournal journal,
     RecordLoader loader,
     IPeerTransport transport,
+    PeerReachability peers,
     OpenFreshness freshness,
     OpenSessions sessions,
     CompletionSink completions,
@@ -74,7 +75,7 @@ internal sealed class OpenReads(
         }
 
         _message.ResetWrittenCount();
-        new ReadResponse(request.Operation, dotted.IsRecovering, dotted.Fill(request.Key, stored)).Encode(_message);
+        new ReadResponse(request.Operation, dotted.IsRecovering || IsUnknown(stored), dotted.Fill(request.Key, stored)).Encode(_message);
         transport.Send(descriptor.Shard, from, DottedMessageKind.ReadResponse, _message.WrittenSpan);
     }
 
@@ -87,7 +88,7 @@ internal sealed class OpenReads(
 
         DottedObject before = read.Joined;
         read.Joined = DottedObject.Sync(before, response.Object);
-        if (!response.Recovering && !before.Values.SequenceEqual(read.Joined.Values))
+        if (!response.Recovering && journal.Memory is null && !before.Values.SequenceEqual(read.Joined.Values))
         {
             healing.PullFrom(from);
         }
@@ -166,7 +167,7 @@ internal sealed class OpenReads(
     {
         ulong number = ++_lastOperation;
         var read = new QuorumRead(operation, own);
-        if (!dotted.IsRecovering)
+        if (!dotted.IsRecovering && !IsUnknown(own))
         {
             read.Whole.Add(descriptor.Self.Node);
         }
@@ -187,9 +188,18 @@ internal sealed class OpenReads(
             _quorum.Remove(number);
             Complete(read.Operation, read.Joined, read.Whole.Count);
         }
+        else if (journal.Memory is not null && places.Peers.All(peer => read.Answered.Contains(peer) || !peers.IsReachable(peer)))
+        {
+            // Too few hold the key, and nobody else is left to ask: it never was, or it was evicted.
+            _quorum.Remove(number);
+            Complete(read.Operation, read.Joined, Math.Max(1, read.Whole.Count), degraded: true);
+        }
     }
 
-    private void Complete(in ClientOperation operation, DottedObject filled, int answers)
+    /// <summary>In memory only, absence says nothing: the key may never have been here, or may have been evicted.</summary>
+    private bool IsUnknown(DottedObject stored) => journal.Memory is not null && stored.IsVacant;
+
+    private void Complete(in ClientOperation operation, DottedObject filled, int answers, bool degraded = false)
     {
         ReadOnlyMemory<byte> position = answers > 1 ? sessions.Joined(operation, filled.Context) : sessions.Now(operation);
         if (position.Length > SessionPosition.MaxBytes)
@@ -214,7 +224,7 @@ internal sealed class OpenReads(
             Siblings = alive.SiblingCount > 1 ? SiblingsOf(alive) : null,
             HiddenLosers = hides && found ? filled.SiblingCount - 1 : 0,
             Acknowledgements = answers,
-            Degraded = dotted.IsRecovering,
+            Degraded = degraded || dotted.IsRecovering,
             StalenessMs = answers > 1 ? 0 : AgeFor(operation),
             Session = position,
         });
@@ -222,7 +232,7 @@ internal sealed class OpenReads(
 
     /// <summary>The keys that have concurrent values, from their index: without values, and without looking at any other key.</summary>
     private void ListConflicts(ClientOperation operation) =>
-        loader.Scan(RecordSpace.Conflicts, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page => completions.Add(new Completion
+        journal.Scan(RecordSpace.Conflicts, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page => completions.Add(new Completion
         {
             Handle = operation.Handle,
             Outcome = Outcome.Done,
@@ -235,8 +245,8 @@ internal sealed class OpenReads(
 
     private void Scan(ClientOperation operation)
     {
-        VersionVector clockBase = dotted.Clock.BaseVector;
-        loader.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
+        VersionVector clockBase = dotted.FillBase;
+        journal.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
         {
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)

@@ -151,7 +151,7 @@ internal sealed class OrderedEngine(
         }
 
         TryReadExpected(operation, out LogIndex expected);
-        byte[] payload = new byte[WriteCommand.SizeOf(operation.Key.Length, operation.Value.Length)];
+        byte[] payload = new byte[WriteCommand.SizeOf(operation)];
         WriteCommand.Encode(payload, operation, expected, 0, regimes.Epoch);
         if (!stateMachine.TryAnswerRepeated(operation.Request, WriteCommand.Decode(payload).PayloadHash, out ApplyResult repeated))
         {

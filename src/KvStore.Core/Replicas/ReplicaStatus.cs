@@ -88,6 +88,15 @@ public sealed record ReplicaStatus
     /// <summary>Dots that the furthest peer is known to lack.</summary>
     public required ulong PeerLag { get; init; }
 
+    /// <summary>Data in memory only: what it takes now; objects evicted since the start; how often all replicas had lost it, and when last.</summary>
+    public long MemoryBytes { get; init; }
+
+    public long Evictions { get; init; }
+
+    public ulong MemoryLosses { get; init; }
+
+    public ulong LastMemoryLossMs { get; init; }
+
     /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped { get; init; }
 

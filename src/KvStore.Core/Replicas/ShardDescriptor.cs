@@ -56,6 +56,11 @@ public sealed class ShardDescriptor
     /// <summary>Adaptive keyspaces: after how long without a leader a replica serves provisionally.</summary>
     public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
 
+    /// <summary>Not zero: an open shard whose data lives in memory only, at most so many bytes in each replica. Its configuration log is durable all the same.</summary>
+    public long MemoryBytes { get; init; }
+
+    public bool IsInMemory => MemoryBytes > 0;
+
     public ImmutableArray<ReplicaPlace> Founders { get; }
 
     public ReplicaPlace Self { get; }

@@ -143,6 +143,12 @@ public sealed class ShardReplica
 
     public ViewPosition Position => _view.Position;
 
+    /// <summary>Data in memory only: objects evicted since the start, and losses of all replicas that were declared here since the start.</summary>
+    public (long Evictions, long Losses) Memory => (Open?.Evictions ?? 0, Open?.Recovery?.LossesSinceStart ?? 0);
+
+    /// <summary>Data in memory only: there is nothing here yet, and a peer that has it can be reached or may turn up in a moment.</summary>
+    public bool AwaitsCopy => Descriptor.IsInMemory && FencedBecause is null && !_places.IsRemoved && (!IsActive || (Open?.Recovery?.AwaitsCopy ?? false));
+
     /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped => Open?.LosersDropped ?? 0;
 
@@ -519,6 +525,7 @@ public sealed class ShardReplica
             _group.Turn();
         }
 
+        Open?.OnTurnEnds();
         _view.SealIfFull();
     }
 
@@ -580,6 +587,10 @@ public sealed class ShardReplica
         Lags = DescribeLags(),
         Quiet = IsQuiet,
         LosersDropped = LosersDropped,
+        MemoryBytes = Open?.Memory?.Bytes ?? 0,
+        Evictions = Memory.Evictions,
+        MemoryLosses = Open?.Recovery?.Losses ?? 0,
+        LastMemoryLossMs = Open?.Recovery?.LastLossMs ?? 0,
         Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
     };
 

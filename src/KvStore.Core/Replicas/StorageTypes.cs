@@ -42,6 +42,9 @@ public enum LogRecordKind : byte
     /// <summary>The lost writes up to a number were read and may be forgotten. Only the last one counts; storage carries it into every new segment.</summary>
     LostWritesCleared = 7,
 
+    /// <summary>Data in memory only: all replicas had lost it, how often and when last. Only the last one counts; storage carries it into every new segment.</summary>
+    MemoryLost = 8,
+
     /// <summary>A record of the overlay, whole, or what else it holds. Its index comes from the same running number as that of a dotted record, and it is kept like one.</summary>
     Overlay = 9,
 }

@@ -73,6 +73,21 @@ public sealed class DottedObject : IEquatable<DottedObject>
         }
     }
 
+    /// <summary>Bytes of all live values.</summary>
+    public long SizeOfValues
+    {
+        get
+        {
+            long size = 0;
+            foreach (ref readonly DottedValue value in _values.AsSpan())
+            {
+                size += value.Value.Length;
+            }
+
+            return size;
+        }
+    }
+
     /// <summary>No live value. The context may still say what is gone.</summary>
     public bool IsEmpty => _values.Length == 0;
 

@@ -3,6 +3,7 @@ using Google.Protobuf;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using Durability = KvStore.Core.Policy.Durability;
 using MaxLag = KvStore.Core.Policy.MaxLag;
 using ShardRegime = KvStore.Core.Replicas.ShardRegime;
 
@@ -65,6 +66,8 @@ internal static class CatalogCodec
             Replication = (Contracts.V1.Replication)keyspace.Mode.Replication,
             Epoch = keyspace.Epoch.Value,
             MaxLag = new Contracts.V1.MaxLag { Bytes = (uint)keyspace.MaxLag.Bytes, TimeMs = (uint)keyspace.MaxLag.TimeMs },
+            Durability = keyspace.MemoryBytes > 0 ? Contracts.V1.Durability.Memory : Contracts.V1.Durability.Unspecified,
+            MemoryBytes = (ulong)keyspace.MemoryBytes,
             ProvisionalAfterMs = keyspace.Mode.Partition == PartitionChoice.Adaptive ? (uint)keyspace.ProvisionalAfter.Ms : 0,
             DefaultTtlMs = keyspace.DefaultTtlMs,
             DefaultReadLevel = (ReadLevel)keyspace.DefaultReadLevel,
@@ -115,7 +118,14 @@ internal static class CatalogCodec
             : new KeyspaceMode((PartitionChoice)wire.FoundingPolicy, (Core.Policy.Replication)wire.FoundingReplication),
         Alterations = wire.Alterations,
         Conflicts = FromWire(wire.Conflicts),
+        MemoryBytes = FromWire(wire.Durability) == Durability.Memory ? (long)Math.Min(wire.MemoryBytes, long.MaxValue) : 0,
     };
+
+    public static Durability FromWire(Contracts.V1.Durability wire) => wire == Contracts.V1.Durability.Unspecified ? Durability.Disk : (Durability)wire;
+
+    /// <summary>Zero: on the disk.</summary>
+    public static long MemoryBytesOf(CreateKeyspaceRequest request) =>
+        FromWire(request.Durability) == Durability.Memory && request.MemoryBytes == 0 ? MemoryBound.DefaultBytes : (long)Math.Min(request.MemoryBytes, long.MaxValue);
 
     /// <summary>Zero is the default. The bounds are checked by whoever takes the setting in.</summary>
     public static ProvisionalAfter ProvisionalAfterOf(uint ms) => ms == 0 ? ProvisionalAfter.Default : new ProvisionalAfter((int)Math.Min(ms, int.MaxValue));

@@ -39,6 +39,9 @@ internal sealed record CatalogKeyspace(
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
 
+    /// <summary>Not zero: the data lives in memory only, and one copy takes at most so much, over all shards.</summary>
+    public long MemoryBytes { get; init; }
+
     /// <summary>A keyspace as it is created.</summary>
     public CatalogKeyspace(uint id, string name, KeyspaceMode mode, Epoch epoch, ImmutableArray<ImmutableArray<CatalogReplica>> shards)
         : this(id, name, mode, epoch, shards, shards)
@@ -52,6 +55,7 @@ internal sealed record CatalogKeyspace(
             MaxLag = MaxLag,
             ProvisionalAfter = ProvisionalAfter,
             Conflicts = Conflicts,
+            MemoryBytes = MemoryBytes / Shards.Length,
             DefaultTtlMs = DefaultTtlMs,
         };
 }

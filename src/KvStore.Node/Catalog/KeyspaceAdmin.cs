@@ -114,6 +114,12 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, fault);
         }
 
+        int shards = request.Shards == 0 ? KvLimits.DefaultShards : (int)request.Shards;
+        if (MemoryBound.FaultOf(CatalogCodec.FromWire(request.Durability), CatalogCodec.MemoryBytesOf(request), shards, mode.Partition) is { } memoryFault)
+        {
+            throw Refused(StatusCode.InvalidArgument, memoryFault);
+        }
+
         if (request.ProvisionalAfterMs != 0 && mode.Partition != PartitionChoice.Adaptive)
         {
             throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
@@ -168,6 +174,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
     private static bool SameSettings(CatalogKeyspace existing, KeyspaceMode mode, CreateKeyspaceRequest request) =>
         existing.Mode == mode
         && existing.Conflicts == CatalogCodec.FromWire(request.Conflicts)
+        && existing.MemoryBytes == CatalogCodec.MemoryBytesOf(request)
         && (request.MaxLag is null || CatalogCodec.FromWire(request.MaxLag) == existing.MaxLag)
         && (request.ProvisionalAfterMs == 0 || CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs) == existing.ProvisionalAfter)
         && request.DefaultTtlMs == existing.DefaultTtlMs
@@ -202,6 +209,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             DefaultTtlMs = request.DefaultTtlMs,
             Conflicts = CatalogCodec.FromWire(request.Conflicts),
             DefaultReadLevel = (Core.Replicas.ReadLevel)request.DefaultReadLevel,
+            MemoryBytes = CatalogCodec.MemoryBytesOf(request),
         };
     }
 

@@ -68,6 +68,11 @@ internal sealed class KeyspaceAlteration(KeyspaceAdmin catalogs, TopologyFeed to
             throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, $"The keyspace '{keyspace.Name}' lets the last writer win, which only ap keyspaces can: it stays ap. Copy what is to be cp into another keyspace.");
         }
 
+        if (keyspace.MemoryBytes > 0 && mode.Partition != PartitionChoice.Ap)
+        {
+            throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, $"The keyspace '{keyspace.Name}' is in memory, which only ap keyspaces can be: it stays ap. Copy what is to be cp into another keyspace.");
+        }
+
         Core.Policy.MaxLag maxLag = request.MaxLag is null ? keyspace.MaxLag : CatalogCodec.FromWire(request.MaxLag);
         return maxLag.Fault is { } fault
             ? throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, fault)

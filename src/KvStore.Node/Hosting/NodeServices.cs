@@ -148,6 +148,7 @@ public sealed class NodeServices
 
         // Ready when the system shard has been read back: from then on the node knows what it has.
         await _loops.WhenSystemActiveAsync(cancellation);
+        await _loops.WhenMemoryCopiedAsync(cancellation);
         _lifetime.SetReady(true);
     }
 

@@ -28,6 +28,9 @@ internal static partial class LoopLog
     [LoggerMessage(EventId = 3006, Level = LogLevel.Warning, Message = "Replica {Shard}: {Count} writes that were acknowledged before their commit are lost; 'kv keyspace lost-writes' shows them")]
     public static partial void WritesLost(ILogger logger, ShardId shard, long count);
 
+    [LoggerMessage(EventId = 3041, Level = LogLevel.Critical, Message = "Replica {Shard}: every replica of this shard in memory has restarted; what it held is lost, and it goes on with what was written since")]
+    public static partial void MemoryLost(ILogger logger, ShardId shard);
+
     [LoggerMessage(EventId = 3020, Level = LogLevel.Warning, Message = "Replica {Shard} has no contact to a leader and serves provisionally")]
     public static partial void ServesProvisionally(ILogger logger, ShardId shard);
 

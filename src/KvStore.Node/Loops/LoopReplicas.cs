@@ -328,6 +328,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 NoteLostWrites(slot);
             }
 
+            if (slot.Replica.Memory != slot.Memory)
+            {
+                NoteMemory(slot);
+            }
+
             if (slot.Replica.DigestDifferencesFound != slot.DigestDifferences)
             {
                 NoteDigestDifference(slot);
@@ -473,6 +478,20 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         slot.LostWrites += news;
         LoopLog.WritesLost(log, shard, news);
         NodeMetrics.OnLostWrites(set.Router, shard, news);
+    }
+
+    private void NoteMemory(ReplicaSlot slot)
+    {
+        ShardId shard = slot.Replica.Descriptor.Shard;
+        (long evictions, long losses) = slot.Replica.Memory;
+        NodeMetrics.OnEvictions(set.Router, shard, evictions - slot.Memory.Evictions);
+        if (losses != slot.Memory.Losses)
+        {
+            LoopLog.MemoryLost(log, shard);
+            NodeMetrics.OnMemoryLost(set.Router, shard);
+        }
+
+        slot.Memory = (evictions, losses);
     }
 
     private void NoteProvisional(ReplicaSlot slot)

@@ -194,6 +194,18 @@ internal sealed class LoopSet : IDisposable
         }
     }
 
+    /// <summary>
+    /// Completes when the replicas whose data lives in memory only have copied it from their peers, as far as a peer has it and can be reached: until then a rolling restart must not go on.
+    /// </summary>
+    public async Task WhenMemoryCopiedAsync(CancellationToken cancellation)
+    {
+        using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        while (await AnyAwaitsCopyAsync())
+        {
+            await look.WaitForNextTickAsync(cancellation);
+        }
+    }
+
     public void Dispose() => StopClock();
 
     /// <summary>A loop says whether it needs every tick. From coarse to fine at once; the way back at the loop's next tick, so that single operations don't change the clock again and again.</summary>
@@ -235,6 +247,19 @@ internal sealed class LoopSet : IDisposable
         {
             Failed?.Invoke(error);
         }
+    }
+
+    private async Task<bool> AnyAwaitsCopyAsync()
+    {
+        foreach (ShardLoop loop in _loops)
+        {
+            if (await RunAsync(loop, on => on.Replicas.Any(replica => replica.AwaitsCopy)))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void Run(bool fine)

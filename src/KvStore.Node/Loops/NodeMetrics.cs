@@ -64,6 +64,16 @@ internal static class NodeMetrics
     private static readonly Counter<long> LosersDropped = Meter.CreateCounter<long>(
         LosersDroppedName, "{value}", "Concurrent values of last-writer-wins keyspaces that this node has dropped for good because another value won.");
 
+    private static readonly Counter<long> Evictions = Meter.CreateCounter<long>(
+        "kvstore.evictions", "{object}", "Objects of keyspaces in memory that this node has evicted for want of room.");
+
+    private static readonly Counter<long> MemoryLosses = Meter.CreateCounter<long>(
+        "kvstore.memory_losses", "{shard}", "How often a shard in memory was lost because all its replicas had restarted.");
+
+    public static void OnEvictions(ShardRouter router, ShardId shard, long count) => Evictions.Add(count, KeyspaceOf(router, shard));
+
+    public static void OnMemoryLost(ShardRouter router, ShardId shard) => MemoryLosses.Add(1, KeyspaceOf(router, shard));
+
     private static readonly Gauge<double> ClockOffset = Meter.CreateGauge<double>(
         "kvstore.clock_offset", "ms", "A peer's wall clock minus this node's, as heartbeats measure it.");
 

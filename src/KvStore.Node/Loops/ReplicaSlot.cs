@@ -37,6 +37,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
     /// <summary>Losers of conflicts that were counted.</summary>
     public long LosersDropped { get; set; }
 
+    /// <summary>Evictions that were counted, and losses of whole shards in memory.</summary>
+    public (long Evictions, long Losses) Memory { get; set; }
+
     /// <summary>Ticks until this replica, the first choice of a new shard, stands for election without waiting for a timeout. Zero: it does not.</summary>
     public int CampaignIn { get; set; }
 }

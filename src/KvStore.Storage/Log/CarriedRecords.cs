@@ -10,7 +10,8 @@ internal sealed class CarriedRecords
 {
     private readonly SortedDictionary<(ulong Shard, LogRecordKind Kind), Carried> _last = [];
 
-    public static bool Carries(LogRecordKind kind) => kind is LogRecordKind.HardState or LogRecordKind.Incarnation or LogRecordKind.SnapshotInstalled or LogRecordKind.LostWritesCleared;
+    public static bool Carries(LogRecordKind kind) => kind is LogRecordKind.HardState or LogRecordKind.Incarnation or LogRecordKind.SnapshotInstalled or LogRecordKind.LostWritesCleared
+        or LogRecordKind.MemoryLost;
 
     public IEnumerable<KeyValuePair<(ulong Shard, LogRecordKind Kind), Carried>> All => _last;
 
@@ -38,6 +39,7 @@ internal sealed class CarriedRecords
             _last.Remove((shard, LogRecordKind.Incarnation));
             _last.Remove((shard, LogRecordKind.SnapshotInstalled));
             _last.Remove((shard, LogRecordKind.LostWritesCleared));
+            _last.Remove((shard, LogRecordKind.MemoryLost));
         }
         else if (Carries(kind))
         {

@@ -42,7 +42,7 @@ public sealed class BadInputTests
         { "not a partition policy", ["keyspace", "create", "orders", "--policy", "ca"], ExitCode.Usage },
         { "What can be required is 'strong'", ["get", "a", "-k", "x", "--require", "much"], ExitCode.Usage },
         { "not a replication", ["keyspace", "create", "orders", "--policy", "cp", "--replication", "psync"], ExitCode.Usage },
-        { "--durability memory is not built yet", ["keyspace", "create", "orders", "--policy", "ap", "--durability", "memory"], ExitCode.Usage },
+        { "Durability memory is for ap keyspaces", ["keyspace", "create", "orders", "--policy", "cp", "--durability", "memory"], ExitCode.Usage },
         { "'soon' is not a time", ["keyspace", "create", "orders", "--policy", "ap", "--ttl", "soon"], ExitCode.Usage },
         { "The time 0s is out of bounds; give 1ms to 3650d", ["put", "k", "v", "-k", "orders", "--ttl", "0s"], ExitCode.Usage },
         { "The time 4000d is out of bounds; give 1ms to 3650d", ["put", "k", "v", "-k", "orders", "--ttl", "4000d"], ExitCode.Usage },

@@ -33,6 +33,8 @@ public class PlantedBugTests(ITestOutputHelper output)
         "answers-swapped",
         "retry-under-new-id",
         "lost-writes-unsaved",
+        "losers-undotted",
+        "eviction-as-delete",
         "refresh-expired",
         "increment-counted-again",
         "ttl-cut-short",

@@ -58,6 +58,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [Theory]
     [InlineData("consensus", 35, 10)]
     [InlineData("members", 15, 4)]
+    [InlineData("lww", 3, 2)]
+    [InlineData("memory", 3, 2)]
     [InlineData("open", 15, 4)]
     [InlineData("dial", 10, 4)]
     [InlineData("cluster", 8, 4)]

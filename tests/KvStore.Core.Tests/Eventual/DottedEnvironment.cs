@@ -163,7 +163,8 @@ internal sealed class DottedEnvironment
         }
     }
 
-    private string WritesTo(Key key)
+    /// <summary>For a failure's message.</summary>
+    public string WritesTo(Key key)
         => string.Join("; ", Events.Where(written => written.Value.Key == key).Select(written => $"{written.Key} {written.Value.Written}"));
 
     private void ContinueCopy(DottedNode node)

@@ -57,6 +57,17 @@ internal sealed class DottedNode
         }
     }
 
+    /// <summary>As a full memory does.</summary>
+    public void Evict(string text)
+    {
+        Key key = Key.FromText(text);
+        if (View.ContainsKey(key))
+        {
+            Replica.Evict(key, Stored(key));
+            View.Remove(key);
+        }
+    }
+
     public void MakeDurable() => MakeDurable(Replica.Number);
 
     public void MakeDurable(ulong upTo)
@@ -176,9 +187,14 @@ internal sealed class DottedNode
             DottedObject stripped = Replica.Strip(Stored(key));
             if (stripped.IsVacant)
             {
+                if (_environment.Options.InMemory)
+                {
+                    Replica.Evict(key, Stored(key));
+                }
+
                 View.Remove(key);
             }
-            else
+            else if (!_environment.Options.InMemory)
             {
                 ArrayBufferWriter<byte> record = new();
                 stripped.Encode(record);

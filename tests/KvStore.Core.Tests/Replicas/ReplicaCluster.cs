@@ -28,10 +28,12 @@ internal sealed class ReplicaCluster
         long retainedLogBytes = 1 << 30,
         ConflictRule conflicts = ConflictRule.Siblings,
         ulong defaultTtlMs = 0,
-        Replication replication = Replication.Sync)
+        Replication replication = Replication.Sync,
+        long memoryBytes = 0)
     {
         DefaultTtlMs = defaultTtlMs;
         Conflicts = conflicts;
+        MemoryBytes = memoryBytes;
         Mode = new KeyspaceMode(partition, replication);
         Options = options ?? new ReplicaOptions();
         RetainedLogBytes = retainedLogBytes;
@@ -45,6 +47,8 @@ internal sealed class ReplicaCluster
     public KeyspaceMode Mode { get; }
 
     public ConflictRule Conflicts { get; }
+
+    public long MemoryBytes { get; }
 
     public ReplicaOptions Options { get; }
 

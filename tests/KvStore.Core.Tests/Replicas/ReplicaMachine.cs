@@ -19,8 +19,10 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
     private StorageLoop? _loop;
     private ShardReplica? _replica;
     private ReplicaClock _clock = new();
-    private int _starts;
     private ScanPage? _scanned;
+
+    /// <summary>Each start draws another actor, as in production.</summary>
+    private int _starts;
 
     public ReplicaMachine(ReplicaCluster cluster, ReplicaPlace place)
     {
@@ -90,7 +92,7 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         _loop = _storage.CreateLoop(this);
         IReplicaStorage storage = _cluster.Over(Node, _loop.OpenReplica(ReplicaCluster.Shard, out RecoveredReplica recovered));
         View = storage;
-        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs };
+        var descriptor = new ShardDescriptor(ReplicaCluster.Shard, new Epoch(1), _cluster.Mode, _cluster.Founders, Place) { Conflicts = _cluster.Conflicts, DefaultTtlMs = _cluster.DefaultTtlMs, MemoryBytes = _cluster.MemoryBytes };
         _replica = new ShardReplica(descriptor, _cluster.Options with { GivenUp = givenUp }, storage, this, recovered, _clock, new Random((int)Place.Replica.Value + (1_000 * _starts++)), _completions);
         _replica.Start();
     }

@@ -27,6 +27,9 @@ internal sealed class OpenDumps
         }
     }
 
+    /// <summary>Last-writer-wins: values that lost and are still there.</summary>
+    public int LosersLeft { get; private set; }
+
     public bool AreComplete => _missing == 0;
 
     /// <summary>Values together with versions: equal everywhere.</summary>
@@ -52,6 +55,7 @@ internal sealed class OpenDumps
             }
 
             _missing--;
+            LosersLeft += answer.HiddenLosers;
             IReadOnlyList<string> values = OpenClient.ValuesOf(answer);
             foreach (string value in values)
             {

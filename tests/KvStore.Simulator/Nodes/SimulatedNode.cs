@@ -107,7 +107,7 @@ internal sealed class SimulatedNode
         RecoveredReplica given = _cluster.Planted.Recover(this, recovered!);
         IReplicaStorage storage = _cluster.Watch.OnStart(this, given, _cluster.Planted.Over(this, View!));
         var founders = _cluster.Nodes.Take(_cluster.Settings.FoundingNodes).Select(node => new ReplicaPlace(node.Id, new ReplicaId(node.Id.Value))).ToImmutableArray();
-        var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, founders, Place) { MaxLag = _cluster.Settings.MaxLag, ProvisionalAfter = _cluster.Settings.ProvisionalAfter };
+        var descriptor = new ShardDescriptor(Shard, new Epoch(1), _cluster.Settings.Mode, founders, Place) { MaxLag = _cluster.Settings.MaxLag, ProvisionalAfter = _cluster.Settings.ProvisionalAfter, Conflicts = _cluster.Settings.Conflicts, MemoryBytes = _cluster.Settings.MemoryBytes };
         Replica = new ShardReplica(descriptor, _cluster.Settings.Replica, storage, _cluster.Planted.Over(this, _transport), given, Clock.Replica, _cluster.Planted.Chance(this, new Random(_random.Next())), _completions);
         _detector = new Reachability(Id, ReachabilityOptions.Default);
         _cluster.Trace.Add("start", Index, recovered!.Position.Applied.Value, (ulong)recovered.Records.Count);

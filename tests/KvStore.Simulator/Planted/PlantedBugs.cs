@@ -41,6 +41,8 @@ internal static class PlantedBugs
         static () => new LeaderReadsLocally(),
         static () => new ReadBeforeFirstCommit(),
         static () => new LostWritesUnsaved(),
+        static () => new LosersUndotted(),
+        static () => new EvictionAsDelete(),
         static () => new ContextRefilled(),
         static () => new MergeWithoutDedup(),
         static () => new MergeClockTooFar(),

@@ -14,6 +14,12 @@ internal enum ScenarioKind
     /// <summary>An ordered shard whose members change: spares join, voters leave, lost disks are replaced under new ids.</summary>
     Members,
 
+    /// <summary>An open shard in which the newest of concurrent values wins.</summary>
+    Lww,
+
+    /// <summary>An open shard whose data lives in memory only, often with too little of it.</summary>
+    Memory,
+
     /// <summary>An adaptive shard: minorities serve provisionally, and what they wrote is merged.</summary>
     Adaptive,
 
@@ -36,6 +42,8 @@ internal static class ScenarioKinds
         ["cp"] = ScenarioKind.Consensus,
         ["ap"] = ScenarioKind.Ap,
         ["wipe"] = ScenarioKind.Wipe,
+        ["lww"] = ScenarioKind.Lww,
+        ["memory"] = ScenarioKind.Memory,
         ["open"] = ScenarioKind.Open,
         ["members"] = ScenarioKind.Members,
         ["adaptive"] = ScenarioKind.Adaptive,

@@ -73,6 +73,12 @@ internal sealed record ScenarioSettings
     /// <summary>How far acknowledgements may run ahead of the commit.</summary>
     public MaxLag MaxLag { get; init; } = MaxLag.Default;
 
+    /// <summary>An open shard: what is shown of concurrent values.</summary>
+    public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
+    /// <summary>An open shard: not zero, if its data is in memory only.</summary>
+    public long MemoryBytes { get; init; }
+
     /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
     public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
 
@@ -92,17 +98,19 @@ internal sealed record ScenarioSettings
             ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
             ScenarioKind.Open => OpenSettings.Widen(DrawOpen(kind, random), random),
             ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.Lww => LwwPlay.Adapt(DrawOpen(kind, random), random),
+            ScenarioKind.Memory => MemoryPlay.Adapt(DrawOpen(kind, random), random),
             _ => DrawOpen(kind, random),
         };
 
-        // What only a lost disk held is lost: neither sessions nor counters can be held to it.
+        // What only a lost disk, or a memory, held is lost: neither sessions nor counters can be held to it.
         int sessions = random.Next(3) == 0 ? random.Next(1, 4) : 0;
-        return drawn.MayLoseDisk ? drawn with { CountsAndExpires = false } : drawn with { Sessions = sessions };
+        return drawn.MayLoseDisk || drawn.MemoryBytes > 0 ? drawn with { CountsAndExpires = false } : drawn with { Sessions = sessions };
     }
 
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, {(Sessions > 0 ? $"{Sessions} sessions, " : "")}values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Conflicts == ConflictRule.LastWriterWins ? $", the last writer wins, swept after {Replica.SweepGraceMs} ms" : "")}{(MemoryBytes > 0 ? $", in {MemoryBytes} bytes of memory" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {

@@ -24,7 +24,7 @@ internal static class Simulation
         var seeds = new SeedSource((seed << 1) | (kind == ScenarioKind.Consensus ? 0u : 1u));
         ScenarioSettings settings = ScenarioSettings.Draw(kind, seeds.Next());
         settings = options.Planted?.Adjust(settings) ?? settings;
-        settings = settings with { CountsAndExpires = options.Planted?.WantsCounters ?? (seed % TypedSeeds == 0) };
+        settings = settings with { CountsAndExpires = settings.MemoryBytes == 0 && (options.Planted?.WantsCounters ?? (seed % TypedSeeds == 0)) };
         settings = settings with { OperationsPerClient = Math.Max(1, settings.OperationsPerClient * options.LoadPercent / 100) };
         IReadOnlyList<Strike> plan = FaultPlan.Draw(settings, settings.WorkUs, seeds.Next());
         var stage = new SimulationStage(settings, seeds, options);
@@ -76,6 +76,14 @@ internal static class Simulation
             else if (kind == ScenarioKind.Members)
             {
                 MembersPlay.Play(stage, plan);
+            }
+            else if (kind == ScenarioKind.Lww)
+            {
+                LwwPlay.Play(stage, plan);
+            }
+            else if (kind == ScenarioKind.Memory)
+            {
+                MemoryPlay.Play(stage, plan);
             }
             else if (kind == ScenarioKind.Dial)
             {
