@@ -104,12 +104,14 @@ public abstract class ReplicaStorageContractTests(StorageEngine engine)
         }
 
         bench.Put("m", "meta", RecordSpace.Meta);
-        bench.Put("o", "overlay", RecordSpace.Overlay);
+        bench.Put("o", "dots", RecordSpace.DotKeys);
+        bench.Put("p", "overlay", RecordSpace.Overlay);
+        bench.Put("q", "conflicts", RecordSpace.Conflicts);
         bench.Seal(1);
         bench.ScanAll(RecordSpace.Data, pageRecords: 2).Select(record => record.Key).Should().Equal("a", "ab", "abc", "ac", "b", "c");
         bench.ScanAll(RecordSpace.Data, prefix: "ab").Select(record => record.Key).Should().Equal("ab", "abc");
         bench.ScanAll(null, pageRecords: 2).Select(record => record.Key).Should().Equal("m", "a", "ab", "abc", "ac", "b", "c", "o");
-        bench.ScanAll(null).Select(record => record.Space).Distinct().Should().Equal(RecordSpace.Meta, RecordSpace.Data, RecordSpace.Overlay);
+        bench.ScanAll(null).Select(record => record.Space).Distinct().Should().Equal([RecordSpace.Meta, RecordSpace.Data, RecordSpace.DotKeys], "a snapshot carries no overlay and no list of conflicts");
     }
 
     [Fact]
