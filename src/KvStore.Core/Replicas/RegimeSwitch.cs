@@ -51,9 +51,16 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     /// <summary>For how long the last switch from open to ordered had the writes of this replica wait. In milliseconds.</summary>
     public long LastPauseMs { get; private set; }
 
-    private bool MayPropose => raft.State == RaftRole.Leader && view.AppliedTerm == raft.Term && !HoldsData && !IsLate;
+    /// <summary>
+    /// This replica leads, and nothing that its log holds can change the regime any more: only what it proposes from here on. Before that the regime says nothing of what is to come: an entry of a caller that has
+    /// long given up, or of a leader that has died, may still be applied.
+    /// </summary>
+    private bool IsSettled => raft.State == RaftRole.Leader && view.AppliedTerm == raft.Term && !HoldsData && !IsLate;
 
     private ShardRegime? _beforeApplied;
+
+    /// <summary>This replica leads, and the shard has this mode and keeps it until somebody asks for another.</summary>
+    public bool StaysIn(KeyspaceMode mode) => IsSettled && Has(mode) && _waiters.TrueForAll(waiter => waiter.Wanted == mode);
 
     public void Begin(ulong handle, KeyspaceMode wanted, long deadlineMs)
     {
@@ -71,8 +78,9 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
         {
             completions.Refuse(asked, RefusalCode.InvalidArgument, contradiction);
         }
-        else if (Has(wanted))
+        else if (Has(wanted) && IsSettled)
         {
+            Supersede(wanted);
             completions.Add(new Completion { Handle = handle, Outcome = Outcome.Done });
         }
         else if (_waiters.Count >= MaxWaiters)
@@ -108,7 +116,7 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     /// <summary>Proposes an entry, once the one before it is applied.</summary>
     public bool TryPropose(RegimeEntry entry)
     {
-        if (!MayPropose || raft.Propose(entry.Encode(), out _, out LogIndex index) != ProposeResult.Accepted)
+        if (!IsSettled || raft.Propose(entry.Encode(), out _, out LogIndex index) != ProposeResult.Accepted)
         {
             return false;
         }
@@ -186,6 +194,8 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
             }
         }
 
+        // Who asks for what is in force already waits until nothing that was proposed before can change it.
+        AnswerSatisfied();
         Advance();
     }
 
@@ -205,7 +215,7 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
 
     private void AnswerSatisfied()
     {
-        for (int i = _waiters.Count - 1; i >= 0; i--)
+        for (int i = IsSettled ? _waiters.Count - 1 : -1; i >= 0; i--)
         {
             if (Has(_waiters[i].Wanted))
             {
@@ -218,7 +228,7 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     /// <summary>The next step towards what the newest caller wants.</summary>
     private void Advance()
     {
-        if (_waiters.Count == 0 || !MayPropose)
+        if (_waiters.Count == 0 || !IsSettled)
         {
             return;
         }

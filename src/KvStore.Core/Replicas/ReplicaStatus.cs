@@ -19,6 +19,11 @@ public sealed record SwitchStatus
     /// <summary>The shard was ordered while this replica had something else: it waits for a snapshot.</summary>
     public required bool IsLate { get; init; }
 
+    /// <summary>
+    /// Leader: the shard may leave its mode without being asked again. It is closing, or a caller waits for another mode, or the log holds entries that are not applied here, of which one may change it.
+    /// </summary>
+    public required bool IsUnderWay { get; init; }
+
     /// <summary>Leader of a closing shard: who has told what it has.</summary>
     public required ImmutableArray<NodeId> Reported { get; init; }
 

@@ -38,9 +38,6 @@ public readonly record struct ShardRegime(Epoch Epoch, RegimeKind Kind, Keyspace
 
     public bool IsOrdered => Kind == RegimeKind.Ordered;
 
-    /// <summary>The mode that the shard has, or is on its way to.</summary>
-    public KeyspaceMode Wanted => Kind == RegimeKind.Closing ? Target : Mode;
-
     public static ShardRegime Founding(ShardDescriptor descriptor) => new(
         descriptor.Epoch,
         descriptor.Mode.Partition == PartitionChoice.Ap ? RegimeKind.Open : RegimeKind.Ordered,

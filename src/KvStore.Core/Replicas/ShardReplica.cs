@@ -105,6 +105,9 @@ public sealed class ShardReplica
     /// <summary>How the shard is run, as of the applied index.</summary>
     public ShardRegime CurrentRegime => _regimes.Current;
 
+    /// <summary>This replica leads, and the shard has this mode and keeps it until somebody asks for another. What <see cref="CurrentRegime"/> says may be about to pass.</summary>
+    public bool StaysIn(KeyspaceMode mode) => IsLeader && _group!.Switch.StaysIn(mode);
+
     /// <summary>Started, and neither fenced nor stopped.</summary>
     public bool IsActive { get; private set; }
 
@@ -660,6 +663,7 @@ public sealed class ShardReplica
     {
         IsOpening = _periods.IsOpening,
         IsLate = _group?.Switch.IsLate ?? false,
+        IsUnderWay = IsLeader && !StaysIn(_regimes.Current.Mode),
         Reported = _group?.Closing.Reported ?? [],
         Holders = _group?.Closing.Holders ?? [],
         Unbound = [.. _places.Peers.Where(peer => !_peers.IsReachable(peer))],

@@ -178,6 +178,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         Policy = (Contracts.V1.PartitionPolicy)status.Current.Mode.Partition,
         Replication = (Contracts.V1.Replication)status.Current.Mode.Replication,
         Closing = status.Current.Kind == Core.Replicas.RegimeKind.Closing,
+        Switching = status.Switch.IsUnderWay,
         PauseMs = (ulong)status.Switch.LastPauseMs,
     };
 }

@@ -36,7 +36,7 @@ internal sealed class AlterProgressReader(KeyspaceAdmin catalogs)
     }
 
     /// <summary>The leader of the highest term says how the shard is run; a replica is bound when it is in the same epoch.</summary>
-    private static ShardProgress Judge(Keyspace keyspace, Shard shard, uint number, Dictionary<(uint Node, uint Shard), ReplicaStatus> replicas)
+    internal static ShardProgress Judge(Keyspace keyspace, Shard shard, uint number, Dictionary<(uint Node, uint Shard), ReplicaStatus> replicas)
     {
         (uint Node, ReplicaStatus? Status)[] members = [.. shard.Replicas.Select(replica => (replica.Node, replicas.GetValueOrDefault((replica.Node, number))))];
         (uint leader, ReplicaStatus? status) = members.Where(member => member.Status?.Role == "leader").OrderByDescending(member => member.Status!.Term).FirstOrDefault();
@@ -49,7 +49,7 @@ internal sealed class AlterProgressReader(KeyspaceAdmin catalogs)
             progress.Policy = status.Policy;
             progress.Replication = status.Replication;
             progress.PauseMs = status.PauseMs;
-            progress.Done = !status.Closing && status.Policy == keyspace.Policy && status.Replication == keyspace.Replication;
+            progress.Done = !status.Switching && status.Policy == keyspace.Policy && status.Replication == keyspace.Replication;
         }
 
         foreach ((uint node, ReplicaStatus? member) in members)

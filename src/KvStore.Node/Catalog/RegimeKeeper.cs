@@ -44,7 +44,7 @@ internal sealed class RegimeKeeper : IDisposable
     {
         foreach (ShardReplica replica in loop.Replicas)
         {
-            if (replica.IsLeader && WantedOf(replica.Descriptor.Shard) is { } wanted && replica.CurrentRegime.Wanted != wanted)
+            if (replica.IsLeader && WantedOf(replica.Descriptor.Shard) is { } wanted && !replica.StaysIn(wanted))
             {
                 loop.ChangeMode(replica.Descriptor.Shard, wanted, loop.Clock.NowMs + ChangeDeadlineMs);
             }

@@ -159,6 +159,65 @@ public class RegimeSwitchTests
         cluster.Answers[first].Outcome.Should().Be(Outcome.Unknown);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Who_asks_for_what_is_in_force_is_not_answered_while_the_log_may_hold_another_change(bool leaderDies)
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Cp);
+        cluster.Lost.Add(nameof(RaftMessageKind.AppendResponse));
+        ulong first = cluster.AskMode(cluster.Leader, ApSync);
+        cluster.Settle();
+        if (leaderDies)
+        {
+            cluster.Leader.LosePower();
+            cluster.TickUntilLed();
+        }
+
+        cluster.Leader.Status.Current.Epoch.Should().Be(new Epoch(1), "the opening is in the log and not committed");
+        cluster.Leader.Status.Switch.IsUnderWay.Should().BeTrue();
+        cluster.Leader.Replica.StaysIn(CpSync).Should().BeFalse();
+        ulong second = cluster.AskMode(cluster.Leader, CpSync);
+        cluster.Tick(2);
+        cluster.Answers.Should().NotContainKey(second, "nobody can know yet whether it stays so");
+
+        cluster.Lost.Clear();
+        cluster.TickUntil(() => cluster.Answers.ContainsKey(second), "the second caller is answered");
+        cluster.Answers[second].Outcome.Should().Be(Outcome.Done);
+        cluster.Leader.Status.Current.Should().Match<ShardRegime>(regime => regime.Mode == CpSync && regime.Epoch == new Epoch(4), "the opening came, and was undone");
+        cluster.Leader.Status.Switch.IsUnderWay.Should().BeFalse();
+        if (!leaderDies)
+        {
+            cluster.Answers[first].Outcome.Should().Be(Outcome.Unknown, "the newest wish counts");
+        }
+    }
+
+    [Fact]
+    public void Who_asks_for_what_is_in_force_calls_off_what_somebody_else_waits_for()
+    {
+        var cluster = new ReplicaCluster(5, PartitionChoice.Ap);
+        ReplicaMachine leader = cluster.Elect(1);
+        cluster.Ask(leader, ReplicaCluster.Places(1, 2, 3), []);
+        while (!leader.Status.IsJoint)
+        {
+            cluster.Step();
+        }
+
+        // Nothing closes while the members change, and this change gets stuck half done.
+        cluster.Lost.Add(nameof(RaftMessageKind.AppendResponse));
+        ulong first = cluster.AskMode(leader, CpSync);
+        cluster.Tick(2);
+        leader.Status.Switch.IsUnderWay.Should().BeTrue("somebody waits for another mode");
+        cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        cluster.Answers[first].Outcome.Should().Be(Outcome.Unknown);
+        leader.Status.Switch.IsUnderWay.Should().BeFalse();
+
+        cluster.Lost.Clear();
+        cluster.TickUntil(() => !leader.Status.IsJoint, "the change of the members ends");
+        cluster.Tick(20);
+        leader.Status.Current.Should().Match<ShardRegime>(regime => regime.Mode == ApSync && regime.Epoch == new Epoch(1), "nobody wants anything else any more");
+    }
+
     [Fact]
     public void C6_a_request_of_the_log_that_is_sent_again_in_the_open_is_answered_as_it_was_and_one_that_is_not_remembered_is_never_executed()
     {

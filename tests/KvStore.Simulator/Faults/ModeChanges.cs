@@ -47,13 +47,15 @@ internal sealed class ModeChanges(SimulatedCluster cluster, Random random)
         }
     }
 
-    /// <summary>Every replica that is there has the mode, in the same epoch, and nothing of a change is left.</summary>
+    /// <summary>
+    /// Every replica that is there has the mode, in the same epoch, and nothing of a change is left. A leader says so: what replicas have applied is not all, as long as the log may hold a change that they have not.
+    /// </summary>
     public bool IsSettled
     {
         get
         {
             IReadOnlyList<SimulatedNode> nodes = cluster.Usable;
-            return nodes.All(node => node.Replica?.Describe() is { Fenced: "", Switch: { IsLate: false, IsOpening: false } } status
+            return cluster.Leader is { } leader && leader.Replica!.StaysIn(_final!.Value) && nodes.All(node => node.Replica?.Describe() is { Fenced: "", Switch: { IsLate: false, IsOpening: false } } status
                 && status.Current.Kind != RegimeKind.Closing
                 && status.OverlayKeys == 0
                 && status.Current.Mode == _final
@@ -61,16 +63,15 @@ internal sealed class ModeChanges(SimulatedCluster cluster, Random random)
         }
     }
 
+    /// <summary>Looks again and again, as a node does for what the catalog wants: once is not enough, because what he asked for earlier may come late.</summary>
     private void AskAgain()
     {
-        Ask(_final!.Value);
-        cluster.Timeline.After(500_000, () =>
+        if (!IsSettled)
         {
-            if (!IsSettled)
-            {
-                AskAgain();
-            }
-        });
+            Ask(_final!.Value);
+        }
+
+        cluster.Timeline.After(500_000, AskAgain);
     }
 
     private void Ask(KeyspaceMode wanted)
