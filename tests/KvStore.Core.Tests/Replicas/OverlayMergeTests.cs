@@ -103,6 +103,78 @@ public class OverlayMergeTests
     }
 
     [Fact]
+    public void C6_what_was_superseded_outside_goes_with_the_merge_although_the_log_wrote_it_for_a_retry()
+    {
+        var first = new RequestId(7, 1, 0);
+        OverlayRecord outside = Then(Record("k", "first", new Dot(X, 1), seenUpTo: 0, first), "second", new Dot(X, 2), new RequestId(8, 1, 0));
+        OverlayRecord deleted = Then(Record("d", "first", new Dot(X, 3), seenUpTo: 0, new RequestId(7, 2, 0)), null, new Dot(Y, 1));
+        Put("k", "first", first);
+        Put("d", "first", new RequestId(7, 2, 0));
+
+        Merge(outside, deleted);
+
+        Values("k").Should().Equal("second");
+        Values("d").Should().BeEmpty("the delete had seen the request's first attempt");
+    }
+
+    [Fact]
+    public void C6_two_requests_that_the_log_has_applied_the_other_way_round_stay_as_the_log_has_them()
+    {
+        RequestId first = new(7, 1, 0), second = new(8, 1, 0);
+        OverlayRecord outside = Record("k", "zeroth", new Dot(Y, 1), seenUpTo: 0, new RequestId(9, 1, 0));
+        outside = Then(Then(outside, "first", new Dot(X, 1), first), "second", new Dot(X, 2), second);
+        Put("k", "second", second);
+        Put("k", "first", first);
+
+        Merge(outside);
+
+        Values("k").Should().Equal(["first"], "the write that had superseded it outside came before it in the log, and has no second effect");
+        _machine.Accounted.Clock.Covers(new Dot(Y, 1)).Should().BeTrue("it is accounted for all the same");
+    }
+
+    [Fact]
+    public void C6_a_delete_that_the_log_has_applied_before_removes_nothing_that_came_later()
+    {
+        RequestId put = new(7, 1, 0), delete = new(8, 1, 0);
+        OverlayRecord outside = Record("k", "zeroth", new Dot(Y, 1), seenUpTo: 0);
+        outside = Then(Then(outside, "v", new Dot(X, 1), put), null, new Dot(X, 2), delete);
+        Apply(Command("k", null, delete));
+        Put("k", "v", put);
+
+        Merge(outside);
+
+        Values("k").Should().Equal("v");
+    }
+
+    [Fact]
+    public void C6_where_a_record_does_not_tell_what_superseded_a_retried_write_its_value_stays()
+    {
+        RequestId first = new(7, 1, 0), second = new(8, 1, 0);
+        OverlayRecord one = Then(Record("k", "first", new Dot(X, 1), seenUpTo: 0, first), "second", new Dot(X, 2), second);
+        OverlayRecord other = Record("k", "other", new Dot(Y, 1), seenUpTo: 0);
+        Put("k", "second", second);
+        Put("k", "first", first);
+
+        Merge(OverlayRecord.Join(one, other));
+
+        Values("k").Should().BeEquivalentTo(["first", "other"], "the other one had not seen the first");
+    }
+
+    [Fact]
+    public void C6_a_write_goes_that_its_own_replica_superseded_whatever_became_of_an_older_one()
+    {
+        RequestId first = new(7, 1, 0), second = new(8, 1, 0);
+        OverlayRecord outside = Record("k", "first", new Dot(X, 1), seenUpTo: 0, first);
+        outside = Then(Then(outside, "second", new Dot(Y, 1), second), "third", new Dot(Y, 2));
+        Put("k", "first", first);
+        Put("k", "second", second);
+
+        Merge(outside);
+
+        Values("k").Should().Equal("third");
+    }
+
+    [Fact]
     public void A_delete_outside_the_log_removes_what_it_had_seen_and_nothing_newer()
     {
         Put("old", "v");
@@ -166,15 +238,27 @@ public class OverlayMergeTests
             Key.FromText(key), written, [dot], request.IsNone ? [] : [new OverlayRequest(dot, request, WriteCommand.Decode(command).PayloadHash)], new Epoch(1), 1);
     }
 
+    /// <summary>A record with one write more, by someone who had seen all of it. No value: a delete.</summary>
+    private static OverlayRecord Then(OverlayRecord held, string? value, Dot dot, RequestId request = default)
+    {
+        ReadOnlyMemory<byte>? bytes = value is null ? default(ReadOnlyMemory<byte>?) : Encoding.UTF8.GetBytes(value);
+        DottedObject written = DottedObject.Gone(held.Object.Context).Write(dot, bytes, new HybridTimestamp(dot.Counter));
+        uint payloadHash = WriteCommand.Decode(Command(held.Key.ToString(), value, request)).PayloadHash;
+        IEnumerable<OverlayRequest> requests = request.IsNone ? [] : [new OverlayRequest(dot, request, payloadHash)];
+        return new OverlayRecord(held.Key, written, [.. held.Dots.ToArray(), dot], [.. held.Requests.ToArray(), .. requests], new Epoch(1), held.SinceMs);
+    }
+
     private static OverlayRecord Deletion(string key, Dot dot, ulong seenUpTo) =>
         new(Key.FromText(key), DottedObject.Gone(Seen(seenUpTo)).Write(dot, null, new HybridTimestamp(1)), [dot], [], new Epoch(1), 1);
 
     private static VersionVector Seen(ulong upTo) => upTo == 0 ? VersionVector.Empty : VersionVector.Of(Dot.OfLog(new LogIndex(upTo)));
 
-    private static byte[] Command(string key, string value, RequestId request)
+    /// <summary>No value: a delete.</summary>
+    private static byte[] Command(string key, string? value, RequestId request)
     {
-        byte[] command = new byte[WriteCommand.SizeOf(key.Length, value.Length)];
-        var operation = new ClientOperation { Kind = OperationKind.Put, Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value), Request = request };
+        byte[] bytes = Encoding.UTF8.GetBytes(value ?? "");
+        byte[] command = new byte[WriteCommand.SizeOf(key.Length, bytes.Length)];
+        var operation = new ClientOperation { Kind = value is null ? OperationKind.Delete : OperationKind.Put, Key = Encoding.UTF8.GetBytes(key), Value = bytes, Request = request };
         WriteCommand.Encode(command, operation, LogIndex.Zero, 1, new Epoch(1));
         return command;
     }

@@ -21,6 +21,9 @@ internal sealed class CommittedEntriesStay(LogsAgree logs)
     /// <summary>Told of each entry when the first replica has applied it.</summary>
     public Action<LogIndex, LoggedEntry> OnCommitted { get; set; } = (_, _) => { };
 
+    /// <summary>Whether somebody has applied there something else than a client's write.</summary>
+    public bool IsNoWrite(LogIndex index) => _committed.TryGetValue(index, out (LoggedEntry Entry, Term SeenIn, NodeId Node) known) && known.Entry.Write == 0;
+
     public void Look(SimulatedNode node, LogIndex applied, Term term, bool leads)
     {
         NodeLog log = logs.Of(node);

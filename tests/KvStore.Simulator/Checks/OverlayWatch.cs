@@ -1,6 +1,5 @@
 using System.Text;
 using KvStore.Core.Identity;
-using KvStore.Core.Replicas;
 using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 using KvStore.Simulator.Clients;
@@ -18,10 +17,11 @@ internal sealed class OverlayWatch
 
     private readonly HashSet<Dot> _superseded = [];
     private readonly HashSet<string> _applied = [];
-    private readonly HashSet<string> _outside = [];
+    private readonly Dictionary<string, HashSet<Dot>> _outside = [];
     private readonly HashSet<(string Key, LogIndex Version)> _merged = [];
     private readonly Dictionary<string, VersionVector> _contexts = [];
     private readonly List<(string Value, Dot Dot)> _acknowledged = [];
+    private readonly List<string> _answeredByMerge = [];
 
     /// <summary>A key has got new values by a merge, at a replica that is the first to apply it: the key, and its values as one text.</summary>
     public Action<string, string> OnMerged { get; set; } = (_, _) => { };
@@ -35,6 +35,16 @@ internal sealed class OverlayWatch
     public static string TextOf(IEnumerable<ReadOnlyMemory<byte>> values) => string.Join('|', values.Select(ClientKeys.TextOf).Order(StringComparer.Ordinal));
 
     public void OnAcknowledged(string value, ReadOnlyMemory<byte> version) => _acknowledged.Add((value, ObjectVersion.Decode(version).LiveDots[0]));
+
+    /// <summary>A retry was answered by the log, with the index of the entry that merged an earlier attempt.</summary>
+    /// <param name="value">What was put; null: it was a delete.</param>
+    public void OnAnsweredByMerge(string? value)
+    {
+        if (value is not null)
+        {
+            _answeredByMerge.Add(value);
+        }
+    }
 
     public void OnWritten(byte[] logRecord)
     {
@@ -54,7 +64,13 @@ internal sealed class OverlayWatch
 
         foreach (DottedValue value in record.Object.Values)
         {
-            _outside.Add(ClientKeys.TextOf(value.Value));
+            string text = ClientKeys.TextOf(value.Value);
+            if (!_outside.TryGetValue(text, out HashSet<Dot>? dots))
+            {
+                _outside.Add(text, dots = []);
+            }
+
+            dots.Add(value.Dot);
         }
 
         string key = record.Key.ToString();
@@ -84,7 +100,8 @@ internal sealed class OverlayWatch
         string name = Encoding.UTF8.GetString(key);
         CheckErased(name, held, now);
 
-        if (_merged.Add((name, KvStateMachine.VersionOf(after, LogIndex.Zero))))
+        // Not the version of the key, which a merge that takes a sibling away again leaves as it was before.
+        if (_merged.Add((name, new LogIndex(now.Context[ActorId.Log]))))
         {
             OnMerged(name, TextOf(now.Values.ToArray().Select(value => value.Value)));
         }
@@ -105,6 +122,14 @@ internal sealed class OverlayWatch
                 throw new SimulationFailedException(nameof(OverlayWatch), $"The provisional write of {value} ({dot}) was acknowledged, nothing superseded it, and no replica ever held it.");
             }
         }
+
+        foreach (string value in _answeredByMerge)
+        {
+            if (!_applied.Contains(value) && !(_outside.TryGetValue(value, out HashSet<Dot>? dots) && dots.Overlaps(_superseded)))
+            {
+                throw new SimulationFailedException(nameof(OverlayWatch), $"The write of {value} was answered as merged, nothing superseded it outside the log, and no replica ever held it.");
+            }
+        }
     }
 
     private void CheckErased(string key, DottedObject before, DottedObject now)
@@ -113,7 +138,7 @@ internal sealed class OverlayWatch
         foreach (DottedValue value in before.Values)
         {
             // A value that was also written outside is the same request: whoever had seen the one had seen the other.
-            bool mayGo = now.Holds(value.Dot) || seen.Covers(value.Dot) || _outside.Contains(ClientKeys.TextOf(value.Value));
+            bool mayGo = now.Holds(value.Dot) || seen.Covers(value.Dot) || _outside.ContainsKey(ClientKeys.TextOf(value.Value));
             if (!mayGo)
             {
                 throw new SimulationFailedException(

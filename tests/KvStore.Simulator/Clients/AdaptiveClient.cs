@@ -173,9 +173,10 @@ internal sealed class AdaptiveClient(ClientContext context, int number, Random r
             call.Recorded!.Done(values);
             _seen[call.Key] = (values, IndexOf(answer));
         }
-        else if (call.MayHaveHappened && call.Kind == OperationKind.Delete)
+        else if (call.MayHaveHappened && context.Cluster.Watch.Committed.IsNoWrite(answer.OrderedVersion))
         {
-            // An earlier attempt may have been taken provisionally and merged: that removed what was seen there, and nothing newer.
+            // The answer remembers a merge: an earlier attempt was taken provisionally. It superseded what was seen there and nothing newer, and may have been superseded there before it came into the log.
+            context.Cluster.Watch.Overlays.OnAnsweredByMerge(call.Input);
             call.Recorded!.Unknown();
             _seen.Remove(call.Key);
         }

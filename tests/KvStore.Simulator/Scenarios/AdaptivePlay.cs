@@ -37,7 +37,7 @@ internal static class AdaptivePlay
     public static void Play(SimulationStage stage, IEnumerable<Strike> plan)
     {
         OverlayWatch overlays = stage.Cluster.Watch.Overlays;
-        overlays.OnMerged = (key, values) => stage.Recorder.Begin("merge", RecordedKind.Put, key, values);
+        overlays.OnMerged = (key, values) => stage.Recorder.Begin("merge", RecordedKind.Put, key, values).Done();
         var context = new ClientContext(stage.Cluster, stage.Recorder, new AnswerWatch(stage.Cluster.Watch) { AcknowledgesEarly = true });
         List<AdaptiveClient> clients = [];
         for (int i = 0; i < stage.Settings.Clients; i++)

@@ -56,8 +56,8 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
 
         DottedObject current = lookup == RecordLookup.Found ? DottedObject.Decode(stored) : DottedObject.Empty;
         List<Dot> fresh = FreshDotsOf(record);
-        List<Dot> repeated = EnterRequests(record, fresh, index, timestampMs, out List<Dot> elsewhere);
-        DottedObject joined = repeated.Count < fresh.Count ? Join(current, record, repeated, elsewhere, index) : current;
+        List<Dot> repeated = EnterRequests(record, fresh, index, timestampMs, out List<(Dot Outside, Dot InLog)> elsewhere);
+        DottedObject joined = repeated.Count < fresh.Count ? Join(current, record, repeated, SupersededOf(current, record, fresh, repeated, elsewhere), index) : current;
         foreach (Dot dot in fresh)
         {
             accounted.Add(dot);
@@ -85,8 +85,8 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
     /// Returns the dots of requests that the log has applied already, under another dot: they must have no effect again. A request below its session's floor was answered for good by this very write, since
     /// clients keep their floor below requests in doubt: it is applied.
     /// </summary>
-    /// <param name="elsewhere">The log's own dots for those requests whose write this record has superseded since.</param>
-    private List<Dot> EnterRequests(OverlayRecord record, List<Dot> fresh, LogIndex index, ulong timestampMs, out List<Dot> elsewhere)
+    /// <param name="elsewhere">Those requests whose write was superseded outside the log: its dot there, and that of the log.</param>
+    private List<Dot> EnterRequests(OverlayRecord record, List<Dot> fresh, LogIndex index, ulong timestampMs, out List<(Dot Outside, Dot InLog)> elsewhere)
     {
         var repeated = new List<Dot>();
         elsewhere = [];
@@ -106,7 +106,7 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
                     repeated.Add(request.Dot);
                     if (remembered.Version > LogIndex.Zero && !record.Object.Holds(request.Dot))
                     {
-                        elsewhere.Add(Dot.OfLog(remembered.Version));
+                        elsewhere.Add((request.Dot, Dot.OfLog(remembered.Version)));
                     }
 
                     break;
@@ -118,10 +118,55 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
         return repeated;
     }
 
-    private DottedObject Join(DottedObject current, OverlayRecord record, List<Dot> repeated, List<Dot> elsewhere, LogIndex index)
+    /// <summary>
+    /// The values that the log wrote for requests whose write outside was superseded there: they must go although no context names them, but only where what superseded them takes effect now. A write that is
+    /// itself a repeat stands where the log has it, and if it is the last one outside, and the log has the superseded one behind it, then the log's order counts. In doubt a value stays: nothing that the log
+    /// has answered is lost.
+    /// </summary>
+    /// <param name="current">What the key holds.</param>
+    /// <param name="record">What is merged.</param>
+    /// <param name="fresh">Its dots that are not accounted for yet, sorted.</param>
+    /// <param name="repeated">Those of them that have no effect.</param>
+    /// <param name="elsewhere">As <see cref="EnterRequests"/> found them.</param>
+    private static List<Dot> SupersededOf(DottedObject current, OverlayRecord record, List<Dot> fresh, List<Dot> repeated, List<(Dot Outside, Dot InLog)> elsewhere)
+    {
+        var superseded = new List<Dot>();
+        foreach ((Dot outside, Dot inLog) in elsewhere)
+        {
+            if (current.Holds(inLog) && (IsFollowed(outside) || !repeated.Exists(dot => dot != outside && MayBeLast(dot))))
+            {
+                superseded.Add(inLog);
+            }
+        }
+
+        return superseded;
+
+        // Live values of the same actor were written in knowledge of it.
+        bool IsFollowed(Dot outside)
+        {
+            foreach (ref readonly DottedValue value in record.Object.Values)
+            {
+                if (value.Dot.Actor == outside.Actor && fresh.BinarySearch(value.Dot) >= 0 && !repeated.Contains(value.Dot))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+
+        // Live, or perhaps a delete. A record doesn't say which of its writes had seen which, but an actor's later ones had seen its earlier ones.
+        bool MayBeLast(Dot dot)
+        {
+            int next = fresh.BinarySearch(dot) + 1;
+            return record.Object.Holds(dot) || next == fresh.Count || fresh[next].Actor != dot.Actor;
+        }
+    }
+
+    private DottedObject Join(DottedObject current, OverlayRecord record, List<Dot> repeated, List<Dot> superseded, LogIndex index)
     {
         DottedObject incoming = repeated.Count == 0 ? record.Object : record.Object.Keep(value => !repeated.Contains(value.Dot));
-        DottedObject before = elsewhere.Count == 0 ? current : current.Keep(value => !elsewhere.Contains(value.Dot));
+        DottedObject before = superseded.Count == 0 ? current : current.Keep(value => !superseded.Contains(value.Dot));
         return Over(before, incoming, accounted.Clock, index);
     }
 
