@@ -227,7 +227,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
                 return;
             }
 
-            if (!engine.TryAbsorb(records[next].Key, records[next].Object, records[next].Dots))
+            if (!engine.TryAbsorb(records[next].Key, parts.StateMachine.Merge.WithoutRepeats(records[next]), records[next].Dots))
             {
                 int waiting = next;
                 parts.Loader.Load(RecordSpace.Data, records[next].Key.Span, () => Absorb(engine, records, waiting));

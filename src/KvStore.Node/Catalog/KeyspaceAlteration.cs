@@ -58,11 +58,6 @@ internal sealed class KeyspaceAlteration(KeyspaceAdmin catalogs, TopologyFeed to
             request.Policy == Contracts.V1.PartitionPolicy.Unspecified ? keyspace.Mode.Partition : (PartitionChoice)request.Policy,
             request.Replication == Contracts.V1.Replication.Unspecified ? keyspace.Mode.Replication : (Replication)request.Replication);
         KeyspaceAdmin.CheckMode(mode);
-        if (mode.Partition != keyspace.Mode.Partition && (mode.Partition == PartitionChoice.Adaptive || keyspace.Mode.Partition == PartitionChoice.Adaptive))
-        {
-            throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, "A keyspace can't be altered to adaptive, nor from it, yet: create another one and copy what it shall have ('kv export', 'kv import').");
-        }
-
         if (ConflictRules.FaultOf(keyspace.Conflicts, mode.Partition) is not null)
         {
             throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, $"The keyspace '{keyspace.Name}' lets the last writer win, which only ap keyspaces can: it stays ap. Copy what is to be cp into another keyspace.");

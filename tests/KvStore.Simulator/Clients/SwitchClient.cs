@@ -157,7 +157,7 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
     {
         if (answer.Epoch > _epoch)
         {
-            (_epoch, _regime) = (answer.Epoch, answer.Regime);
+            (_epoch, _regime) = (answer.Epoch, answer.Regime == Regime.Open ? Regime.Open : Regime.Ordered);
         }
 
         if (_call != call || call.Turn != turn)
@@ -197,6 +197,11 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
     private void OnWritten(Call call, SimulatedNode node, in Completion answer)
     {
         _leader = answer.Regime == Regime.Ordered ? node : null;
+        if (answer.Regime == Regime.Provisional)
+        {
+            context.Cluster.Trace.Count("provisional write acknowledged");
+        }
+
         bool isAlone = answer.Regime == Regime.Ordered && answer.Acknowledgements < PartitionPolicy.Majority(context.Cluster.Nodes.Count);
         if (answer.Regime == Regime.Ordered && !isAlone && answer.Epoch == call.Operation.Epoch)
         {

@@ -21,6 +21,16 @@ internal sealed class ModeChanges(SimulatedCluster cluster, Random random)
         new(PartitionChoice.Cp, Replication.Async),
     ];
 
+    private static readonly KeyspaceMode[] AllModes =
+    [
+        .. Modes,
+        new(PartitionChoice.Adaptive, Replication.Sync),
+        new(PartitionChoice.Adaptive, Replication.Sync),
+        new(PartitionChoice.Adaptive, Replication.Sync),
+        new(PartitionChoice.Adaptive, Replication.Async),
+    ];
+
+    private readonly KeyspaceMode[] _modes = cluster.Settings.SwitchesToAdaptive ? AllModes : Modes;
     private readonly int _pauseMs = random.Next(3) switch { 0 => 800, 1 => 3_000, _ => 8_000 };
     private KeyspaceMode? _final;
 
@@ -31,7 +41,7 @@ internal sealed class ModeChanges(SimulatedCluster cluster, Random random)
     {
         if (_final is null)
         {
-            Ask(Modes[random.Next(Modes.Length)]);
+            Ask(_modes[random.Next(_modes.Length)]);
             Begin();
         }
     });

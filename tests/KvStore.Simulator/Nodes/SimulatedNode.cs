@@ -48,7 +48,7 @@ internal sealed class SimulatedNode
     }
 
     /// <summary>Whether its shard is adaptive.</summary>
-    public bool IsAdaptive => _cluster.Settings.IsAdaptive;
+    public bool IsAdaptive => _cluster.Settings is { IsAdaptive: true, SwitchesToAdaptive: false };
 
     public int Index { get; }
 

@@ -23,6 +23,15 @@ internal static class DialPlay
         Replica = drawn.Replica with { PullTicks = random.Next(2) == 0 ? 8 : 80, AdvertiseTicks = random.Next(2) == 0 ? 4 : 20 },
     };
 
+    /// <summary>Adaptive is one of the modes; whoever is without a leader then serves on after a short while.</summary>
+    public static ScenarioSettings WithAdaptive(ScenarioSettings drawn, Random random) => drawn with
+    {
+        Mode = random.Next(2) == 0 ? new KeyspaceMode(PartitionChoice.Adaptive, Replication.Sync) : drawn.Mode,
+        SwitchesToAdaptive = true,
+        ProvisionalAfter = new ProvisionalAfter(1_000),
+        FaultEveryMs = drawn.FaultEveryMs == 0 ? 0 : Math.Max(1_200, drawn.FaultEveryMs),
+    };
+
     public static void Play(SimulationStage stage, IEnumerable<Strike> plan)
     {
         SimulatedCluster cluster = stage.Cluster;
@@ -35,14 +44,16 @@ internal static class DialPlay
         }
 
         var operatorOfModes = new ModeChanges(cluster, stage.Seeds.Next());
-        bool endsOpen = stage.Seeds.Next().Next(3) == 0;
+        Random ending = stage.Seeds.Next();
+        bool endsOpen = ending.Next(3) == 0;
+        PartitionChoice ordered = stage.Settings.SwitchesToAdaptive && ending.Next(2) == 0 ? PartitionChoice.Adaptive : PartitionChoice.Cp;
         clients.ForEach(client => client.Begin());
         operatorOfModes.Begin();
         stage.Faults.Begin(plan);
         stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished), stage.Settings.WorkUs);
         context.Stopping = true;
         stage.Faults.HealAll();
-        operatorOfModes.Insist(new KeyspaceMode(endsOpen ? PartitionChoice.Ap : PartitionChoice.Cp, Replication.Sync));
+        operatorOfModes.Insist(new KeyspaceMode(endsOpen ? PartitionChoice.Ap : ordered, Replication.Sync));
         stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle), 60_000_000);
         stage.Demand("after the heal, the shard comes to the mode that is wanted", () => operatorOfModes.IsSettled, 90_000_000);
         context.Loss = 0;

@@ -29,6 +29,9 @@ internal enum ScenarioKind
     /// <summary>A shard whose mode changes, between cp and ap and back.</summary>
     Dial,
 
+    /// <summary>The same, and adaptive is one of the modes.</summary>
+    DialAdaptive,
+
     /// <summary>Whole nodes with many shards, and whole clients; see <see cref="Clusters.ClusterSimulation"/>.</summary>
     Cluster,
 }
@@ -48,6 +51,7 @@ internal static class ScenarioKinds
         ["members"] = ScenarioKind.Members,
         ["adaptive"] = ScenarioKind.Adaptive,
         ["dial"] = ScenarioKind.Dial,
+        ["dial-adaptive"] = ScenarioKind.DialAdaptive,
         ["cluster"] = ScenarioKind.Cluster,
     };
 }

@@ -80,6 +80,9 @@ internal sealed record ScenarioSettings
     public long MemoryBytes { get; init; }
 
     /// <summary>Adaptive: after how long without a leader a replica serves provisionally.</summary>
+    /// <summary>The operator chooses among all three policies.</summary>
+    public bool SwitchesToAdaptive { get; init; }
+
     public ProvisionalAfter ProvisionalAfter { get; init; } = ProvisionalAfter.Default;
 
     public bool IsAdaptive => Mode.Partition == PartitionChoice.Adaptive;
@@ -98,6 +101,7 @@ internal sealed record ScenarioSettings
             ScenarioKind.Members => MembersPlay.Adapt(OrderedSettings.Draw(random), random),
             ScenarioKind.Open => OpenSettings.Widen(DrawOpen(kind, random), random),
             ScenarioKind.Dial => DialPlay.Adapt(OrderedSettings.Draw(random), random),
+            ScenarioKind.DialAdaptive => DialPlay.WithAdaptive(DialPlay.Adapt(OrderedSettings.Draw(random), random), random),
             ScenarioKind.Lww => LwwPlay.Adapt(DrawOpen(kind, random), random),
             ScenarioKind.Memory => MemoryPlay.Adapt(DrawOpen(kind, random), random),
             _ => DrawOpen(kind, random),

@@ -85,7 +85,7 @@ internal static class Simulation
             {
                 MemoryPlay.Play(stage, plan);
             }
-            else if (kind == ScenarioKind.Dial)
+            else if (kind is ScenarioKind.Dial or ScenarioKind.DialAdaptive)
             {
                 DialPlay.Play(stage, plan);
             }

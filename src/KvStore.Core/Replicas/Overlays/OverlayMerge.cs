@@ -46,6 +46,24 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
         return true;
     }
 
+    /// <summary>
+    /// What of a record is to join the data of a shard that has become open, where nothing is merged through the log any more: what the log has applied already for the same requests must not come a second time
+    /// (C6). A value that such a write had superseded outside may stay as a sibling.
+    /// </summary>
+    public DottedObject WithoutRepeats(OverlayRecord record)
+    {
+        HashSet<Dot>? repeated = null;
+        foreach (OverlayRequest request in record.Requests)
+        {
+            if (dedup.Peek(request.Request, request.PayloadHash, out _) == DedupVerdict.Repeated)
+            {
+                (repeated ??= []).Add(request.Dot);
+            }
+        }
+
+        return repeated is null ? record.Object : record.Object.Keep(value => !repeated.Contains(value.Dot));
+    }
+
     private bool TryMerge(OverlayRecord record, LogIndex index, ulong timestampMs)
     {
         RecordLookup lookup = storage.Find(RecordSpace.Data, record.Key.Span, out ReadOnlyMemory<byte> stored);
