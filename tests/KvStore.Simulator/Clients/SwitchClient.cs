@@ -45,6 +45,7 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
     private Epoch _epoch = new(1);
     private Regime _regime = context.Cluster.Settings.IsOpen ? Regime.Open : Regime.Ordered;
     private ulong _sequence;
+    private ulong _doubtful = ulong.MaxValue;
     private int _left = operations;
     private int _values;
     private Call? _call;
@@ -110,7 +111,7 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
                 Key = ClientKeys.Bytes(key),
                 Value = input is null ? default : ClientKeys.Value(input, random.Next(context.Cluster.Settings.MaxValueBytes)),
                 Version = seen?.Version ?? default,
-                Request = kind == OperationKind.Get ? RequestId.None : new RequestId(_session, ++_sequence, _sequence - 1),
+                Request = kind == OperationKind.Get ? RequestId.None : new RequestId(_session, ++_sequence, Math.Min(_sequence, _doubtful) - 1),
                 Epoch = _epoch,
             },
         };
@@ -202,6 +203,13 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
             context.Cluster.Trace.Count("provisional write acknowledged");
         }
 
+        if (call.MayHaveHappened && answer.Regime == Regime.Ordered && context.Cluster.Watch.Committed.IsNoWrite(answer.OrderedVersion))
+        {
+            // The answer remembers a merge: an earlier attempt was taken provisionally, and may have been superseded there before it came into the log.
+            End(done: true, call.Recorded.Unknown);
+            return;
+        }
+
         bool isAlone = answer.Regime == Regime.Ordered && answer.Acknowledgements < PartitionPolicy.Majority(context.Cluster.Nodes.Count);
         if (answer.Regime == Regime.Ordered && !isAlone && answer.Epoch == call.Operation.Epoch)
         {
@@ -261,6 +269,12 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
     private void End(bool done, Action? record = null)
     {
         record?.Invoke();
+        if (_call!.Writes && _call.MayHaveHappened && context.Cluster.Settings.SwitchesToAdaptive)
+        {
+            // It may be in some overlay, and be merged at any later time: no later request may let the log forget it.
+            _doubtful = Math.Min(_doubtful, _call.Operation.Request.Sequence);
+        }
+
         RecordedOperation recorded = _call!.Recorded.Recorded;
         context.Cluster.Trace.Say(recorded.ToString);
         LastWasDone = done;

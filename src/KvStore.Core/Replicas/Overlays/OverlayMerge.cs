@@ -55,7 +55,8 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
         HashSet<Dot>? repeated = null;
         foreach (OverlayRequest request in record.Requests)
         {
-            if (dedup.Peek(request.Request, request.PayloadHash, out _) == DedupVerdict.Repeated)
+            // Of what is accounted for, the log knows best: the record's own value may be what it merged.
+            if (!accounted.Clock.Covers(request.Dot) && dedup.Peek(request.Request, request.PayloadHash, out _) == DedupVerdict.Repeated)
             {
                 (repeated ??= []).Add(request.Dot);
             }
