@@ -65,7 +65,7 @@ internal sealed class ClosingDialogue(
     /// <summary>Who holds the baseline, as far as the leader knows; itself left out.</summary>
     public ImmutableArray<NodeId> Holders => [.. _holders.Order()];
 
-    private bool IsClosing => regimes.Current.Kind == RegimeKind.Closing && !switcher.IsLate;
+    private bool IsClosing => regimes.Current.Kind == RegimeKind.Closing && !switcher.IsLate && !switcher.IsSkipping;
 
     /// <summary>That this replica is closing would survive a power loss, so it can be relied upon.</summary>
     private bool IsBound => storage.DurablePosition.Applied >= regimes.Current.Since;

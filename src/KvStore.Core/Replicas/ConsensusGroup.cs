@@ -42,6 +42,7 @@ internal sealed class ConsensusGroup
         _receiver = new SnapshotReceiver(parts.Descriptor, parts.Regimes, Switch, parts.StateMachine, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
         {
             BeforeSwitch = BeforeSwitch,
+            Skipping = () => Skipping(),
         };
         parts.LostWrites.Replay(recovered.Records, Raft.Term);
 
@@ -178,6 +179,9 @@ internal sealed class ConsensusGroup
             Skipped();
         }
     }
+
+    /// <summary>The log is about to be skipped into an open period; <see cref="Skipped"/> follows when that is durable.</summary>
+    public Action Skipping { get; set; } = () => { };
 
     /// <summary>The log was skipped into an open period, durably.</summary>
     public Action Skipped { get; set; } = () => { };

@@ -114,9 +114,12 @@ internal sealed class OpenEngine
         _freshness.OnMembersChanged();
         _sessions = new OpenSessions(regimes, _dotted);
         _digestScan = memory is not null ? null : new DigestScan(_dotted.Digests, loader, options);
-        _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher);
+        _expirer = new OpenExpirer(descriptor, places, peers, expiries, expiryScan, storage, loader, clock, _dotted, _journal, _publisher) { MayMint = () => !IsClosing };
         _mint = new OpenMint(descriptor, places, options, clock, _dotted, _healing, _expirer, _sweeper, completions);
-        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, _freshness, _sessions, completions, _healing, _expirer);
+        _reads = new OpenReads(descriptor, places, options, clock, _dotted, _journal, loader, transport, peers, _freshness, _sessions, completions, _healing, _expirer)
+        {
+            MayServe = () => !_isRetired && !IsBehind,
+        };
         _scrub = new DigestScrub(descriptor, places, _dotted, transport);
         if (memory is null)
         {
@@ -145,6 +148,9 @@ internal sealed class OpenEngine
 
     /// <summary>Whether everything that the entry with which this open period began had behind it has reached this replica: one that skipped part of the log copies it.</summary>
     public bool HasWholePrefix => _dotted.Clock.BaseOf(ActorId.Log) >= _regimes.Current.Episode.Value;
+
+    /// <summary>The shard was opened again without this replica, which has yet to begin to copy what it lacks.</summary>
+    private bool IsBehind => !HasWholePrefix && !_dotted.IsRecovering;
 
     public int PendingCount => _writes.Count + _reads.PendingCount + _freshness.WaitingCount;
 
@@ -326,7 +332,7 @@ internal sealed class OpenEngine
     /// <summary>A replica that skipped part of the log has what it holds, and copies the rest.</summary>
     public void BeginIfBehind()
     {
-        if (!HasWholePrefix && !_dotted.IsRecovering)
+        if (IsBehind)
         {
             _healing.BeginAsNewcomer();
         }
@@ -388,6 +394,7 @@ internal sealed class OpenEngine
         }
 
         _reads.FailAll(RefusalCode.Switching, "The keyspace has become cp while the read waited; try again.");
+        _freshness.FailAll(RefusalCode.Switching, "The keyspace has become cp while the read waited; try again.");
         _storage.Remove(RecordSpace.Meta, StateKey);
         _dotted.ForgetKeysOfDots();
         WriteIndexChanges();

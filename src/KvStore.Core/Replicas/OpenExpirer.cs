@@ -33,6 +33,9 @@ internal sealed class OpenExpirer(
     /// <summary>The wall clock may be set forward meanwhile.</summary>
     private const ulong LongestWaitMs = 60_000;
 
+    /// <summary>Whether anything may be minted: what a closing replica has reported must not grow, and what the log has taken over is not touched.</summary>
+    public Func<bool> MayMint { get; set; } = () => true;
+
     public bool IsQuiet => scan.IsIdle;
 
     /// <summary>By which time values of a key count as expired: zero, none, while this replica knows that their time is not over.</summary>
@@ -81,6 +84,12 @@ internal sealed class OpenExpirer(
 
     private void Look(Key key, bool mayLoad)
     {
+        if (!MayMint())
+        {
+            // It waited for the disk. The key is due to be looked at again in any case, by whoever has the data then.
+            return;
+        }
+
         if (!journal.TryFind(key.Span, out DottedObject stored))
         {
             if (mayLoad)

@@ -65,7 +65,7 @@ internal sealed class OpenHealing(
         }
     }
 
-    /// <summary>Nothing is joined any more, whatever was on its way.</summary>
+    /// <summary>Nothing is joined or answered any more, whatever was on its way.</summary>
     public void Stop() => _stopped = true;
 
     /// <summary>No page of another replica is asked for or being joined.</summary>
@@ -292,6 +292,12 @@ internal sealed class OpenHealing(
     /// <param name="toLoad">At most so many records are loaded before the page is built. Each further attempt loads fewer, because in a small table the later ones evict the first.</param>
     private void AnswerPull(NodeId from, PullMessage pull, int toLoad)
     {
+        if (_stopped)
+        {
+            // It waited for the disk, and the log has taken over meanwhile: nobody knows any more which key a dot was written to.
+            return;
+        }
+
         PagePlan plan = dotted.AntiEntropy.Plan(pull);
         int resident = _resident.CountLeading(plan.Keys);
         if (resident == 0 && plan.Keys.Count > 0)
@@ -415,6 +421,12 @@ internal sealed class OpenHealing(
 
         journal.Scan(RecordSpace.Data, default, request.After, CopyPageRecords, options.ScanPageBytes, page =>
         {
+            if (_stopped)
+            {
+                // What was read may be the log's by now, and is no part of what the capture speaks of.
+                return;
+            }
+
             _message.ResetWrittenCount();
             List<(Key, ReadOnlyMemory<byte>)> records = [.. page.Records.Select(record => (new Key(record.Key), record.Record))];
             FullCopyPage.Encode(_message, request, capture, records, last: !page.More);

@@ -126,6 +126,15 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         Absorb();
     }
 
+    /// <summary>Part of the log is about to be skipped. Until that is durable nothing is written: it would be taken for a write of the later period.</summary>
+    public void OnSkipping()
+    {
+        if (Engine is { } engine)
+        {
+            engine.IsClosing = true;
+        }
+    }
+
     /// <summary>Part of the log was skipped, into an open period.</summary>
     public void OnSkipped()
     {

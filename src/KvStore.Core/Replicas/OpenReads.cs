@@ -44,6 +44,9 @@ internal sealed class OpenReads(
     /// <summary>Counts from a random place that is new at each start, so that an answer to a read of an earlier life is nobody's. It would bring the data of another key.</summary>
     private ulong _lastOperation = dotted.Self.Value;
 
+    /// <summary>Whether the data here is what the regime in force says that it is. A read that waited for the disk is refused otherwise.</summary>
+    public Func<bool> MayServe { get; init; } = () => true;
+
     public int PendingCount => _quorum.Count;
 
     public static ReadOnlyMemory<byte> EncodeVersion(DottedObject filled)
@@ -68,6 +71,11 @@ internal sealed class OpenReads(
     /// <summary>Another replica gathers a quorum.</summary>
     public void Answer(NodeId from, ReadRequest request)
     {
+        if (!MayServe())
+        {
+            return;
+        }
+
         if (!journal.TryFind(request.Key.Span, out DottedObject stored))
         {
             loader.Load(RecordSpace.Data, request.Key.Span, () => Answer(from, request));
@@ -146,6 +154,12 @@ internal sealed class OpenReads(
 
     private void Get(ClientOperation operation)
     {
+        if (!MayServe())
+        {
+            RefuseSwitched(operation);
+            return;
+        }
+
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
         {
             loader.Load(RecordSpace.Data, operation.Key.Span, () => Get(operation));
@@ -162,6 +176,9 @@ internal sealed class OpenReads(
             Complete(operation, filled, answers: 1);
         }
     }
+
+    private void RefuseSwitched(in ClientOperation operation) =>
+        completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode while the read waited for the disk; try again.");
 
     private void Gather(in ClientOperation operation, DottedObject own)
     {
@@ -232,22 +249,37 @@ internal sealed class OpenReads(
 
     /// <summary>The keys that have concurrent values, from their index: without values, and without looking at any other key.</summary>
     private void ListConflicts(ClientOperation operation) =>
-        journal.Scan(RecordSpace.Conflicts, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page => completions.Add(new Completion
+        journal.Scan(RecordSpace.Conflicts, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
         {
-            Handle = operation.Handle,
-            Outcome = Outcome.Done,
-            Items = [.. page.Records.Select(record => new ScanItem(record.Key, default, LogIndex.Zero, default, ConflictIndex.CountOf(record.Record.Span)))],
-            More = page.More,
-            Acknowledgements = 1,
-            Degraded = dotted.IsRecovering,
-            StalenessMs = AgeFor(operation),
-        }));
+            if (!MayServe())
+            {
+                RefuseSwitched(operation);
+                return;
+            }
+
+            completions.Add(new Completion
+            {
+                Handle = operation.Handle,
+                Outcome = Outcome.Done,
+                Items = [.. page.Records.Select(record => new ScanItem(record.Key, default, LogIndex.Zero, default, ConflictIndex.CountOf(record.Record.Span)))],
+                More = page.More,
+                Acknowledgements = 1,
+                Degraded = dotted.IsRecovering,
+                StalenessMs = AgeFor(operation),
+            });
+        });
 
     private void Scan(ClientOperation operation)
     {
         VersionVector clockBase = dotted.FillBase;
         journal.Scan(RecordSpace.Data, operation.Key, operation.After, operation.Limit, options.ScanPageBytes, page =>
         {
+            if (!MayServe())
+            {
+                RefuseSwitched(operation);
+                return;
+            }
+
             var items = new List<ScanItem>(page.Records.Count);
             foreach (ScannedRecord record in page.Records)
             {

@@ -48,6 +48,11 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     /// </summary>
     public bool IsLate { get; set; }
 
+    /// <summary>
+    /// The regime is that of an open period whose beginning this replica has skipped, and that is not durable here yet. What it has is still what it had before, and does not count for what it is now.
+    /// </summary>
+    public bool IsSkipping { get; set; }
+
     /// <summary>For how long the last switch from open to ordered had the writes of this replica wait. In milliseconds.</summary>
     public long LastPauseMs { get; private set; }
 
@@ -179,6 +184,7 @@ internal sealed class RegimeSwitch(ReplicaClock clock, RaftNode raft, ReplicaPla
     public void OnSkipped()
     {
         IsLate = false;
+        IsSkipping = false;
         _pauseBeganMs = -1;
         AnswerSatisfied();
     }

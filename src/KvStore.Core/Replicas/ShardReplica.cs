@@ -621,6 +621,7 @@ public sealed class ShardReplica
         _group.Membership.IsClosing = () => _regimes.Current.Kind == RegimeKind.Closing;
         _group.Switch.Changed = OnRegimeChanged;
         _group.SaveUnaccounted = _periods.SaveUnaccounted;
+        _group.Skipping = _periods.OnSkipping;
         _group.Skipped = OnSkipped;
         _periods.Group = _group;
         _sessions.Raft = _group.Raft;
@@ -661,7 +662,7 @@ public sealed class ShardReplica
 
     private SwitchStatus DescribeSwitch() => new()
     {
-        IsOpening = _periods.IsOpening,
+        IsOpening = _periods.IsOpening || _group is { Switch.IsSkipping: true },
         IsLate = _group?.Switch.IsLate ?? false,
         IsUnderWay = IsLeader && !StaysIn(_regimes.Current.Mode),
         Reported = _group?.Closing.Reported ?? [],
@@ -739,7 +740,7 @@ public sealed class ShardReplica
     /// <summary>Goes on with an operation whose session has been caught up with. The regime may have changed while it waited.</summary>
     private void Serve(ClientOperation operation)
     {
-        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (Open is null && !_regimes.IsOrdered))
+        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || _group.Switch.IsSkipping || (Open is null && !_regimes.IsOrdered))
         {
             _completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode, and this replica is not that far yet; try again in a moment, or ask another one.");
         }

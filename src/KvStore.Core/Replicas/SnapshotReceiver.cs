@@ -44,6 +44,9 @@ internal sealed class SnapshotReceiver(
     /// <summary>What must be taken over before the view is replaced: it gets the record of the dots that are in the snapshot, its index, whether the log stays, and what to do then.</summary>
     public Action<ReadOnlyMemory<byte>, LogIndex, bool, Action> BeforeSwitch { get; init; } = (_, _, _, then) => then();
 
+    /// <summary>An open shard's snapshot has come: the regime is about to be its, and the data is not.</summary>
+    public Action Skipping { get; init; } = () => { };
+
     /// <summary>Open shards: the members that came with the snapshot.</summary>
     public ShardMembers? SkippedMembers { get; private set; }
 
@@ -141,6 +144,8 @@ internal sealed class SnapshotReceiver(
 
     private void Skip(ShardRegime regime)
     {
+        switcher.IsSkipping = true;
+        Skipping();
         regimes.Skip(regime, view.Applied);
         view.SkipTo(_position.Applied, _position.AppliedTerm);
         stateMachine.ReplaceRequests(_requests);

@@ -13,13 +13,13 @@ namespace KvStore.Simulator.Checks;
 internal sealed class OneDotPerValue
 {
     private readonly Dictionary<string, (Dot Dot, LogIndex Episode)> _dots = [];
-    private readonly Dictionary<ActorId, LogIndex> _episodes = [];
+    private readonly Dictionary<Dot, LogIndex> _episodes = [];
 
     public void Look(SimulatedNode node, int key, ReadOnlyMemory<byte> record)
     {
         foreach (ref readonly DottedValue value in DottedObject.Decode(record).Values)
         {
-            LogIndex episode = value.Dot.Actor.IsLog ? LogIndex.Zero : EpisodeOf(value.Dot.Actor, node);
+            LogIndex episode = value.Dot.Actor.IsLog ? LogIndex.Zero : EpisodeOf(value.Dot, node);
             string text = TextOf(value.Value.Span);
             if (_dots.TryAdd(text, (value.Dot, episode)) || _dots[text].Dot == value.Dot)
             {
@@ -35,13 +35,15 @@ internal sealed class OneDotPerValue
         }
     }
 
-    /// <summary>An actor is first seen at the replica that mints under it.</summary>
-    private LogIndex EpisodeOf(ActorId actor, SimulatedNode node)
+    /// <summary>
+    /// A dot is first seen at the replica that mints it, after the step in which it did. An actor would not do: a replica that was away while the shard was ordered and opened again goes on under the one that it has.
+    /// </summary>
+    private LogIndex EpisodeOf(Dot dot, SimulatedNode node)
     {
-        if (!_episodes.TryGetValue(actor, out LogIndex episode))
+        if (!_episodes.TryGetValue(dot, out LogIndex episode))
         {
             episode = node.Replica!.CurrentRegime.Episode;
-            _episodes.Add(actor, episode);
+            _episodes.Add(dot, episode);
         }
 
         return episode;
