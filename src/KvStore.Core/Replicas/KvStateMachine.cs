@@ -179,26 +179,37 @@ public sealed class KvStateMachine
 
     /// <summary>
     /// The version that a condition names, in either form: that of an ordered record is an index; that of a record which an open period or a merge left behind says in its context which version it was.
-    /// Zero: the log has no such state of any key, because the version names writes that are not in it yet.
+    /// It depends on the bytes alone: a request that is sent again must be known again, wherever and whenever that is.
     /// </summary>
     /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
-    internal LogIndex ReadExpected(ReadOnlyMemory<byte> version)
+    internal static LogIndex ReadExpected(ReadOnlyMemory<byte> version)
     {
         if (TryReadVersion(version.Span, out LogIndex index))
         {
             return index;
         }
 
-        ObjectVersion seen = ObjectVersion.Decode(version);
-        foreach (Dot dot in seen.LiveDots)
+        return new LogIndex(ObjectVersion.Decode(version).Context[ActorId.Log]);
+    }
+
+    /// <summary>Whether the log has all that a version names. False: it has no such state of any key, because the version names writes that are not in it yet.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
+    internal bool HasAccountedFor(ReadOnlyMemory<byte> version)
+    {
+        if (TryReadVersion(version.Span, out _))
+        {
+            return true;
+        }
+
+        foreach (Dot dot in ObjectVersion.Decode(version).LiveDots)
         {
             if (!dot.Actor.IsLog && !Accounted.Clock.Covers(dot))
             {
-                return LogIndex.Zero;
+                return false;
             }
         }
 
-        return new LogIndex(seen.Context[ActorId.Log]);
+        return true;
     }
 
     /// <summary>The version of such a record, as clients carry it: it serves for conditions, and as the context of a write when the shard is open again.</summary>

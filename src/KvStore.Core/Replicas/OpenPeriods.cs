@@ -91,6 +91,9 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
                 Engine!.Retire();
                 Forget();
                 parts.Regimes.ForgetLogBase();
+
+                // What was on its way from the overlay into the open data is in the baseline: nobody would merge it, and so it would never leave.
+                parts.Overlay.OnAccounted();
                 break;
             default:
                 break;

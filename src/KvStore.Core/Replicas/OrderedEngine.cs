@@ -101,12 +101,6 @@ internal sealed class OrderedEngine(
             return;
         }
 
-        if (operation.Condition == WriteCondition.IfVersion && expected == LogIndex.Zero)
-        {
-            completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of an answer which the log has no such state of the key for, a provisional one or one of an open period; read it again.");
-            return;
-        }
-
         if (!MayServe(operation))
         {
             return;
@@ -139,6 +133,12 @@ internal sealed class OrderedEngine(
             return;
         }
 
+        if (operation.Condition == WriteCondition.IfVersion && (expected == LogIndex.Zero || !stateMachine.HasAccountedFor(operation.Version)))
+        {
+            RefuseUnknownVersion(operation);
+            return;
+        }
+
         Propose(operation, payload);
     }
 
@@ -162,6 +162,18 @@ internal sealed class OrderedEngine(
         return true;
     }
 
+    /// <summary>The log has no such state of the key. Only a leader that has applied all that it took over can say so: what it has not applied may have brought that state, and an earlier attempt of this request.</summary>
+    private void RefuseUnknownVersion(in ClientOperation operation)
+    {
+        if (view.AppliedTerm != _raft.Term)
+        {
+            completions.Refuse(operation, RefusalCode.Recovering, "This replica leads since a moment ago and has not applied all of the log yet; try again in a moment.");
+            return;
+        }
+
+        completions.Refuse(operation, RefusalCode.ConditionFailed, "The version is that of an answer which the log has no such state of the key for, a provisional one or one of an open period; read it again.");
+    }
+
     private bool TryReadExpected(in ClientOperation operation, out LogIndex expected)
     {
         expected = LogIndex.Zero;
@@ -172,7 +184,7 @@ internal sealed class OrderedEngine(
 
         try
         {
-            expected = stateMachine.ReadExpected(operation.Version);
+            expected = KvStateMachine.ReadExpected(operation.Version);
             return true;
         }
         catch (MalformedRecordException)
