@@ -782,7 +782,7 @@ public sealed class ShardReplica
         {
             _restoredMembers = MembersCodec.DecodeMembers(record.Record);
         }
-        else if (record.Key.Span.SequenceEqual(OpenEngine.StateKey))
+        else if (record.Key.Span.SequenceEqual(OpenState.StateKey))
         {
             _dottedState = record.Record;
         }
