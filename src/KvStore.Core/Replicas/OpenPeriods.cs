@@ -37,7 +37,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         Engine = Create();
         if (!state.IsEmpty)
         {
-            Engine.Restore(RecordSpace.Meta, OpenEngine.StateKey, state);
+            Engine.Restore(RecordSpace.Meta, OpenState.StateKey, state);
         }
     }
 
@@ -177,8 +177,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         Save(engine, engine.Unaccounted(known, out _), 0, then);
     }
 
-    private OpenEngine Create() => new(
-        parts.Descriptor, parts.Regimes, parts.Places, parts.Options, parts.Clock, parts.Storage, _episodes, parts.View, parts.Loader, parts.Peers, parts.Completions, parts.Expiries, parts.ExpiryScan, random);
+    private OpenEngine Create() => new(parts, _episodes, random);
 
     private void Enter(OpenEngine engine)
     {
@@ -224,8 +223,14 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
     {
         if (Engine is { IsClosing: false } engine && !_absorbing && !parts.Overlay.IsEmpty && !parts.View.IsReplacing)
         {
-            _absorbing = true;
-            Absorb(engine, [.. parts.Overlay.From(null)], 0);
+            List<OverlayRecord> waiting = [.. parts.Overlay.From(null)];
+
+            // Which requests the log has applied is known at once after a skip, what came of them only when it is copied.
+            if (engine.HasWholePrefix || waiting.TrueForAll(record => record.Requests.IsEmpty))
+            {
+                _absorbing = true;
+                Absorb(engine, waiting, 0);
+            }
         }
     }
 
@@ -239,7 +244,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
                 return;
             }
 
-            if (!engine.TryAbsorb(records[next].Key, parts.StateMachine.Merge.WithoutRepeats(records[next]), records[next].Dots))
+            if (!engine.TryAbsorb(records[next].Key, parts.StateMachine.Merge.WithoutRepeats(records[next], engine.Clock), records[next].Dots))
             {
                 int waiting = next;
                 parts.Loader.Load(RecordSpace.Data, records[next].Key.Span, () => Absorb(engine, records, waiting));

@@ -50,13 +50,15 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
     /// What of a record is to join the data of a shard that has become open, where nothing is merged through the log any more: what the log has applied already for the same requests must not come a second time
     /// (C6). A value that such a write had superseded outside may stay as a sibling.
     /// </summary>
-    public DottedObject WithoutRepeats(OverlayRecord record)
+    /// <param name="record">What waits.</param>
+    /// <param name="seen">All that is in the data. It must have everything that the log had when the shard opened: the requests are remembered as of then.</param>
+    public DottedObject WithoutRepeats(OverlayRecord record, ShardClock seen)
     {
         HashSet<Dot>? repeated = null;
         foreach (OverlayRequest request in record.Requests)
         {
-            // Of what is accounted for, the log knows best: the record's own value may be what it merged.
-            if (!accounted.Clock.Covers(request.Dot) && dedup.Peek(request.Request, request.PayloadHash, out _) == DedupVerdict.Repeated)
+            // Of what is in the data already, the data knows best: the record's own value may be what the log merged.
+            if (!seen.Covers(request.Dot) && dedup.Peek(request.Request, request.PayloadHash, out _) == DedupVerdict.Repeated)
             {
                 (repeated ??= []).Add(request.Dot);
             }
