@@ -15,6 +15,7 @@ internal sealed class StepWatch
     private readonly PositionsNeverGoBack _positions = new();
     private readonly OneDotPerValue _dots = new();
     private readonly EqualRequests _requests = new();
+    private readonly BaselineOnMajority _baselines = new();
     private readonly EqualStates _states = new();
     private readonly VersionsOnlyGrow _versions = new();
     private readonly HashSet<(int Key, LogIndex Version)> _seen = [];
@@ -93,6 +94,7 @@ internal sealed class StepWatch
     private void LookAtSwitched(SimulatedNode node, LogIndex applied, bool leads, ScenarioSettings settings)
     {
         Regimes.Look(node);
+        _baselines.Look(node, settings.Nodes);
 
         // Into an open period the position skips before it is durable, and only then the entries that it passed over are void.
         Term atApplied = Logs.Of(node).TermAt(applied);

@@ -23,7 +23,7 @@ internal sealed class OrderBeforeMajority : SwitchBug
 
     public override string StandsFor => "The order is given before the baseline is on a majority: when the leader's disk is late or its node dies, nobody can reach what the order promises (C2).";
 
-    public override string ExpectedBy => "Progress, AcknowledgedSwitchedWrites";
+    public override string ExpectedBy => "BaselineOnMajority";
 
     public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Believer(node, transport);
 
