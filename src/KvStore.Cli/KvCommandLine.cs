@@ -2,6 +2,7 @@ using System.CommandLine;
 using KvStore.Cli.Bench;
 using KvStore.Cli.Bulk;
 using KvStore.Cli.Cluster;
+using KvStore.Cli.Contexts;
 using KvStore.Cli.Data;
 using KvStore.Cli.Demo;
 using KvStore.Cli.Faults;
@@ -10,6 +11,7 @@ using KvStore.Cli.Keyspaces;
 using KvStore.Cli.LocalCluster;
 using KvStore.Cli.Resolution;
 using KvStore.Cli.Running;
+using KvStore.Cli.Shell;
 
 namespace KvStore.Cli;
 
@@ -37,6 +39,9 @@ internal static class KvCommandLine
             KeyspaceCommands.Create(host),
             ClusterCommands.Create(host),
             EndpointCommands.Create(host),
+            ContextCommands.Create(host),
+            ShellCommand.Create(host),
+            CompletionCommand.Create(host),
             FaultCommands.Create(host),
             BenchCommand.Create(host),
             HistoryCheckCommand.Create(host),

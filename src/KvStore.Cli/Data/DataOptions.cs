@@ -13,7 +13,7 @@ internal static class DataOptions
 
     public static Option<string?> Keyspace() => new("--keyspace", "-k")
     {
-        Description = $"The keyspace. Default: ${KeyspaceVariable}.",
+        Description = $"The keyspace. Default: ${KeyspaceVariable}, else the context's.",
         HelpName = "NAME",
     };
 
@@ -87,9 +87,9 @@ internal static class DataOptions
     /// <exception cref="CliFailure">No keyspace was named.</exception>
     public static IKvKeyspace KeyspaceOf(CommandContext context, Option<string?> option)
     {
-        var name = context.Value(option) ?? context.Terminal.Environment(KeyspaceVariable);
+        var name = context.Value(option) ?? context.Terminal.Environment(KeyspaceVariable) ?? context.SavedContext?.Keyspace;
         return string.IsNullOrEmpty(name)
-            ? throw CliFailure.Usage($"No keyspace is named; give one with -k NAME or ${KeyspaceVariable} ('kv keyspace list' shows them).")
+            ? throw CliFailure.Usage($"No keyspace is named; give one with -k NAME, ${KeyspaceVariable} or a context ('kv keyspace list' shows them).")
             : context.Keyspace(name);
     }
 

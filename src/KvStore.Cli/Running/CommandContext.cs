@@ -1,4 +1,5 @@
 using System.CommandLine;
+using KvStore.Cli.Contexts;
 using KvStore.Cli.Output;
 using KvStore.Client;
 
@@ -19,7 +20,15 @@ internal sealed class CommandContext(ParseResult parsed, CommandHost host, Cance
     public bool TimeoutWasGiven => parsed.GetValue(host.Globals.Timeout) is not null;
 
     /// <summary>The addresses to talk to. Resolved on demand: commands that need no cluster do not read its state.</summary>
-    public IReadOnlyList<Uri> Endpoints => field ??= Running.Endpoints.Resolve(parsed.GetValue(host.Globals.Endpoint) ?? [], Terminal);
+    public IReadOnlyList<Uri> Endpoints => field ??= Running.Endpoints.Resolve(GivenEndpoints, SavedContext, Terminal);
+
+    /// <summary>Whether the command line itself says where the cluster is.</summary>
+    public bool EndpointsWereGiven => GivenEndpoints.Length > 0;
+
+    /// <summary>The saved context that the command works in, if it does.</summary>
+    public SavedContext? SavedContext => Running.Endpoints.ContextOf(GivenEndpoints, parsed.GetValue(host.Globals.Cluster), Terminal);
+
+    private string[] GivenEndpoints => parsed.GetValue(host.Globals.Endpoint) ?? [];
 
     /// <summary>The cluster. Connected at the first use.</summary>
     public IKvClient Client => _client ??= host.Terminal.Connect(ClientOptions());
@@ -57,7 +66,7 @@ internal sealed class CommandContext(ParseResult parsed, CommandHost host, Cance
         }
     }
 
-    public ValueTask DisposeAsync() => _client?.DisposeAsync() ?? ValueTask.CompletedTask;
+    public ValueTask DisposeAsync() => Terminal.KeepsConnections ? ValueTask.CompletedTask : _client?.DisposeAsync() ?? ValueTask.CompletedTask;
 
     private KvClientOptions ClientOptions()
     {

@@ -1,3 +1,4 @@
+using KvStore.Cli.Contexts;
 using KvStore.Cli.LocalCluster;
 
 namespace KvStore.Cli.Running;
@@ -9,13 +10,36 @@ internal static class Endpoints
 
     public const string Fallback = "http://127.0.0.1:7001";
 
-    /// <summary>The given endpoints, else those of the environment, else those of the local cluster, else <see cref="Fallback"/>.</summary>
+    /// <summary>The context that is meant: the one that is named, else the chosen one; null where addresses are given otherwise, or where there is none.</summary>
+    /// <exception cref="CliFailure">There is none of this name.</exception>
+    public static SavedContext? ContextOf(IReadOnlyList<string> given, string? named, Terminal terminal)
+    {
+        if (named is not null)
+        {
+            return given.Count == 0 ? ContextFile.Load(terminal).Get(named) : throw CliFailure.Usage("--endpoint and --cluster contradict each other; give one of them.");
+        }
+
+        if (given.Count > 0 || terminal.Environment(Variable) is { Length: > 0 })
+        {
+            return null;
+        }
+
+        var file = ContextFile.Load(terminal);
+        return file.Current is { } current ? file.Get(current) : null;
+    }
+
+    /// <summary>The given endpoints, else those of the named context, of the environment, of the chosen context, of the local cluster, else <see cref="Fallback"/>.</summary>
     /// <exception cref="CliFailure">One of them is not an address.</exception>
-    public static IReadOnlyList<Uri> Resolve(IReadOnlyList<string> given, Terminal terminal)
+    public static IReadOnlyList<Uri> Resolve(IReadOnlyList<string> given, SavedContext? context, Terminal terminal)
     {
         if (given.Count > 0)
         {
             return [.. given.SelectMany(Split).Select(text => Parse(text, "--endpoint"))];
+        }
+
+        if (context is not null)
+        {
+            return [.. context.Endpoints.Select(text => Parse(text, $"context '{context.Name}'"))];
         }
 
         if (terminal.Environment(Variable) is { Length: > 0 } listed && Split(listed).ToArray() is { Length: > 0 } fromEnvironment)

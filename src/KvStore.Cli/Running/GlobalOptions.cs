@@ -11,10 +11,18 @@ internal sealed class GlobalOptions
     public Option<string[]> Endpoint { get; } = new("--endpoint", "-e")
     {
         Description = "A node's address, http://host:port or host:port; repeat it for several. Default: $KV_ENDPOINTS (separated by commas), "
-            + "else the cluster started by 'kv up' in this directory, else http://127.0.0.1:7001.",
+            + "else the context chosen with 'kv context use', else the cluster started by 'kv up' in this directory, else http://127.0.0.1:7001.",
         HelpName = "URL",
         Recursive = true,
         Arity = ArgumentArity.OneOrMore,
+    };
+
+    /// <summary>A saved context, for this command only. (Not <c>--context</c>: that is what a put has seen.)</summary>
+    public Option<string?> Cluster { get; } = new("--cluster")
+    {
+        Description = "A cluster saved with 'kv context set', instead of its addresses.",
+        HelpName = "CONTEXT",
+        Recursive = true,
     };
 
     /// <summary>One deadline for each operation, all attempts included.</summary>
@@ -30,6 +38,7 @@ internal sealed class GlobalOptions
     public void AddTo(RootCommand root)
     {
         root.Add(Endpoint);
+        root.Add(Cluster);
         root.Add(Timeout);
     }
 }

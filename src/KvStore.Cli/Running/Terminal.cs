@@ -22,6 +22,12 @@ internal sealed class Terminal
     /// <summary>Makes the client of a cluster.</summary>
     public required Func<KvClientOptions, IKvClient> Connect { get; init; }
 
+    /// <summary>Clients belong to whoever made <see cref="Connect"/>: a command leaves them open.</summary>
+    public bool KeepsConnections { get; init; }
+
+    /// <summary>What Ctrl-C does.</summary>
+    public Interruptions Interruptions { get; init; } = new();
+
     /// <summary>The process's own streams.</summary>
     public static Terminal OfProcess() => new()
     {
