@@ -1,6 +1,9 @@
 using FluentAssertions;
+using KvStore.Core.Eventual;
+using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
+using KvStore.Core.Versioning;
 using Xunit;
 
 namespace KvStore.Core.Tests.Replicas;
@@ -9,6 +12,10 @@ namespace KvStore.Core.Tests.Replicas;
 public class DigestScrubTests
 {
     private static readonly uint[] Nodes = [1, 2, 3];
+
+    /// <summary>All keys that the tests use.</summary>
+    private static readonly string[] Written =
+        [.. Enumerable.Range(0, 10).Select(i => $"k{i}"), .. Nodes.Select(node => $"soon {node}"), .. Nodes.Select(node => $"later {node}"), "count", "brief count", "sealed"];
 
     [Fact]
     public void Healthy_replicas_compare_and_find_nothing_also_after_restarts_and_deletes()
@@ -47,6 +54,55 @@ public class DigestScrubTests
         Restart(cluster, 3);
 
         cluster.TickUntil(() => Nodes.All(node => cluster[node].Status.Open!.DifferentBuckets == 1), "every replica says so");
+    }
+
+    [Fact]
+    public void Digests_follow_counters_and_expiries_as_they_happen()
+    {
+        ReplicaCluster cluster = Filled();
+        for (uint node = 1; node <= 3; node++)
+        {
+            cluster.Put(cluster[node], $"soon {node}", "v", ttlMs: 1_000);
+            cluster.Put(cluster[node], $"later {node}", "v", ttlMs: 3_000);
+            cluster.Increment(cluster[node], "count", node);
+            cluster.Increment(cluster[node], "brief count", node, ttlMs: 2_000);
+        }
+
+        cluster.Tick(5);
+        RequireTrueDigests(cluster);
+        BucketDigests before = cluster[1].Replica.CaptureDigests()!;
+        foreach (int left in (int[])[15, 14, 11])
+        {
+            cluster.TickUntil(() => Nodes.All(node => Held(cluster[node]) == left && IsAtRest(cluster[node])), $"{left} keys are left");
+            RequireTrueDigests(cluster);
+        }
+
+        cluster[1].Replica.CaptureDigests().Should().NotBe(before);
+        Restart(cluster, 2);
+        cluster.TickUntil(() => Nodes.All(node => IsAtRest(cluster[node])), "all records are counted anew");
+        RequireTrueDigests(cluster);
+    }
+
+    private static bool IsAtRest(ReplicaMachine machine) => machine.Status.Open is { HasDigests: true, MayStrip: false, UncoveredContexts: 0, IndexedDots: 0 };
+
+    private static int Held(ReplicaMachine machine) => Written.Count(key => machine.View.Find(RecordSpace.Data, Key.FromText(key).Span, out _) == RecordLookup.Found);
+
+    /// <summary>Each replica's digests are what its records come to, and those of the others.</summary>
+    private static void RequireTrueDigests(ReplicaCluster cluster)
+    {
+        foreach (uint node in Nodes)
+        {
+            BucketDigests counted = new();
+            foreach (Key key in Written.Select(Key.FromText))
+            {
+                if (cluster[node].View.Find(RecordSpace.Data, key.Span, out ReadOnlyMemory<byte> record) == RecordLookup.Found)
+                {
+                    counted.Add(key, DottedObject.Decode(record));
+                }
+            }
+
+            cluster[node].Replica.CaptureDigests().Should().Be(counted).And.Be(cluster[1].Replica.CaptureDigests());
+        }
     }
 
     private static void Damage(ReplicaMachine machine, ReadOnlySpan<byte> key)

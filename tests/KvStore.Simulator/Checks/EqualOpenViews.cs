@@ -4,6 +4,7 @@ using KvStore.Core.Replicas;
 using KvStore.Core.Versioning;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Nodes;
+using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator.Checks;
 
@@ -16,8 +17,46 @@ internal static class EqualOpenViews
     private const string Digests = "TrueDigests";
     private const string Residue = "NoResidue";
     private const long ReadUs = 5_000_000;
+    private const long RestUs = 60_000_000;
 
-    public static void Check(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
+    /// <summary>More than there are values that can still expire, each of which does so once.</summary>
+    private const int MaxReadings = 20;
+
+    /// <summary>
+    /// Reading the views takes time, and digests are what they are in the end of it: they say something of what was read if no clock has moved meanwhile. An expiry moves it. Where wall clocks were wrong no time can be
+    /// named by which everything has expired, so what an expiry overtook is read again, as often as keys can still expire. Nobody else writes any more, and whatever is wrong at clocks that stand still is a failure at once.
+    /// </summary>
+    public static void Check(SimulationStage stage, IReadOnlyList<SimulatedNode> nodes)
+    {
+        IReadOnlyList<ScannedRecord>? overtaken = null;
+        for (int reading = 0; reading < MaxReadings; reading++)
+        {
+            stage.Demand("before the views are read, all clocks are equal and all is sealed", () => AreAtRest(stage.Cluster, nodes), RestUs);
+            List<string> clocks = ClocksOf(nodes);
+            SortedDictionary<NodeId, IReadOnlyList<ScannedRecord>> dumps = Read(stage.Cluster, nodes);
+            if (overtaken is not null)
+            {
+                RequireOnlyExpiries(overtaken, DataOf(dumps[nodes[0].Id]));
+            }
+
+            if (!stage.Settings.CountsAndExpires || clocks.SequenceEqual(ClocksOf(nodes)))
+            {
+                Compare(nodes, dumps);
+                return;
+            }
+
+            overtaken = DataOf(dumps[nodes[0].Id]);
+        }
+
+        throw new SimulationFailedException(SimulationFailedException.Progress, $"The clocks moved in each of {MaxReadings} readings of the views, although nobody writes.{Environment.NewLine}{stage.Describe()}");
+    }
+
+    private static bool AreAtRest(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
+        => OpenVerdict.HasConverged(cluster) && nodes.All(node => node.Replica?.PendingCount == 0 && node.View?.UnsealedBytes == 0);
+
+    private static List<string> ClocksOf(IReadOnlyList<SimulatedNode> nodes) => [.. nodes.Select(node => node.Replica!.Describe().Clock)];
+
+    private static SortedDictionary<NodeId, IReadOnlyList<ScannedRecord>> Read(SimulatedCluster cluster, IReadOnlyList<SimulatedNode> nodes)
     {
         var dumps = new SortedDictionary<NodeId, IReadOnlyList<ScannedRecord>>();
         foreach (SimulatedNode node in nodes)
@@ -30,6 +69,23 @@ internal static class EqualOpenViews
             throw new SimulationFailedException(SimulationFailedException.Progress, "The views can't be read.");
         }
 
+        return dumps;
+    }
+
+    /// <summary>Between two readings, values of the keys that expire went, and nothing else happened.</summary>
+    private static void RequireOnlyExpiries(IReadOnlyList<ScannedRecord> before, IReadOnlyList<ScannedRecord> after)
+    {
+        List<ScannedRecord> stayed = Lasting(before), are = Lasting(after);
+        if (stayed.Count != are.Count || !stayed.Zip(are).All(pair => IsSame(pair.First, pair.Second)))
+        {
+            throw new SimulationFailedException(nameof(EqualOpenViews), $"Nobody writes, and keys that don't expire have changed:{Environment.NewLine}{Text(stayed)}{Environment.NewLine}{Text(are)}");
+        }
+    }
+
+    private static List<ScannedRecord> Lasting(IReadOnlyList<ScannedRecord> records) => [.. records.Where(record => !TypedLedger.IsExpiringKey(new Key(record.Key)))];
+
+    private static void Compare(IReadOnlyList<SimulatedNode> nodes, SortedDictionary<NodeId, IReadOnlyList<ScannedRecord>> dumps)
+    {
         IReadOnlyList<ScannedRecord> first = DataOf(dumps[nodes[0].Id]);
         BucketDigests ofFirst = nodes[0].Replica!.CaptureDigests()!;
         foreach (SimulatedNode node in nodes)

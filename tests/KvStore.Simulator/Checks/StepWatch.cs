@@ -52,6 +52,9 @@ internal sealed class StepWatch
         return new LogRecorder(node, node.IsAdaptive ? new OverlayRecorder(applied, Overlays) : applied, Logs);
     }
 
+    /// <summary>A term had two leaders, because a voter of an open shard had lost the memory of its vote (real nodes refuse one that has). Whoever hears of both stops, as it should.</summary>
+    public bool HadTwoLeadersIn(Term term) => _leaders.HadTwoIn(term);
+
     public void Look(SimulatedNode node, ScenarioSettings settings)
     {
         ShardReplica replica = node.Replica!;
@@ -62,9 +65,9 @@ internal sealed class StepWatch
 
         // A voter that lost its disk under its old id may vote twice: open shards have no data at stake in that.
         bool leads = replica.IsLeader;
-        if (leads && !(settings.IsOpen && settings.MayWipe))
+        if (leads)
         {
-            _leaders.Look(node, replica.Term);
+            _leaders.Look(node, replica.Term, settings.IsOpen && settings.MayWipe);
         }
 
         LogIndex applied = replica.Position.Applied;

@@ -1,3 +1,4 @@
+using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Faults;
@@ -73,6 +74,8 @@ internal sealed class TypedLedger(SimulationStage stage)
     public static string CounterKey(int counter) => $"n{counter}";
 
     public static string ExpiringKey(int key) => $"t{key}";
+
+    public static bool IsExpiringKey(Key key) => Enumerable.Range(0, ExpiringKeys).Any(i => key.Equals(Key.FromText(ExpiringKey(i))));
 
     public Entry Count(string key, long delta) => Add(new Entry { Key = key, Kind = OperationKind.Increment, BeganUs = stage.Timeline.NowUs, Delta = delta });
 

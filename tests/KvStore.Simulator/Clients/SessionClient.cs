@@ -12,10 +12,10 @@ namespace KvStore.Simulator.Clients;
 /// </summary>
 internal sealed class SessionClient(ClientContext context, int number, Random random, int operations)
 {
+    public const int SessionKeys = 2;
+
     /// <summary>Refusals in a row after which a session is given up: what it has seen may be lost for good.</summary>
     private const int MaxRefusals = 6;
-
-    private const int SessionKeys = 2;
 
     private readonly ulong _session = (ulong)random.NextInt64(1, long.MaxValue);
     private readonly SessionWatch _watch = new($"s{number}", context.Cluster.Trace);

@@ -6,6 +6,9 @@ namespace KvStore.Simulator.Faults;
 /// <summary>Lets the strikes of a plan happen, brings processes up again that went down, and in the end heals everything.</summary>
 internal sealed class FaultDriver
 {
+    /// <summary>How long it takes until somebody restarts a node that has fenced its replica.</summary>
+    private const long FencedUs = 1_000_000;
+
     private readonly SimulatedCluster _cluster;
     private readonly NetworkFaults _network;
     private readonly ProcessFaults _processes;
@@ -22,6 +25,7 @@ internal sealed class FaultDriver
         _clocks = new ClockFaults(cluster);
         _disks = new DiskFaults(cluster, _processes);
         cluster.StorageFailed = node => cluster.Timeline.After(1_000, () => _processes.Kill(node, power: true));
+        cluster.FencedByTwoLeaders = node => _processes.Kill(node, power: false, FencedUs);
         cluster.CrashSoon = node => cluster.Timeline.After(0, () => CrashUnlessEnded(node));
     }
 

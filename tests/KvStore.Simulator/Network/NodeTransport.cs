@@ -9,8 +9,11 @@ namespace KvStore.Simulator.Network;
 /// <summary>What a replica sends is copied at once, as an encoder would, and put on the network.</summary>
 internal sealed class NodeTransport(SimulatedNode self, SimulatedNetwork network, Func<NodeId, SimulatedNode> find, EventTrace trace) : IPeerTransport
 {
+    /// <summary>How the arrival of a message of the log's replicas begins.</summary>
+    public const string RaftArrival = "raft ";
+
     private static readonly string[] RaftSends = [.. Names<RaftMessageKind>("send ")];
-    private static readonly string[] RaftArrivals = [.. Names<RaftMessageKind>("raft ")];
+    private static readonly string[] RaftArrivals = [.. Names<RaftMessageKind>(RaftArrival)];
     private static readonly string[] DottedSends = [.. Names<DottedMessageKind>("send ")];
     private static readonly string[] DottedArrivals = [.. Names<DottedMessageKind>("dotted ")];
 

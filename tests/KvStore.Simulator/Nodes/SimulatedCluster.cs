@@ -66,6 +66,9 @@ internal sealed class SimulatedCluster : IFaultGround
     /// <summary>Called when a node's storage has failed and it has fenced its replica.</summary>
     public Action<SimulatedNode> StorageFailed { get; set; } = _ => { };
 
+    /// <summary>Called when a node has fenced its replica because it heard of two leaders of one term, which is right where a vote may be forgotten. It serves again when it is restarted.</summary>
+    public Action<SimulatedNode> FencedByTwoLeaders { get; set; } = _ => { };
+
     /// <summary>Called when a rare branch wants a node to lose its power where it hurts.</summary>
     public Action<SimulatedNode> CrashSoon { get; set; } = _ => { };
 

@@ -479,6 +479,11 @@ internal sealed class SimulatedNode
         {
             action(Replica!);
         }
+        catch (InvariantViolationException) when (what.StartsWith(NodeTransport.RaftArrival, StringComparison.Ordinal) && _cluster.Watch.HadTwoLeadersIn(Replica!.Term))
+        {
+            _cluster.Trace.Fault("TwoLeadersFenced", Index);
+            _cluster.FencedByTwoLeaders(this);
+        }
         catch (InvariantViolationException broken)
         {
             throw new SimulationFailedException(SimulationFailedException.Invariants, $"{Id} broke an invariant at '{what}': {broken}");

@@ -30,7 +30,7 @@ internal static class LwwPlay
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => stage.Cluster.Nodes.TrueForAll(node => node.Replica?.PendingCount == 0), 10_000_000);
         stage.Demand("after the heal, all replicas have sealed what they hold", () => stage.Cluster.Nodes.TrueForAll(node => node.View?.UnsealedBytes == 0), 10_000_000);
-        EqualOpenViews.Check(stage.Cluster, stage.Cluster.Nodes);
+        EqualOpenViews.Check(stage, stage.Cluster.Nodes);
         ConvergenceResult converged = ConvergenceChecker.Check(dumps.Contents);
         if (!converged.Converged)
         {

@@ -57,7 +57,7 @@ internal static class OpenPlay
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => nodes.All(node => node.Replica?.PendingCount == 0), 10_000_000);
         stage.Demand("after the heal, all replicas have sealed what they hold", () => nodes.All(node => node.View?.UnsealedBytes == 0), 10_000_000);
-        EqualOpenViews.Check(stage.Cluster, nodes);
+        EqualOpenViews.Check(stage, nodes);
         OpenVerdict.Check(stage.Recorder.ToHistory(), dumps, context, stage.Faults, lostDisk);
     }
 

@@ -1,12 +1,14 @@
 using KvStore.Core.Eventual;
+using KvStore.Simulator.Checks;
+using KvStore.Simulator.Clients;
 
 namespace KvStore.Simulator.Scenarios;
 
 /// <summary>Makes of a small open shard one of any size, with bounds that are met, and draws what may happen to its replicas for good.</summary>
 internal static class OpenSettings
 {
-    /// <summary>More than a run has. With less room than keys a context that can never be stripped, because a dot before it is lost for good, would leave the digests unknown.</summary>
-    private const int MaxKeys = 7;
+    /// <summary>As many as a run can have, of all kinds of clients. With less room than keys a context that can never be stripped, because a dot before it is lost for good, would leave the digests unknown.</summary>
+    private const int MaxKeys = ScenarioSettings.MostKeys + SessionClient.SessionKeys + TypedLedger.Counters + TypedLedger.ExpiringKeys;
 
     public static ScenarioSettings Widen(ScenarioSettings drawn, Random random)
     {

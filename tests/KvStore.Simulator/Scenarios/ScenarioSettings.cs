@@ -9,6 +9,9 @@ namespace KvStore.Simulator.Scenarios;
 /// <summary>What a seed makes of a scenario: the cluster, its bounds, the load and the faults. Small bounds, so that a short run meets all of them.</summary>
 internal sealed record ScenarioSettings
 {
+    /// <summary>Of the ordinary clients of an open shard.</summary>
+    public const int MostKeys = 6;
+
     public required KeyspaceMode Mode { get; init; }
 
     public required int Nodes { get; init; }
@@ -121,7 +124,7 @@ internal sealed record ScenarioSettings
         int dice = random.Next(10);
         Replication replication = dice switch { < 6 => Replication.Sync, < 8 => Replication.Async, _ => Replication.BestEffort };
         bool tight = random.Next(2) == 0;
-        int keys = random.Next(2, 7);
+        int keys = random.Next(2, MostKeys + 1);
         int maxValueBytes = random.Next(4) == 0 ? 4_000 : 200;
         int tableBytes = random.Next(0, 4_000);
         bool hurried = random.Next(2) == 0;
