@@ -14,6 +14,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("members", 640, 640)]
     [InlineData("members", 136374963, 136374963)]
     [InlineData("open", 1, 20)]
+    [InlineData("open", 309, 309)]
     [InlineData("open", 329, 329)]
     [InlineData("open", 444, 444)]
     [InlineData("open", 494, 494)]
