@@ -38,6 +38,7 @@ public class PlantedBugTests(ITestOutputHelper output)
         "refresh-expired",
         "increment-counted-again",
         "ttl-cut-short",
+        "ttl-forgotten",
         "retry-under-new-epoch",
         "closing-forgotten",
         "regime-left-out",

@@ -11,6 +11,8 @@ public class SimulatorTests(ITestOutputHelper output)
     [Theory]
     [InlineData("consensus", 1, 12)]
     [InlineData("members", 1, 10)]
+    [InlineData("members", 640, 640)]
+    [InlineData("members", 136374963, 136374963)]
     [InlineData("open", 1, 20)]
     [InlineData("open", 309, 309)]
     [InlineData("open", 329, 329)]

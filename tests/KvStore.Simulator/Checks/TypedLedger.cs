@@ -68,8 +68,11 @@ internal sealed class TypedLedger(SimulationStage stage)
 
     private bool IsOrdered => !stage.Settings.IsOpen;
 
-    /// <summary>Whether an acknowledged write may be lost by what this seed does.</summary>
-    private bool MayLose => stage.Settings.IsOpen && ((stage.Settings.Mode.Replication == Replication.BestEffort && stage.Faults.Crashed) || stage.Settings.MayWipe);
+    /// <summary>Whether an acknowledged write may be lost by what this seed does. What a removed replica alone had acknowledged, in async or best-effort, goes with it: it may not know yet that it was removed.</summary>
+    private bool MayLose => stage.Settings.IsOpen
+        && ((stage.Settings.Mode.Replication == Replication.BestEffort && stage.Faults.Crashed)
+            || stage.Settings.MayWipe
+            || (stage.Settings.Spares > 0 && stage.Settings.Mode.Replication != Replication.Sync));
 
     public static string CounterKey(int counter) => $"n{counter}";
 

@@ -27,4 +27,11 @@ internal sealed record ClientContext(SimulatedCluster Cluster, HistoryRecorder R
 
     /// <summary>Share of requests and of answers that get lost between client and node.</summary>
     public double Loss { get; set; } = 0.01;
+
+    /// <summary>Any node that has a replica, in the shard or not. One without would not answer, where a real node says or asks who has the shard.</summary>
+    public SimulatedNode AnyNode(Random random)
+    {
+        List<SimulatedNode> nodes = [.. Cluster.Nodes.Where(node => !node.ReplicaId.IsNone)];
+        return nodes[random.Next(nodes.Count)];
+    }
 }

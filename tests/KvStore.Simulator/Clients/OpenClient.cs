@@ -101,14 +101,7 @@ internal sealed class OpenClient(ClientContext context, int number, Random rando
                 Epoch = new Epoch(1),
             },
         };
-        Attempt(_call, PickNode());
-    }
-
-    /// <summary>Any node that has a replica, in the shard or not.</summary>
-    private SimulatedNode PickNode()
-    {
-        List<SimulatedNode> nodes = [.. context.Cluster.Nodes.Where(node => !node.ReplicaId.IsNone)];
-        return nodes[random.Next(nodes.Count)];
+        Attempt(_call, context.AnyNode(random));
     }
 
     private void Attempt(Call call, SimulatedNode node)

@@ -94,8 +94,7 @@ internal sealed class OrderedClient(ClientContext context, int number, Random ra
     {
         call.Attempts++;
         int attempt = ++call.Turn;
-        List<SimulatedNode> nodes = context.Cluster.Nodes;
-        SimulatedNode node = _leader ?? nodes[random.Next(nodes.Count)];
+        SimulatedNode node = _leader ?? context.AnyNode(random);
         _leader = null;
         int patienceMs = random.Next(100, 1_200);
         if (context.Cluster.Trace.IsRead)

@@ -99,8 +99,7 @@ internal sealed class TypedClient(ClientContext context, TypedLedger ledger, Ran
     {
         call.Attempts++;
         int turn = ++call.Turn;
-        List<SimulatedNode> nodes = context.Cluster.Nodes;
-        SimulatedNode node = _leader ?? nodes[random.Next(nodes.Count)];
+        SimulatedNode node = _leader ?? context.AnyNode(random);
         _leader = null;
         int patienceMs = random.Next(100, 1_200);
         ClientOperation operation = call.Operation;

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
-using KvStore.Core.Versioning;
 using KvStore.Simulator.Checks;
 using KvStore.Simulator.Engine;
 using KvStore.Simulator.Nodes;
@@ -60,13 +59,11 @@ internal sealed class TypedLoad
         if (!_ledger.ClocksWereWrong)
         {
             // A hybrid clock that was once ahead stays there, and so do expiries.
-            _stage.Demand("after the heal, what has expired is gone everywhere", () => IsAllExpired(nodes()), 60_000_000);
+            var expired = new ExpiredValuesGo(_stage.Timeline, nodes);
+            expired.Look();
+            _stage.Demand("after the heal, what has expired is gone everywhere", () => expired.AreGone, 60_000_000);
         }
     }
-
-    private bool IsAllExpired(IReadOnlyList<SimulatedNode> nodes) => Enumerable.Range(0, TypedLedger.ExpiringKeys).All(key =>
-        nodes.All(node => node.View!.Find(RecordSpace.Data, Encoding.UTF8.GetBytes(TypedLedger.ExpiringKey(key)), out ReadOnlyMemory<byte> record) != RecordLookup.Found
-            || DottedObject.Decode(record).IsEmpty));
 
     private List<string?> ReadEverywhere(IReadOnlyList<SimulatedNode> nodes, string key)
     {

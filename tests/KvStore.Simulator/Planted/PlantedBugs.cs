@@ -52,6 +52,7 @@ internal static class PlantedBugs
         static () => new IncrementCountedAgain(),
         static () => new IncrementResultForgotten(),
         static () => new TtlCutShort(),
+        static () => new TtlForgotten(),
         static () => new OrderBeforeMajority(),
         static () => new RetryUnderNewEpoch(),
         static () => new ClosingForgotten(),

@@ -127,3 +127,19 @@ internal sealed class TtlCutShort : PlantedBug
 
     public override void Submit(SimulatedNode node, ref ClientOperation operation) => operation.TtlMs /= 2;
 }
+
+/// <summary>A time to live gets lost, in a shard that keeps next to nothing in memory.</summary>
+internal sealed class TtlForgotten : PlantedBug
+{
+    public override string Name => "ttl-forgotten";
+
+    public override string StandsFor => "A time to live that is dropped on the way to the record: the value never goes. Only a look at the disk tells, where records are not kept in memory.";
+
+    public override string ExpectedBy => "Progress";
+
+    public override bool WantsCounters => true;
+
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => Sync(drawn) with { TableBytes = 0, PreloadBytes = 0 };
+
+    public override void Submit(SimulatedNode node, ref ClientOperation operation) => operation.TtlMs = 0;
+}
