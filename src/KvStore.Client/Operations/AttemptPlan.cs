@@ -130,6 +130,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
             _ => KvPhase.Sent,
         };
         operation.Unresolved |= loss == AttemptLoss.Sent && operation.IsWrite;
+        operation.MayBeInOverlay |= operation.Unresolved && operation.Shard is { IsAdaptive: true };
         if (loss == AttemptLoss.Sent && operation.Shard is { IsAdaptive: true } shard)
         {
             // Perhaps the leader is on the other side, and this side serves provisionally: others need not find out anew.
@@ -155,6 +156,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         operation.LastReason = answer.Reason;
         operation.LastMissing = answer.Missing;
         operation.Unresolved |= operation.IsWrite && answer.Outcome != Outcome.NotDone;
+        operation.MayBeInOverlay |= operation.Unresolved && operation.Shard is { IsAdaptive: true };
         if (answer.LeaderHint != 0)
         {
             operation.Shard!.Learn(answer.LeaderHint);

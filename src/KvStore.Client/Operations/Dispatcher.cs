@@ -313,7 +313,7 @@ internal sealed class Dispatcher
         if (operation.Wire.Sequence != 0)
         {
             List<KvOperation>? admitted = null;
-            _window.Finish(operation.Wire.Session, operation.Wire.Sequence, operation.Unresolved && operation.Shard is { IsAdaptive: true }, ref admitted);
+            _window.Finish(operation.Wire.Session, operation.Wire.Sequence, operation.MayBeInOverlay, ref admitted);
             if (admitted is not null)
             {
                 admitted.ForEach(_admitted.Enqueue);

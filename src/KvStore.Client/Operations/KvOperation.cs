@@ -71,6 +71,9 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
     /// <summary>An attempt of this write was sent, and nobody knows what became of it.</summary>
     public bool Unresolved { get; set; }
 
+    /// <summary>Such an attempt was made while the keyspace was adaptive: it may wait in some overlay, and be merged at any later time, whatever the keyspace is by then.</summary>
+    public bool MayBeInOverlay { get; set; }
+
     public uint LastNode { get; set; }
 
     public KvCode LastCode { get; set; }
@@ -170,6 +173,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         Backoffs = 0;
         Phase = KvPhase.Queued;
         Unresolved = false;
+        MayBeInOverlay = false;
         LastNode = 0;
         LastCode = KvCode.None;
         LastReason = null;

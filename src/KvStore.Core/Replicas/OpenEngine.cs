@@ -374,6 +374,9 @@ internal sealed class OpenEngine
     {
         _state.Replay(records, view);
         _recovery?.Replay(records);
+
+        // The overlay's records have numbers of the same row, and may be the last of the log: a copy that was about to be replaced puts its writes there, and the process may end before it is.
+        _dotted.BeginAt(view.Dotted);
         _journal.Restore(_dotted.Number);
     }
 

@@ -72,6 +72,43 @@ public sealed class AdaptiveTests(FiveNodes nodes, ITestOutputHelper output) : I
         (await _cluster.ClientOf(majority[0]).GetAsync(name, "merged")).Values.Should().Equal(["other"]);
     }
 
+    [Fact]
+    public async Task What_a_minority_wrote_provisionally_is_kept_when_the_keyspace_is_altered_to_ap_meanwhile_and_back_to_adaptive()
+    {
+        (string name, uint[] minority, uint[] majority) = await SplitAsync();
+        (await PutAsync(minority[0], name, sequence: 1, "minority")).Regime.Should().Be(Regime.Provisional);
+        (await PutAsync(minority[0], name, sequence: 2, "twice", key: "retried")).Regime.Should().Be(Regime.Provisional);
+        (await PutAsync(majority[0], name, sequence: 2, "twice", key: "retried")).Regime.Should().Be(Regime.Ordered, "the majority has not heard of it");
+        (await _cluster.ClientOf(majority[0]).PutAsync(name, "retried", "newer")).IsDone.Should().BeTrue();
+
+        await using IKvClient client = KvClient.Create($"http://{_cluster.Node(majority[0]).Address}");
+        await client.Admin.AlterKeyspaceAsync(name, new KvKeyspaceChange { Policy = PartitionPolicy.Ap });
+        KeyspaceProgress opened = await client.Admin.WaitForAlterationAsync(name, TimeSpan.FromSeconds(30));
+        (opened.Done, opened.Shards[0].Unbound.Order().SequenceEqual(minority.Order())).Should().Be((true, true), "the minority has not heard of it");
+        (await _cluster.ClientOf(minority[1]).PutAsync(name, "late", "still provisional")).Regime.Should().Be(Regime.Provisional);
+        await nodes.HealAsync();
+        await _cluster.WaitUntilAsync(
+            "every overlay is absorbed and every replica open",
+            async () => (await _cluster.ReplicasAsync(name)) is { Count: 5 } replicas && replicas.All(replica => replica is { OverlayKeys: 0, Regime: Regime.Open, Recovering: false }));
+        await _cluster.WaitUntilConvergedAsync(name);
+        foreach (KvTestNode node in _cluster.Nodes)
+        {
+            (await node.Client.GetAsync(name, "k")).Values.Should().Equal(["minority"], $"at node {node.Id}");
+            (await node.Client.GetAsync(name, "late")).Values.Should().Equal(["still provisional"], $"at node {node.Id}");
+            (await node.Client.GetAsync(name, "retried")).Values.Should().Equal(["newer"], $"at node {node.Id}: a request that the log has applied has no second effect");
+        }
+
+        await _cluster.Client.Admin.AlterKeyspaceAsync(name, new KvKeyspaceChange { Policy = PartitionPolicy.Adaptive });
+        (await _cluster.Client.Admin.WaitForAlterationAsync(name, TimeSpan.FromSeconds(30))).Shards.Should().OnlyContain(shard => shard.Done && shard.Regime == Regime.Ordered);
+        await _cluster.WaitUntilCaughtUpAsync(name);
+        uint leader = await _cluster.LeaderOfAsync(name);
+        uint cutOff = _cluster.Nodes.Select(node => node.Id).First(id => id != leader);
+        await _cluster.IsolateAsync(cutOff);
+        await _cluster.WaitUntilAsync(
+            $"node {cutOff} serves provisionally", async () => (await _cluster.ClientOf(cutOff).GetAsync(name, "k")) is { IsDone: true, Regime: Regime.Provisional, Value: "minority" });
+        await MergeAsync(name);
+    }
+
     /// <summary>A keyspace with a replica on each node, and two nodes that don't lead cut off until they serve provisionally.</summary>
     private async Task<(string Name, uint[] Minority, uint[] Majority)> SplitAsync()
     {
