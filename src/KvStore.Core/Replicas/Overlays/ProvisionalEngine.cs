@@ -230,6 +230,13 @@ internal sealed class ProvisionalEngine
             return;
         }
 
+        if (operation.Epoch.Value != 0 && operation.Epoch < _regimes.Epoch)
+        {
+            // Its first attempt may have been taken in another regime, of which nothing is remembered here.
+            _completions.RefuseForEpoch(operation);
+            return;
+        }
+
         var key = new Key(operation.Key);
         if (!_reads.TryFind(key, out DottedObject filled))
         {
