@@ -22,7 +22,7 @@ internal sealed class ShopInstance : IAsyncDisposable
 
     public static async Task<ShopInstance> StartAsync(KvTestCluster cluster, uint beside)
     {
-        WebApplication app = ShopApp.Build(["--urls", "http://127.0.0.1:0", "--Logging:LogLevel:Default", "None"], builder =>
+        WebApplication app = ShopApp.Build(["--urls", "http://127.0.0.1:0", "--Logging:LogLevel:Default", "None", "--Logging:LogLevel:Microsoft.Hosting.Lifetime", "None"], builder =>
             builder.Services.AddOptions<KvClientOptions>().PostConfigure(options =>
             {
                 options.Endpoints.Clear();

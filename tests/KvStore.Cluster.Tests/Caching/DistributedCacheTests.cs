@@ -188,6 +188,30 @@ public sealed class DistributedCacheTests(ThreeNodes nodes, ITestOutputHelper ou
     }
 
     [Fact]
+    public async Task An_adaptive_keyspace_renews_with_a_majority_and_leaves_values_alone_while_it_is_provisional()
+    {
+        string keyspace = nodes.NewName("cache-adaptive");
+        await _cluster.CreateKeyspaceAsync(keyspace, PartitionPolicy.Adaptive, Replication.Sync, shards: 1);
+        await using IKvClient alone = ClientBeside(1);
+        IKvKeyspace raw = alone.Keyspace(keyspace);
+        KvDistributedCache cache = new(alone, new KvCacheOptions { Keyspace = keyspace, Timeout = TimeSpan.FromSeconds(30), RenewAfter = 0 });
+        await cache.SetAsync("k", "v"u8.ToArray(), new() { SlidingExpiration = TimeSpan.FromHours(1) });
+        KvVersion set = (await raw.GetAsync<byte[]>("k"))!.Version;
+        (await TextAsync(cache, "k")).Should().Be("v");
+        KvVersion renewed = (await raw.GetAsync<byte[]>("k"))!.Version;
+        renewed.Should().NotBe(set);
+        await _cluster.WaitUntilCaughtUpAsync(keyspace);
+
+        await _cluster.IsolateAsync(1);
+        await _cluster.WaitUntilAsync("this side serves provisionally", async () => (await raw.GetAsync<byte[]>("k"))!.Provisional);
+        KvVersion provisional = (await raw.GetAsync<byte[]>("k"))!.Version;
+        (await TextAsync(cache, "k")).Should().Be("v");
+        (await raw.GetAsync<byte[]>("k"))!.Version.Should().Be(provisional);
+        await cache.SetAsync("k", "w"u8.ToArray(), Forever);
+        (await TextAsync(cache, "k")).Should().Be("w");
+    }
+
+    [Fact]
     public async Task What_can_not_be_kept_is_refused_before_it_is_sent()
     {
         KvDistributedCache cache = await CacheAsync(Under.Memory);
