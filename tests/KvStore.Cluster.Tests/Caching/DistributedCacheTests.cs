@@ -4,6 +4,7 @@ using FluentAssertions;
 using KvStore.Client;
 using KvStore.Client.Caching;
 using KvStore.Cluster.Tests.Clusters;
+using KvStore.Contracts.V1;
 using KvStore.TestKit;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Time.Testing;
