@@ -8,6 +8,7 @@ namespace Shop.Tests;
 /// <summary>Three nodes, and an instance of the shop in each of two data centres: Left has node 1, Right has nodes 2 and 3.</summary>
 public sealed class ShopCluster : IAsyncLifetime
 {
+    private const int Shards = 8;
     private static readonly string[] All = [Keyspaces.Sessions, Keyspaces.Carts, Keyspaces.Keys];
 
     public KvTestCluster Cluster { get; private set; } = null!;
@@ -20,6 +21,12 @@ public sealed class ShopCluster : IAsyncLifetime
     {
         Cluster = await KvTestCluster.StartAsync(new KvTestClusterOptions { Nodes = 3, InMemory = true, Http = true });
         Left = await ShopInstance.StartAsync(Cluster, beside: 1);
+        foreach (string keyspace in All.Append(Keyspaces.Orders))
+        {
+            await Cluster.WaitUntilAsync($"the nodes serve {keyspace} everywhere", async () =>
+                (await Cluster.ReplicasAsync(keyspace)) is { Count: Shards * 3 } replicas && replicas.All(replica => replica.Fenced.Length == 0 && replica.Leader != 0));
+        }
+
         await SettleAsync();
         Right = await ShopInstance.StartAsync(Cluster, beside: 2);
         await SettleAsync();

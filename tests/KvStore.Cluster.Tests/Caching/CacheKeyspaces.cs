@@ -28,6 +28,8 @@ internal static class CacheKeyspaces
         {
             await nodes.Cluster.Client.Admin.CreateKeyspaceAsync(
                 new KvKeyspaceSettings { Name = name, Policy = PartitionPolicy.Ap, Replication = Replication.BestEffort, Durability = Durability.Memory, Shards = 2, MemoryBytes = 32 << 20 });
+            await nodes.Cluster.WaitUntilAsync("it serves everywhere: what is written goes where it is read", async () =>
+                (await nodes.Cluster.ReplicasAsync(name)) is { Count: 6 } all && all.All(replica => replica.Fenced.Length == 0 && replica.Leader != 0));
         }
         else
         {
