@@ -62,6 +62,9 @@ internal sealed class Visitor(Uri shop, CookieContainer cookies) : IDisposable
 
     public async Task<CartView> CartAsync() => (await _http.GetFromJsonAsync<CartView>("/cart"))!;
 
+    /// <summary>What the session remembers.</summary>
+    public async Task<string[]> RecentAsync() => (await _http.GetFromJsonAsync<string[]>("/recent"))!;
+
     public Task<HttpResponseMessage> CheckOutAsync() => _http.PostAsync("/checkout", null);
 
     public async Task<Order> OrderAsync()

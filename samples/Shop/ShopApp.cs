@@ -8,6 +8,10 @@ namespace Shop;
 /// <summary>The shop: what it is made of, and its routes. Start reading here.</summary>
 public static class ShopApp
 {
+    private const string Recent = "recent";
+    private const char Separator = '\n';
+    private const int MostRecent = 10;
+
     /// <param name="args">The command line.</param>
     /// <param name="configure">What a test changes.</param>
     public static WebApplication Build(string[] args, Action<WebApplicationBuilder>? configure = null)
@@ -38,13 +42,20 @@ public static class ShopApp
         app.UseExceptionHandler();
         app.UseSession();
         app.MapHealthChecks("/health");
-        app.MapGet("/cart", async (HttpContext http, CartStore carts) => await carts.GetAsync(await CartOf(http), http.RequestAborted));
+        app.MapGet("/cart", async (HttpContext http, CartStore carts) => await carts.GetAsync(CartOf(http), http.RequestAborted));
+        app.MapGet("/recent", RecentAsync);
         app.MapPost("/cart/{product}", async (string product, HttpContext http, CartStore carts, int quantity = 1) =>
-            quantity is >= 1 and <= 100 && product.Length <= 100
-                ? Results.Ok(await carts.ChangeAsync(await CartOf(http), cart => cart.With(product, quantity), http.RequestAborted))
-                : Results.BadRequest());
-        app.MapDelete("/cart/{line}", async (string line, HttpContext http, CartStore carts) => await carts.ChangeAsync(await CartOf(http), cart => cart.Without(line), http.RequestAborted));
-        app.MapPost("/checkout", async (HttpContext http, CartStore carts, OrderDesk desk) => await CheckoutAsync(await CartOf(http), carts, desk, http.RequestAborted));
+        {
+            if (quantity is < 1 or > 100 || product.Length > 100)
+            {
+                return Results.BadRequest();
+            }
+
+            await RememberAsync(http, product);
+            return Results.Ok(await carts.ChangeAsync(CartOf(http), cart => cart.With(product, quantity), http.RequestAborted));
+        });
+        app.MapDelete("/cart/{line}", async (string line, HttpContext http, CartStore carts) => await carts.ChangeAsync(CartOf(http), cart => cart.Without(line), http.RequestAborted));
+        app.MapPost("/checkout", async (HttpContext http, CartStore carts, OrderDesk desk) => await CheckoutAsync(CartOf(http), carts, desk, http.RequestAborted));
         app.MapGet("/orders", (OrderDesk desk, CancellationToken aborted) => desk.AllAsync(aborted));
         return app;
     }
@@ -62,17 +73,31 @@ public static class ShopApp
         return Results.Created($"/orders/{order.Number}", order);
     }
 
-    /// <summary>The visitor's cart is named in the session, from the first visit on.</summary>
-    private static async Task<string> CartOf(HttpContext http)
+    /// <summary>
+    /// The visitor's cart is named by a cookie of its own, not in the session: a session that was begun a moment before a cut, or on its other side, is not found here, and begins anew. The cart must not hang on that.
+    /// </summary>
+    private static string CartOf(HttpContext http)
     {
-        const string CartKey = "cart";
-        await http.Session.LoadAsync(http.RequestAborted);
-        if (http.Session.GetString(CartKey) is not { } id)
+        const string Cookie = "cart";
+        if (http.Request.Cookies[Cookie] is { } known && Guid.TryParseExact(known, "N", out _))
         {
-            id = Guid.CreateVersion7().ToString("N");
-            http.Session.SetString(CartKey, id);
+            return known;
         }
 
+        string id = Guid.NewGuid().ToString("N");
+        http.Response.Cookies.Append(Cookie, id, new CookieOptions { HttpOnly = true, SameSite = SameSiteMode.Lax, MaxAge = TimeSpan.FromDays(30) });
         return id;
+    }
+
+    private static async Task<string[]> RecentAsync(HttpContext http)
+    {
+        await http.Session.LoadAsync(http.RequestAborted);
+        return http.Session.GetString(Recent)?.Split(Separator) ?? [];
+    }
+
+    private static async Task RememberAsync(HttpContext http, string product)
+    {
+        string[] last = [.. (await RecentAsync(http)).TakeLast(MostRecent - 1), product];
+        http.Session.SetString(Recent, string.Join(Separator, last));
     }
 }
