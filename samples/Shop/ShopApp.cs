@@ -43,7 +43,7 @@ public static class ShopApp
         app.UseSession();
         app.MapHealthChecks("/health");
         app.MapGet("/cart", async (HttpContext http, CartStore carts) => await carts.GetAsync(CartOf(http), http.RequestAborted));
-        app.MapGet("/recent", RecentAsync);
+        app.MapGet("/recent", (Delegate)RecentAsync);
         app.MapPost("/cart/{product}", async (string product, HttpContext http, CartStore carts, int quantity = 1) =>
         {
             if (quantity is < 1 or > 100 || product.Length > 100)
