@@ -191,7 +191,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 
     private async Task<T> CallAsync<T>(Uri address, Func<GrpcChannel, CallOptions, AsyncUnaryCall<T>> call, CancellationToken cancellationToken)
     {
-        GrpcChannel channel = _channels.GetOrAdd(address, a => ChannelFactory.Create(a, options.ConnectTimeout));
+        GrpcChannel channel = _channels.GetOrAdd(address, a => ChannelFactory.Create(a, options));
         CallOptions callOptions = new(deadline: DateTime.UtcNow + options.DefaultTimeout, cancellationToken: cancellationToken);
         return await call(channel, callOptions).ResponseAsync.ConfigureAwait(false);
     }

@@ -11,16 +11,16 @@ internal static class ChannelFactory
     private const int MaxReceiveBytes = 64 * 1_048_576;
 
     /// <param name="address">http or https.</param>
-    /// <param name="connectTimeout">For the TCP connection.</param>
+    /// <param name="options">The connect timeout, and how to dial.</param>
     /// <param name="onConnected">Called when the TCP connection stands; before that nothing can have been sent.</param>
-    public static GrpcChannel Create(Uri address, TimeSpan connectTimeout, Action? onConnected = null)
+    public static GrpcChannel Create(Uri address, KvClientOptions options, Action? onConnected = null)
     {
         SocketsHttpHandler handler = new()
         {
             UseProxy = false,
             UseCookies = false,
             AllowAutoRedirect = false,
-            ConnectTimeout = connectTimeout,
+            ConnectTimeout = options.ConnectTimeout,
             KeepAlivePingDelay = TimeSpan.FromSeconds(10),
             KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
@@ -31,6 +31,7 @@ internal static class ChannelFactory
             ConnectCallback = async (context, cancellationToken) =>
             {
                 NetworkStream stream = await ConnectAsync(context.DnsEndPoint, cancellationToken).ConfigureAwait(false);
+                options.Dialled?.Invoke(context.DnsEndPoint, stream);
                 onConnected?.Invoke();
                 return stream;
             },

@@ -23,7 +23,7 @@ internal sealed class PipelineStream : IOperationStream, IThreadPoolWorkItem
         _owner = owner;
         _dispatcher = dispatcher;
         _backlog = new StreamBacklog(owner.Node, dispatcher, options.MaxInFlightPerNode, options.MaxInFlightBytesPerNode);
-        _channel = ChannelFactory.Create(owner.Address, options.ConnectTimeout, OnConnected);
+        _channel = ChannelFactory.Create(owner.Address, options, OnConnected);
         using (ExecutionContext.SuppressFlow())
         {
             _call = _channel.CreateCallInvoker().AsyncDuplexStreamingCall(PipelineMethods.Run, null, default);

@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace KvStore.Client;
 
 /// <summary>Settings of a client. Validated when the client is made, and by hosts when they start.</summary>
@@ -36,4 +38,7 @@ public sealed class KvClientOptions
 
     /// <summary>How values become bytes.</summary>
     public IKvSerializer Serializer { get; set; } = new KvSerializer();
+
+    /// <summary>Is told of each connection before it is used. What it throws refuses the connection; and it may close the stream later. For the TestKit, whose clients lie on one side of a broken network.</summary>
+    internal Action<DnsEndPoint, Stream>? Dialled { get; set; }
 }

@@ -90,7 +90,7 @@ internal sealed class TopologyWatcher : IAsyncDisposable
 
     private async Task WatchAsync(Uri address, Action onHeard)
     {
-        using GrpcChannel channel = ChannelFactory.Create(address, _options.ConnectTimeout);
+        using GrpcChannel channel = ChannelFactory.Create(address, _options);
         CancellationTokenSource current = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         try
         {

@@ -23,6 +23,7 @@ public sealed class KvTestCluster : IAsyncDisposable
 {
     private readonly KvTestClusterOptions _options;
     private readonly SortedDictionary<uint, KvTestNode> _nodes = [];
+    private readonly List<ClientPlace> _places = [];
     private readonly string? _ownDirectory;
 
     private KvTestCluster(KvTestClusterOptions options, string? ownDirectory)
@@ -90,6 +91,25 @@ public sealed class KvTestCluster : IAsyncDisposable
     /// <summary>Talks to this node and no other, as somebody on its side of a broken network has to.</summary>
     public KvNodeClient ClientOf(uint id) => Node(id).Client;
 
+    /// <summary>
+    /// Puts a client beside a node, on its side of whatever is cut: it reaches what the node reaches. Other clients reach every node, however broken the network between the nodes is. A cut ends connections at once, and new
+    /// ones are refused; so the client notices sooner than behind a network that swallows packets.
+    /// </summary>
+    /// <param name="options">The options of the client to be made, which get the node as endpoint.</param>
+    /// <param name="node">The node that it is beside.</param>
+    /// <example><code>builder.Services.AddKvStore(options => cluster.PlaceBeside(1, options));</code></example>
+    public void PlaceBeside(uint node, KvClientOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        options.Endpoints.Add($"http://{Node(node).Address}");
+        var place = new ClientPlace(peer => !IsCut(node, peer), port => _nodes.Values.FirstOrDefault(known => known.Address.EndsWith($":{port}", StringComparison.Ordinal))?.Id ?? node);
+        options.Dialled = place.Admit;
+        lock (_places)
+        {
+            _places.Add(place);
+        }
+    }
+
     /// <summary>Creates a keyspace and waits until every running node serves its replicas and, for cp, every shard has a leader.</summary>
     public async Task CreateKeyspaceAsync(string name, PartitionPolicy policy, Replication replication, int shards = 4, CancellationToken cancellationToken = default)
     {
@@ -118,6 +138,7 @@ public sealed class KvTestCluster : IAsyncDisposable
             }
         }
 
+        CutClients();
         return Task.CompletedTask;
     }
 
@@ -128,6 +149,7 @@ public sealed class KvTestCluster : IAsyncDisposable
     public Task OneWayCutAsync(uint from, uint to)
     {
         Node(from).Running.Services.Faults.Set(new NodeId(to), Node(from).Running.Services.Faults.Of(new NodeId(to)) with { CutOutbound = true });
+        CutClients();
         return Task.CompletedTask;
     }
 
@@ -322,6 +344,25 @@ public sealed class KvTestCluster : IAsyncDisposable
         }
 
         return true;
+    }
+
+    private bool IsCut(uint from, uint to)
+    {
+        if (from == to || !Node(from).IsRunning)
+        {
+            return false;
+        }
+
+        PeerFault fault = Node(from).Running.Services.Faults.Of(new NodeId(to));
+        return fault.CutOutbound || fault.CutInbound;
+    }
+
+    private void CutClients()
+    {
+        lock (_places)
+        {
+            _places.ForEach(place => place.CloseWhatIsCut());
+        }
     }
 
     private IEnumerable<uint> PeersOf(uint id) => _nodes.Keys.Where(peer => peer != id);
