@@ -99,7 +99,7 @@ internal sealed class OpenEngine
         MemoryRecords? memory = descriptor.IsInMemory ? new MemoryRecords(descriptor.MemoryBytes) : null;
         _dotted = new DottedReplica(ActorId.Draw(random), 0, regimes.ClockAtOpening(), places.Peers, memory is null ? options.Dotted : DottedOptions.ForMemory);
         _dotted.BeginAt(view.Dotted);
-        _journal = new DottedJournal(storage, view, loader, memory) { Evicted = _dotted.Evict };
+        _journal = new DottedJournal(storage, view, loader, memory) { Evicted = OnEvicted };
         _journal.Restore(view.Dotted);
         _recovery = memory is null ? null : new MemoryRecovery(descriptor, places, clock, _dotted, _journal, storage, peers);
         _healing = new OpenHealing(descriptor, places, options, _dotted, _journal, storage, transport, loader);
@@ -124,6 +124,9 @@ internal sealed class OpenEngine
             _healing.QuietRound = _scrub.Offer;
         }
     }
+
+    /// <summary>Told of every change; null where nobody watches.</summary>
+    public Watching.ChangeFeed? Feed { get; init; }
 
     /// <summary>The Meta record that holds the state of the dotted engine.</summary>
     public static ReadOnlySpan<byte> StateKey => "dotted"u8;
@@ -275,6 +278,7 @@ internal sealed class OpenEngine
     private void AfterDurable()
     {
         _dotted.OnDurable(_journal.Durable);
+        Feed?.OnDurable(_journal.Durable);
         _healing.OnDurable();
         _publisher.OnDurable();
         while (_acknowledgements.TryPeek(out (ulong Number, NodeId To, ulong Operation, ActorId Actor) next) && next.Number <= _journal.Durable)
@@ -320,6 +324,10 @@ internal sealed class OpenEngine
     public MemoryRecovery? Recovery => _recovery;
 
     public MemoryRecords? Memory => _journal.Memory;
+
+    /// <summary>Reads a page of the stored objects as they stand.</summary>
+    public void ScanStored(ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<ScanPage> then) =>
+        _journal.Scan(RecordSpace.Data, prefix, after, maxRecords, maxBytes, then);
 
     public long Evictions => _journal.Evictions;
 
@@ -574,8 +582,15 @@ internal sealed class OpenEngine
         }
     }
 
+    private void OnEvicted(Key key, DottedObject evicted)
+    {
+        _dotted.Evict(key, evicted);
+        Feed?.OnEvicted(key, evicted, _dotted.Number);
+    }
+
     private void OnChanged(DottedChange change)
     {
+        Feed?.OnDotted(change, _dotted.IsRecovering);
         _healing.OnChanged(change);
         _sweeper?.OnChanged(change);
         _expirer.OnChanged(change);

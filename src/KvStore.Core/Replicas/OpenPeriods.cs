@@ -166,7 +166,10 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
     }
 
     private OpenEngine Create() => new(
-        parts.Descriptor, parts.Regimes, parts.Places, parts.Options, parts.Clock, parts.Storage, _episodes, parts.View, parts.Loader, parts.Peers, parts.Completions, parts.Expiries, parts.ExpiryScan, random);
+        parts.Descriptor, parts.Regimes, parts.Places, parts.Options, parts.Clock, parts.Storage, _episodes, parts.View, parts.Loader, parts.Peers, parts.Completions, parts.Expiries, parts.ExpiryScan, random)
+    {
+        Feed = parts.Feed,
+    };
 
     private void Enter(OpenEngine engine)
     {

@@ -20,4 +20,8 @@ internal readonly record struct ReplicaParts(
     LostWriteJournal LostWrites,
     ExpiryIndex Expiries,
     ExpiryScan ExpiryScan,
-    Overlay Overlay);
+    Overlay Overlay)
+{
+    /// <summary>Null: nobody wants to know what changes.</summary>
+    public Watching.ChangeFeed? Feed { get; init; }
+}

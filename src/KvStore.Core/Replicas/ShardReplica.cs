@@ -4,6 +4,7 @@ using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas.Overlays;
+using KvStore.Core.Replicas.Watching;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -76,7 +77,8 @@ public sealed class ShardReplica
         _loader = new RecordLoader(storage, _view);
         _expiries = new ExpiryIndex(clock);
         _expiryScan = new ExpiryScan(options, _expiries, _loader, _view);
-        _stateMachine = new KvStateMachine(storage, _regimes, _expiries);
+        ChangeFeed? feed = options.NotesChanges ? new ChangeFeed(descriptor, options, clock, _view, _regimes) : null;
+        _stateMachine = new KvStateMachine(storage, _regimes, _expiries, feed);
         _view.BeforeSeal(_stateMachine.WriteChangedSessions);
         _view.BeforeSeal(() => Open?.WriteState());
         _early = new EarlyAcknowledgements(descriptor.MaxLag);
@@ -89,7 +91,8 @@ public sealed class ShardReplica
         };
         _stateMachine.Merge.Finished = _overlay.OnAccounted;
         _handIn = new HandIn(descriptor, _regimes, options, clock, _overlay, _stateMachine.Accounted, transport);
-        _parts = new ReplicaParts(descriptor, _regimes, _places, _peers, options, clock, storage, transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _expiries, _expiryScan, _overlay);
+        _parts = new ReplicaParts(descriptor, _regimes, _places, _peers, options, clock, storage, transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _expiries, _expiryScan, _overlay) { Feed = feed };
+        Watch = feed is null ? null : new ReplicaWatch(_parts, feed);
         _periods = new OpenPeriods(_parts, random);
         _lags = new PeerLags(clock);
         _sessions = new SessionGate(descriptor, _regimes, options, clock, _view, _completions, Serve)
@@ -101,6 +104,9 @@ public sealed class ShardReplica
     }
 
     public ShardDescriptor Descriptor { get; }
+
+    /// <summary>What watches need of this replica; null where changes are not noted.</summary>
+    public ReplicaWatch? Watch { get; }
 
     /// <summary>How the shard is run, as of the applied index.</summary>
     public ShardRegime CurrentRegime => _regimes.Current;
@@ -427,6 +433,7 @@ public sealed class ShardReplica
             _view.IsReplacing = false;
             _expiryScan.Begin();
             _overlay.OnAccounted();
+            Watch?.OnViewReplaced();
             _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
             SetProvisional();
         });
@@ -526,6 +533,7 @@ public sealed class ShardReplica
         }
 
         Open?.OnTurnEnds();
+        Watch?.OnTurnEnds();
         _view.SealIfFull();
     }
 
@@ -627,10 +635,12 @@ public sealed class ShardReplica
         SetProvisional();
         _expiryScan.Begin();
         IsActive = true;
+        Watch?.Begin(_group, _periods);
     }
 
     private void OnRegimeChanged(ShardRegime before)
     {
+        Watch?.OnRegimeChanged(before);
         _periods.OnRegimeChanged(before);
         SetProvisional();
     }
@@ -638,6 +648,7 @@ public sealed class ShardReplica
     private void OnSkipped()
     {
         _periods.OnSkipped();
+        Watch?.OnViewReplaced();
         SetProvisional();
     }
 

@@ -1,0 +1,80 @@
+using KvStore.Core.Identity;
+
+namespace KvStore.Core.Replicas.Watching;
+
+/// <summary>A page of what a replica holds, for a watch that begins with that.</summary>
+/// <param name="Page">Records as they are stored.</param>
+/// <param name="Holds">Changes with a lower number are in it.</param>
+/// <param name="Epoch">In which it was read.</param>
+/// <param name="IsOpen">The shard was open then.</param>
+/// <param name="Since">Ordered: the entry with which the log began to write; zero: it always did.</param>
+public readonly record struct WatchPage(ScanPage Page, long Holds, Epoch Epoch, bool IsOpen, LogIndex Since);
+
+/// <summary>What watches need of a replica: its changes, whether it is fit to be watched, and pages of what it holds. On its loop, like everything of the replica.</summary>
+public sealed class ReplicaWatch
+{
+    /// <summary>A follower that has heard no leader for so long may be cut off: a watch of it would be silent while the others go on.</summary>
+    private const long LongestSilenceMs = 2_000;
+
+    private readonly ReplicaParts _parts;
+    private readonly ChangeFeed _feed;
+    private ConsensusGroup? _group;
+    private OpenPeriods? _periods;
+
+    internal ReplicaWatch(in ReplicaParts parts, ChangeFeed feed)
+    {
+        _parts = parts;
+        _feed = feed;
+    }
+
+    /// <summary>Whether there are changes to be taken.</summary>
+    public bool HasChanges => _feed.HasChanges;
+
+    /// <summary>Moves the changes since the last time into a list, in order.</summary>
+    public void TakeChanges(List<ShardChange> into) => _feed.MoveTo(into);
+
+    /// <summary>Asks for a change that says how far the log is applied.</summary>
+    public void Mark() => _feed.Mark();
+
+    /// <summary>
+    /// Why this replica should not be watched at the moment; null: it should. An open shard serves whoever can be reached; one that the log writes only shows what it hears from a leader.
+    /// </summary>
+    public string? Unfit =>
+        _group is null || _parts.View.IsReplacing ? "This replica is still reading its data."
+        : _parts.Places.IsRemoved || !_parts.Places.IsMember ? "This replica is no member of its shard."
+        : _group.Switch.IsLate ? "This replica is late for a change of the keyspace's mode, and waits for a snapshot."
+        : _periods!.Engine is { IsRecovering: true } ? "This replica is still copying its data."
+        : _parts.Regimes.IsOrdered && !HearsLeader ? "This replica hears no leader; it may be cut off."
+        : null;
+
+    private bool HearsLeader => _group!.IsLeader ? _group.Raft.IsQuiet || _group.Raft.HasQuorumContact : _parts.Clock.NowMs - _group.LeaderContactMs <= LongestSilenceMs;
+
+    /// <summary>Reads a page of keys as they stand here, in order.</summary>
+    public void Scan(ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<WatchPage> then)
+    {
+        long noted = _feed.Noted;
+        ShardRegime regime = _parts.Regimes.Current;
+        if (_periods?.Engine is { } engine)
+        {
+            engine.ScanStored(prefix, after, maxRecords, maxBytes, page => then(new WatchPage(page, noted, regime.Epoch, IsOpen: true, LogIndex.Zero)));
+        }
+        else
+        {
+            _parts.Loader.Scan(RecordSpace.Data, prefix, after, maxRecords, maxBytes, page => then(new WatchPage(page, noted, regime.Epoch, IsOpen: false, regime.Since)));
+        }
+    }
+
+    internal void Begin(ConsensusGroup group, OpenPeriods periods)
+    {
+        _group = group;
+        _periods = periods;
+        _feed.Reset(periods.Engine?.Clock);
+    }
+
+    internal void OnRegimeChanged(ShardRegime before) => _feed.OnRegimeChanged(before);
+
+    /// <summary>The data has become another, without the changes in between.</summary>
+    internal void OnViewReplaced() => _feed.Reset(_periods!.Engine?.Clock);
+
+    internal void OnTurnEnds() => _feed.OnTurnEnds(_periods!.Engine?.Dotted);
+}

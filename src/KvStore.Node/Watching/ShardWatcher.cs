@@ -1,0 +1,174 @@
+using KvStore.Contracts.V1;
+using KvStore.Core.Replicas.Watching;
+
+namespace KvStore.Node.Watching;
+
+/// <summary>One reader of one shard, in the hands of its <see cref="WatchStream"/>. Who wakes it says so through the stream; everything else happens on the stream's own task.</summary>
+internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRange range, bool wantsValues)
+{
+    /// <summary>Changes of one look: few enough that other readers of the shard get their turn.</summary>
+    private const int MostAtOnce = 128;
+
+    private readonly List<WatchItem> _items = [];
+    private InitialValues? _values;
+    private bool _started;
+    private int _queued;
+
+    public WatchRange Range => range;
+
+    public ShardFeed Feed => feed;
+
+    /// <summary>Under the feed's gate.</summary>
+    public WindowCursor Cursor { get; set; } = null!;
+
+    /// <summary>The replica's data has become another, by a snapshot or a copy: what came in between is not known here. Another replica may know.</summary>
+    public volatile bool Replaced;
+
+    /// <summary>The replica is not fit to be watched any more, and why.</summary>
+    public volatile Refusal? Unfit;
+
+    /// <summary>It has waited for so long for what it was told elsewhere that it is a gap. Under the feed's gate.</summary>
+    public long WaitsSinceMs { get; set; }
+
+    /// <summary>It is time to say that nothing has happened.</summary>
+    public volatile bool ProgressDue;
+
+    public void Wake()
+    {
+        if (Interlocked.Exchange(ref _queued, 1) == 0)
+        {
+            stream.Wake(this);
+        }
+    }
+
+    /// <summary>Begins: with what the keys hold, if that is wanted and no position says from where on changes are.</summary>
+    public void Start(bool hasPosition)
+    {
+        if (wantsValues && !hasPosition)
+        {
+            _values = new InitialValues(this);
+        }
+
+        Wake();
+    }
+
+    /// <summary>Adds what is to be told. False: that was the last.</summary>
+    public bool Fill(List<WatchEvent> events)
+    {
+        Volatile.Write(ref _queued, 0);
+        Interlocked.MemoryBarrier();
+        if (Unfit is { } refusal)
+        {
+            return End(events, refusal.Code, refusal.Reason);
+        }
+
+        if (Replaced)
+        {
+            return End(events, Code.Recovering, "This replica's data was replaced by a snapshot or a copy; another replica may know what came in between.");
+        }
+
+        if (_values is { } values && !values.TryAdvance(events))
+        {
+            return true;
+        }
+
+        CursorState state;
+        bool more;
+        byte[] position;
+        long tail;
+        lock (feed.Gate)
+        {
+            bool progress = ProgressDue || !_started;
+            ProgressDue = false;
+            Cursor.Read(feed.Window, MostAtOnce, _items);
+            if (progress && _items.Count == 0)
+            {
+                Cursor.AdvanceIdle(feed.Window);
+            }
+
+            state = Cursor.State;
+            if (state == CursorState.Gap)
+            {
+                feed.Forget(this);
+                Cursor.JumpToTail(feed.Window);
+            }
+
+            position = Cursor.Position;
+            more = state == CursorState.Reading && !Cursor.IsAtTail;
+            tail = feed.Window.Next;
+            if (progress && _items.Count == 0 && _values is null && state == CursorState.Reading)
+            {
+                events.Add(WatchEvents.Mark(WatchEventKind.Progress, feed.Shard.Number, position));
+            }
+
+            _started |= state != CursorState.Waiting;
+        }
+
+        Tell(events);
+        switch (state)
+        {
+            case CursorState.Behind:
+                return End(events, Code.WatchBehind, "The reader was slower than the changes: the window of this node has passed over it. Resume from the position; what is missing is told as a gap.");
+            case CursorState.Gap:
+                events.Add(WatchEvents.Mark(WatchEventKind.Gap, feed.Shard.Number, wantsValues ? [] : position));
+                _values = wantsValues ? new InitialValues(this) : null;
+                return true;
+            default:
+                break;
+        }
+
+        if (_values is { } scanning && !more)
+        {
+            scanning.OnDrained(events, position);
+            _values = scanning.IsOverAt(tail) ? null : scanning;
+        }
+
+        if (more)
+        {
+            Wake();
+        }
+
+        return true;
+    }
+
+    /// <summary>The gate is held: nobody waits any longer for what may never come.</summary>
+    public void GiveUpWaiting()
+    {
+        Cursor.Abandon();
+        feed.Forget(this);
+    }
+
+    /// <summary>Asks the replica, on its loop, for a page of what it holds.</summary>
+    public void RequestPage(ReadOnlyMemory<byte> after, int most, Action<WatchPage> then) => stream.Hub.RequestPage(feed.Shard, range.Bytes, after, most, then);
+
+    private void Tell(List<WatchEvent> events)
+    {
+        foreach (WatchItem item in _items)
+        {
+            if (_values is null)
+            {
+                events.Add(WatchEvents.Of(item.Change, feed.Shard.Number, item.Position, stream.Plan));
+            }
+            else if (_values.Passes(item))
+            {
+                events.Add(WatchEvents.Of(item.Change, feed.Shard.Number, _values.IsWhole ? item.Position : [], stream.Plan));
+            }
+        }
+
+        _items.Clear();
+    }
+
+    private bool End(List<WatchEvent> events, Code code, string reason)
+    {
+        byte[] position;
+        lock (feed.Gate)
+        {
+            position = _values is null ? Cursor.Position : [];
+        }
+
+        WatchEvent ended = WatchEvents.Mark(WatchEventKind.Ended, feed.Shard.Number, position);
+        (ended.Code, ended.Reason) = (code, reason);
+        events.Add(ended);
+        return false;
+    }
+}
