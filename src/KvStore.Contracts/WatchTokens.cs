@@ -7,6 +7,9 @@ namespace KvStore.Contracts;
 /// <summary>Tokens of watches as text. Part of the wire contract: a token travels between processes, and outlives versions.</summary>
 public static class WatchTokens
 {
+    /// <summary>Never zero.</summary>
+    public static ulong ClusterMark(string clusterId) => SessionTokens.ClusterMark(clusterId);
+
     public static string ToText(WatchToken token) => Base64Url.EncodeToString(token.ToByteArray());
 
     /// <summary>False: the text is no token, or too long.</summary>

@@ -256,7 +256,7 @@ public sealed class KvStateMachine
     /// <summary>
     /// A function of the live dots and of what the log has done since the order, never of how a record came to be stored: a replica that copied what the log had written holds it as an object.
     /// </summary>
-    private static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
+    internal static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
         ? new LogIndex(dot.Counter)
         : LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), since);
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas.Watching;
 
@@ -33,18 +34,6 @@ internal sealed class ShardFeed(ShardId shard, ChangeWindow window) : IThreadPoo
     public ChangeWindow Window => window;
 
     public bool IsWatched => _isWatched;
-
-    /// <summary>A reader waits until this replica is as far as the one before.</summary>
-    public bool HasWaiting
-    {
-        get
-        {
-            lock (Gate)
-            {
-                return _waiting.Count > 0;
-            }
-        }
-    }
 
     /// <summary>The loop: the replica has made changes.</summary>
     public void Publish(ReplicaWatch source)
@@ -125,16 +114,53 @@ internal sealed class ShardFeed(ShardId shard, ChangeWindow window) : IThreadPoo
         }
     }
 
-    public ShardWatcher[] Watchers()
+    /// <summary>Readers that have waited for too long for what they were told elsewhere are told of a gap. Returns whether others still wait.</summary>
+    public bool GiveUpWaiting(long nowMs, long longestMs)
     {
+        List<ShardWatcher> gone = [];
         lock (Gate)
         {
-            return [.. _watchers];
+            foreach (ShardWatcher watcher in _waiting)
+            {
+                watcher.WaitsSinceMs = watcher.WaitsSinceMs == 0 ? nowMs : watcher.WaitsSinceMs;
+                if (nowMs - watcher.WaitsSinceMs >= longestMs)
+                {
+                    watcher.Cursor.Abandon();
+                    gone.Add(watcher);
+                }
+            }
+
+            gone.ForEach(watcher => _waiting.Remove(watcher));
+            gone.ForEach(watcher => watcher.Wake());
+            return _waiting.Count > 0;
         }
     }
 
-    /// <summary>A reader no longer waits.</summary>
-    public void Forget(ShardWatcher watcher) => _waiting.Remove(watcher);
+    /// <summary>The replica is not fit to be watched any more.</summary>
+    public void EndAll(Refusal unfit)
+    {
+        lock (Gate)
+        {
+            foreach (ShardWatcher watcher in _watchers)
+            {
+                watcher.Unfit = unfit;
+                watcher.Wake();
+            }
+        }
+    }
+
+    /// <summary>Every reader says that it lives, and how far it is.</summary>
+    public void ProgressAll()
+    {
+        lock (Gate)
+        {
+            foreach (ShardWatcher watcher in _watchers)
+            {
+                watcher.ProgressDue = true;
+                watcher.Wake();
+            }
+        }
+    }
 
     private void Drain()
     {

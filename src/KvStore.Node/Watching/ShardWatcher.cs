@@ -4,34 +4,49 @@ using KvStore.Core.Replicas.Watching;
 namespace KvStore.Node.Watching;
 
 /// <summary>One reader of one shard, in the hands of its <see cref="WatchStream"/>. Who wakes it says so through the stream; everything else happens on the stream's own task.</summary>
-internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRange range, bool wantsValues)
+internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRange range, bool wantsValues, bool beginsWithGap)
 {
     /// <summary>Changes of one look: few enough that other readers of the shard get their turn.</summary>
     private const int MostAtOnce = 128;
 
     private readonly List<WatchItem> _items = [];
     private InitialValues? _values;
+    private volatile Refusal? _unfit;
+    private volatile bool _replaced;
+    private volatile bool _progressDue;
     private bool _started;
+    private bool _gapDue = beginsWithGap;
     private int _queued;
 
     public WatchRange Range => range;
 
     public ShardFeed Feed => feed;
 
+    public WatchPlan Plan => stream.Plan;
+
     /// <summary>Under the feed's gate.</summary>
     public WindowCursor Cursor { get; set; } = null!;
 
     /// <summary>The replica's data has become another, by a snapshot or a copy: what came in between is not known here. Another replica may know.</summary>
-    public volatile bool Replaced;
+    public bool Replaced
+    {
+        set => _replaced = value;
+    }
 
     /// <summary>The replica is not fit to be watched any more, and why.</summary>
-    public volatile Refusal? Unfit;
+    public Refusal? Unfit
+    {
+        set => _unfit = value;
+    }
 
     /// <summary>It has waited for so long for what it was told elsewhere that it is a gap. Under the feed's gate.</summary>
     public long WaitsSinceMs { get; set; }
 
     /// <summary>It is time to say that nothing has happened.</summary>
-    public volatile bool ProgressDue;
+    public bool ProgressDue
+    {
+        set => _progressDue = value;
+    }
 
     public void Wake()
     {
@@ -57,12 +72,12 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
     {
         Volatile.Write(ref _queued, 0);
         Interlocked.MemoryBarrier();
-        if (Unfit is { } refusal)
+        if (_unfit is { } refusal)
         {
             return End(events, refusal.Code, refusal.Reason);
         }
 
-        if (Replaced)
+        if (_replaced)
         {
             return End(events, Code.Recovering, "This replica's data was replaced by a snapshot or a copy; another replica may know what came in between.");
         }
@@ -78,18 +93,18 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
         long tail;
         lock (feed.Gate)
         {
-            bool progress = ProgressDue || !_started;
-            ProgressDue = false;
+            bool progress = _progressDue || !_started;
+            _progressDue = false;
             Cursor.Read(feed.Window, MostAtOnce, _items);
             if (progress && _items.Count == 0)
             {
                 Cursor.AdvanceIdle(feed.Window);
             }
 
-            state = Cursor.State;
+            state = _gapDue ? CursorState.Gap : Cursor.State;
+            _gapDue = false;
             if (state == CursorState.Gap)
             {
-                feed.Forget(this);
                 Cursor.JumpToTail(feed.Window);
             }
 
@@ -131,13 +146,6 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
         return true;
     }
 
-    /// <summary>The gate is held: nobody waits any longer for what may never come.</summary>
-    public void GiveUpWaiting()
-    {
-        Cursor.Abandon();
-        feed.Forget(this);
-    }
-
     /// <summary>Asks the replica, on its loop, for a page of what it holds.</summary>
     public void RequestPage(ReadOnlyMemory<byte> after, int most, Action<WatchPage> then) => stream.Hub.RequestPage(feed.Shard, range.Bytes, after, most, then);
 
@@ -160,6 +168,7 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
 
     private bool End(List<WatchEvent> events, Code code, string reason)
     {
+        WatchMetrics.OnEnded(code);
         byte[] position;
         lock (feed.Gate)
         {

@@ -69,7 +69,7 @@ internal static class WatchEvents
         DottedObject shown = plan.OnlyWinner ? held.KeepWinner() : held;
         DottedValue winner = shown.Winner;
         told.Value = Wrap(winner.Value);
-        told.Version = Wrap(VersionOf(held, isOrdered, since));
+        told.Version = Wrap(ReplicaWatch.VersionOf(held, isOrdered, since));
         Describe(told, winner.Timestamp, winner.ExpiresMs, plan);
         IReadOnlyList<DottedValue> siblings = shown.Siblings();
         if (siblings.Count < 2)
@@ -87,18 +87,6 @@ internal static class WatchEvents
     {
         told.TimestampMs = (ulong)written.PhysicalMs;
         told.ExpiresInMs = expiresMs == 0 ? 0 : Math.Max(1, expiresMs - Math.Min(expiresMs, plan.WallMs));
-    }
-
-    /// <summary>A version that covers what is shown: all that a conditional write, or one in this context, needs.</summary>
-    private static ReadOnlyMemory<byte> VersionOf(DottedObject held, bool isOrdered, LogIndex since)
-    {
-        VersionVector seen = VersionVector.Empty;
-        foreach (ref readonly DottedValue value in held.Values)
-        {
-            seen = seen.With(value.Dot);
-        }
-
-        return OpenReads.EncodeVersion(isOrdered ? held.Fill(seen).Fill(VersionVector.Of(Dot.OfLog(KvStateMachine.VersionOf(held, since)))) : held.Fill(seen));
     }
 
     private static ByteString Wrap(ReadOnlyMemory<byte> bytes) => bytes.IsEmpty ? ByteString.Empty : UnsafeByteOperations.UnsafeWrap(bytes);

@@ -1,4 +1,5 @@
 using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas.Watching;
 
@@ -48,6 +49,21 @@ public sealed class ReplicaWatch
         : null;
 
     private bool HearsLeader => _group!.IsLeader ? _group.Raft.IsQuiet || _group.Raft.HasQuorumContact : _parts.Clock.NowMs - _group.LeaderContactMs <= LongestSilenceMs;
+
+    /// <summary>A version that covers the values of an object: all that a conditional write, or one in this context, needs.</summary>
+    /// <param name="held">As stored.</param>
+    /// <param name="isOrdered">The log writes.</param>
+    /// <param name="since">The entry with which it began to; zero where the object was changed later.</param>
+    public static ReadOnlyMemory<byte> VersionOf(DottedObject held, bool isOrdered, LogIndex since)
+    {
+        VersionVector seen = VersionVector.Empty;
+        foreach (ref readonly DottedValue value in held.Values)
+        {
+            seen = seen.With(value.Dot);
+        }
+
+        return OpenReads.EncodeVersion(isOrdered ? held.Fill(seen).Fill(VersionVector.Of(Dot.OfLog(KvStateMachine.VersionOf(held, since)))) : held.Fill(seen));
+    }
 
     /// <summary>Reads a page of keys as they stand here, in order.</summary>
     public void Scan(ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<WatchPage> then)
