@@ -39,6 +39,7 @@ internal sealed class WatchProgress
             if (Array.IndexOf(shards, (int)part.Shard) is >= 0 and var at)
             {
                 _positions[at] = part.Position;
+                _current[at] = true;
             }
         }
     }

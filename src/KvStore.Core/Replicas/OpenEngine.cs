@@ -235,11 +235,7 @@ internal sealed class OpenEngine
 
     public MemoryRecovery? Recovery => _recovery;
 
-    public MemoryRecords? Memory => _journal.Memory;
-
-    /// <summary>Reads a page of the stored objects as they stand.</summary>
-    public void ScanStored(ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<ScanPage> then) =>
-        _journal.Scan(RecordSpace.Data, prefix, after, maxRecords, maxBytes, then);
+    public DottedJournal Journal => _journal;
 
     public long Evictions => _journal.Evictions;
 

@@ -168,6 +168,7 @@ public sealed class NodeServices
     public async Task StopAsync(CancellationToken cancellation)
     {
         _lifetime.SetReady(false);
+        _watches.EndAll();
         _watches.Dispose();
         _placement.Dispose();
         _regimes.Dispose();

@@ -173,6 +173,11 @@ internal sealed class ShardFeed(ShardId shard, ChangeWindow window) : IThreadPoo
                 Append(changes);
             }
 
+            if (_waiting.Count > 0)
+            {
+                _waiting.RemoveWhere(Place);
+            }
+
             woken = [.. _woken];
             _woken.Clear();
         }
@@ -225,11 +230,6 @@ internal sealed class ShardFeed(ShardId shard, ChangeWindow window) : IThreadPoo
             }
 
             _found.Clear();
-        }
-
-        if (_waiting.Count > 0)
-        {
-            _waiting.RemoveWhere(Place);
         }
     }
 

@@ -87,10 +87,38 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
             return true;
         }
 
-        CursorState state;
-        bool more;
-        byte[] position;
-        long tail;
+        Look look = Read(events);
+        Tell(events);
+        switch (look.State)
+        {
+            case CursorState.Behind:
+                return End(events, Code.WatchBehind, "The reader was slower than the changes: the window of this node has passed over it. Resume from the position; what is missing is told as a gap.");
+            case CursorState.Gap:
+                events.Add(WatchEvents.Mark(WatchEventKind.Gap, feed.Shard.Number, wantsValues ? [] : look.Position));
+                _values = wantsValues ? new InitialValues(this) : null;
+                return true;
+            case CursorState.Reading when !look.IsAtTail:
+                Wake();
+                return true;
+            default:
+                break;
+        }
+
+        if (_values is { } scanning)
+        {
+            scanning.OnDrained(events, look.Position);
+            _values = scanning.IsOverAt(look.Tail) ? null : scanning;
+        }
+
+        return true;
+    }
+
+    /// <summary>Asks the replica, on its loop, for a page of what it holds.</summary>
+    public void RequestPage(ReadOnlyMemory<byte> after, int most, Action<WatchPage> then) => stream.Hub.RequestPage(feed.Shard, range.Bytes, after, most, then);
+
+    /// <summary>Reads on in the window; says where the reader stands if that is due and nothing else is to be said.</summary>
+    private Look Read(List<WatchEvent> events)
+    {
         lock (feed.Gate)
         {
             bool progress = _progressDue || !_started;
@@ -101,53 +129,22 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
                 Cursor.AdvanceIdle(feed.Window);
             }
 
-            state = _gapDue ? CursorState.Gap : Cursor.State;
+            CursorState state = _gapDue ? CursorState.Gap : Cursor.State;
             _gapDue = false;
             if (state == CursorState.Gap)
             {
                 Cursor.JumpToTail(feed.Window);
             }
 
-            position = Cursor.Position;
-            more = state == CursorState.Reading && !Cursor.IsAtTail;
-            tail = feed.Window.Next;
             if (progress && _items.Count == 0 && _values is null && state == CursorState.Reading)
             {
-                events.Add(WatchEvents.Mark(WatchEventKind.Progress, feed.Shard.Number, position));
+                events.Add(WatchEvents.Mark(WatchEventKind.Progress, feed.Shard.Number, Cursor.Position));
             }
 
             _started |= state != CursorState.Waiting;
+            return new Look(state, Cursor.IsAtTail, Cursor.Position, feed.Window.Next);
         }
-
-        Tell(events);
-        switch (state)
-        {
-            case CursorState.Behind:
-                return End(events, Code.WatchBehind, "The reader was slower than the changes: the window of this node has passed over it. Resume from the position; what is missing is told as a gap.");
-            case CursorState.Gap:
-                events.Add(WatchEvents.Mark(WatchEventKind.Gap, feed.Shard.Number, wantsValues ? [] : position));
-                _values = wantsValues ? new InitialValues(this) : null;
-                return true;
-            default:
-                break;
-        }
-
-        if (_values is { } scanning && !more)
-        {
-            scanning.OnDrained(events, position);
-            _values = scanning.IsOverAt(tail) ? null : scanning;
-        }
-
-        if (more)
-        {
-            Wake();
-        }
-
-        return true;
     }
-
-    /// <summary>Asks the replica, on its loop, for a page of what it holds.</summary>
-    public void RequestPage(ReadOnlyMemory<byte> after, int most, Action<WatchPage> then) => stream.Hub.RequestPage(feed.Shard, range.Bytes, after, most, then);
 
     private void Tell(List<WatchEvent> events)
     {
@@ -180,4 +177,7 @@ internal sealed class ShardWatcher(WatchStream stream, ShardFeed feed, WatchRang
         events.Add(ended);
         return false;
     }
+
+    /// <summary>What a look into the window came to.</summary>
+    private readonly record struct Look(CursorState State, bool IsAtTail, byte[] Position, long Tail);
 }

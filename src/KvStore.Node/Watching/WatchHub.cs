@@ -21,7 +21,7 @@ internal sealed class WatchHub : IDisposable
     private const long ShardBytes = 8 * 1_048_576;
 
     /// <summary>How often the clock looks.</summary>
-    private const int LookMs = 250;
+    private const int LookMs = 500;
 
     /// <summary>A reader whose replica has not come to what it was told elsewhere is told of a gap.</summary>
     private const long LongestWaitMs = 5_000;
@@ -103,6 +103,15 @@ internal sealed class WatchHub : IDisposable
 
     /// <summary>Reads a page of what a replica holds, on its loop.</summary>
     public void RequestPage(ShardId shard, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int most, Action<WatchPage> then) => _loops.LoopOf(shard).Post(loop => loop.ScanForWatch(shard, prefix, after, most, KvLimits.MaxScanBytes / 4, then));
+
+    /// <summary>The node stops in good order: clients go elsewhere at once.</summary>
+    public void EndAll()
+    {
+        foreach (ShardFeed feed in _feeds.Values)
+        {
+            feed.EndAll(new Refusal { Code = Code.ShuttingDown, Reason = "The node is shutting down." });
+        }
+    }
 
     public void Dispose()
     {
@@ -211,28 +220,29 @@ internal sealed class WatchHub : IDisposable
     {
         bool progress = nowMs >= _progressDueMs;
         _progressDueMs = progress ? nowMs + ProgressEveryMs : _progressDueMs;
-        foreach (ShardFeed feed in _feeds.Values)
+        foreach (IGrouping<ShardLoop, ShardFeed> watched in _feeds.Values.Where(feed => feed.IsWatched).GroupBy(feed => _loops.LoopOf(feed.Shard)))
         {
-            if (!feed.IsWatched)
-            {
-                continue;
-            }
-
-            bool waiting = feed.GiveUpWaiting(nowMs, LongestWaitMs);
-            _loops.LoopOf(feed.Shard).Post(loop =>
-            {
-                if (UnfitOf(loop, feed.Shard) is { } unfit)
-                {
-                    feed.EndAll(unfit);
-                }
-                else if (waiting)
-                {
-                    loop.MarkForWatch(feed.Shard);
-                }
-            });
+            (ShardFeed Feed, bool Waits)[] feeds = [.. watched.Select(feed => (feed, feed.GiveUpWaiting(nowMs, LongestWaitMs)))];
+            watched.Key.Post(loop => Look(loop, feeds));
             if (progress)
             {
-                feed.ProgressAll();
+                Array.ForEach(feeds, each => each.Feed.ProgressAll());
+            }
+        }
+    }
+
+    /// <summary>On the loop.</summary>
+    private static void Look(ShardLoop loop, (ShardFeed Feed, bool Waits)[] feeds)
+    {
+        foreach ((ShardFeed feed, bool waits) in feeds)
+        {
+            if (UnfitOf(loop, feed.Shard) is { } unfit)
+            {
+                feed.EndAll(unfit);
+            }
+            else if (waits)
+            {
+                loop.MarkForWatch(feed.Shard);
             }
         }
     }

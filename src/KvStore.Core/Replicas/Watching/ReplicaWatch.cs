@@ -21,6 +21,7 @@ public sealed class ReplicaWatch
     private readonly ChangeFeed _feed;
     private ConsensusGroup? _group;
     private OpenPeriods? _periods;
+    private long _heardMs;
 
     internal ReplicaWatch(in ReplicaParts parts, ChangeFeed feed)
     {
@@ -48,7 +49,23 @@ public sealed class ReplicaWatch
         : _parts.Regimes.IsOrdered && !HearsLeader ? "This replica hears no leader; it may be cut off."
         : null;
 
-    private bool HearsLeader => _group!.IsLeader ? _group.Raft.IsQuiet || _group.Raft.HasQuorumContact : _parts.Clock.NowMs - _group.LeaderContactMs <= LongestSilenceMs;
+    /// <summary>A leader that was just elected or woken has no contact yet: it is given as much time as a follower.</summary>
+    private bool HearsLeader
+    {
+        get
+        {
+            if (!_group!.IsLeader)
+            {
+                _heardMs = Math.Max(_heardMs, _group.LeaderContactMs);
+            }
+            else if (_group.Raft.IsQuiet || _group.Raft.HasQuorumContact)
+            {
+                _heardMs = _parts.Clock.NowMs;
+            }
+
+            return _parts.Clock.NowMs - _heardMs <= LongestSilenceMs;
+        }
+    }
 
     /// <summary>A version that covers the values of an object: all that a conditional write, or one in this context, needs.</summary>
     /// <param name="held">As stored.</param>
@@ -72,7 +89,7 @@ public sealed class ReplicaWatch
         ShardRegime regime = _parts.Regimes.Current;
         if (_periods?.Engine is { } engine)
         {
-            engine.ScanStored(prefix, after, maxRecords, maxBytes, page => then(new WatchPage(page, noted, regime.Epoch, IsOpen: true, LogIndex.Zero)));
+            engine.Journal.Scan(RecordSpace.Data, prefix, after, maxRecords, maxBytes, page => then(new WatchPage(page, noted, regime.Epoch, IsOpen: true, LogIndex.Zero)));
         }
         else
         {
@@ -84,6 +101,7 @@ public sealed class ReplicaWatch
     {
         _group = group;
         _periods = periods;
+        _heardMs = _parts.Clock.NowMs;
         _feed.Reset(periods.Engine?.Clock);
     }
 

@@ -247,6 +247,11 @@ public sealed class WindowCursor
             return CursorState.Gap;
         }
 
+        if (window.Tail.IsOpen && window.Tail.Place.Index == episode && !window.Tail.Seen.Includes(wanted.Seen))
+        {
+            return CursorState.Waiting;
+        }
+
         ulong missing = wanted.Seen.CountMissingFrom(told.Seen);
         HashSet<Key> untold = [];
         long number = from;
