@@ -69,10 +69,10 @@ public sealed class NodeServices
         var router = new ShardRouter(self);
         _topology = new TopologyFeed(self, router);
         _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPoolWith(options.Time), loggers.CreateLogger<LoopSet>());
-        _watches = new WatchHub(_loops, options.Time, options.MaxWatches, options.WatchWindowBytes);
-        _loops.Watches = _watches;
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
+        _watches = new WatchHub(_loops, _executor, options.Time, options.MaxWatches, options.WatchWindowBytes);
+        _loops.Watches = _watches;
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
         _placement = new PlacementKeeper(_loops);

@@ -1,10 +1,12 @@
 using System.Collections.Concurrent;
 using Grpc.Net.Client;
 using KvStore.Contracts;
+using KvStore.Contracts.Pipeline;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas.Watching;
 using KvStore.Node.Catalog;
+using KvStore.Node.Clients;
 using KvStore.Node.Loops;
 
 namespace KvStore.Node.Watching;
@@ -26,9 +28,12 @@ internal sealed class WatchHub : IDisposable
     /// <summary>A reader whose replica has not come to what it was told elsewhere is told of a gap.</summary>
     private const long LongestWaitMs = 5_000;
 
+    private const int CatchUpMs = 3_000;
+
     private const long ProgressEveryMs = 15_000;
 
     private readonly LoopSet _loops;
+    private readonly OperationExecutor _executor;
     private readonly TimeProvider _time;
     private readonly int _most;
     private readonly WindowBudget _budget;
@@ -38,9 +43,10 @@ internal sealed class WatchHub : IDisposable
     private int _open;
     private long _progressDueMs;
 
-    public WatchHub(LoopSet loops, TimeProvider time, int most, long windowBytes)
+    public WatchHub(LoopSet loops, OperationExecutor executor, TimeProvider time, int most, long windowBytes)
     {
         _loops = loops;
+        _executor = executor;
         _time = time;
         _most = most;
         IsEnabled = windowBytes > 0;
@@ -131,6 +137,11 @@ internal sealed class WatchHub : IDisposable
             CatalogReplica[] replicas = [.. stream.Plan.Keyspace.Shards[shard]];
             if (Array.Exists(replicas, replica => replica.Node == Self))
             {
+                if (stream.Plan.InitialValues && !stream.Plan.Positions.ContainsKey(shard))
+                {
+                    await CatchUpAsync(stream.Plan.Keyspace, shard, cancellation);
+                }
+
                 await AddAsync(stream, new ShardId(stream.Plan.Keyspace.Id, shard), cancellation);
             }
             else if (stream.Plan.LocalOnly || replicas.Length == 0)
@@ -147,6 +158,33 @@ internal sealed class WatchHub : IDisposable
         foreach ((NodeId node, List<int> shards) in elsewhere)
         {
             stream.Add(RelayTo(node, shards, request));
+        }
+    }
+
+    /// <summary>
+    /// What the keys of an ordered shard hold is told as of now: this replica asks the leader how far it must have applied, and waits for that. An open shard shows what the replica has.
+    /// </summary>
+    private async Task CatchUpAsync(CatalogKeyspace keyspace, int shard, CancellationToken cancellation)
+    {
+        if (keyspace.Mode.Partition == Core.Policy.PartitionChoice.Ap)
+        {
+            return;
+        }
+
+        var asked = new WireOperation
+        {
+            Kind = OperationKind.Scan,
+            KeyspaceId = keyspace.Id,
+            Shard = (uint)shard,
+            Limit = 1,
+            Level = ReadLevel.Linearizable,
+            ServeAtReplica = true,
+            TimeoutMs = CatchUpMs,
+        };
+        Result answer = await _executor.ExecuteAsync(asked, cancellation);
+        if (answer.Outcome != Outcome.Done && answer.Code != Code.LevelNotOffered)
+        {
+            throw new WatchRefusedException(answer.Code, answer.Reason, retryable: true);
         }
     }
 
