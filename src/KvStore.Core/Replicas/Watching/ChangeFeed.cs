@@ -129,6 +129,9 @@ internal sealed class ChangeFeed(ShardDescriptor descriptor, ReplicaOptions opti
     public void Reset(ShardClock? seen)
     {
         _suspended = false;
+
+        // What nobody will get has no number.
+        Noted -= _held.Count + _ready.Count;
         _held.Clear();
         _ready.Clear();
         bool open = !regimes.IsOrdered;

@@ -1,8 +1,11 @@
 using FluentAssertions;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
+using KvStore.Core.Replicas;
 using KvStore.Core.Replicas.Watching;
 using KvStore.Core.Versioning;
 using Xunit;
+using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Core.Tests.Replicas.Watching;
 
@@ -82,6 +85,24 @@ public class ChangeWindowTests
         List<WatchItem> items = [];
         cursor.Read(window, 10, items);
         items.Should().ContainSingle(item => item.Change.Key == Key.FromText("b"));
+    }
+
+    [Fact]
+    public void What_a_reset_throws_away_has_no_number()
+    {
+        // The pages of a watch that begins with values say up to which number changes are in them: counted too far, changes after them would be taken for known.
+        var descriptor = new ShardDescriptor(new ShardId(7, 0), new Epoch(1), new KeyspaceMode(PartitionChoice.Ap, Replication.Sync), [new ReplicaPlace(new NodeId(1), new ReplicaId(1))], new NodeId(1));
+        var options = new ReplicaOptions();
+        var storage = new ScriptedStorage();
+        var feed = new ChangeFeed(descriptor, options, new ReplicaClock(), new ViewState(options, storage), new RegimeState(descriptor, storage));
+        var window = new ChangeWindow(100, 1 << 20, new WindowBudget(1 << 30));
+        feed.Reset(null);
+        feed.OnEvicted(Key.FromText("k"), DottedObject.Single(new DottedValue(new Dot(new ActorId(9), 1), default, new byte[1]), VersionVector.Empty), number: 5);
+        feed.Reset(null);
+        List<ShardChange> changes = [];
+        feed.MoveTo(changes);
+        changes.ForEach(window.Append);
+        window.Next.Should().Be(feed.Noted);
     }
 
     [Fact]
