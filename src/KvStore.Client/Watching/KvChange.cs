@@ -75,7 +75,7 @@ public sealed record KvChange<T>
     /// <summary>The node that told it.</summary>
     public uint Node { get; init; }
 
-    /// <summary><see cref="KvChangeKind.Gap"/> and <see cref="KvChangeKind.Ended"/>: why.</summary>
+    /// <summary><see cref="KvChangeKind.Ended"/>: why. With a value: its concurrent values are more than 2 MiB together and left out; read the key.</summary>
     public string Reason { get; init; } = "";
 
     /// <summary>

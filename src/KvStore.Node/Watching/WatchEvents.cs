@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using KvStore.Contracts;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -11,6 +12,9 @@ namespace KvStore.Node.Watching;
 /// <summary>Changes as messages. Values are not copied: records are never written to again.</summary>
 internal static class WatchEvents
 {
+    /// <summary>A message holds an event with the winner and all siblings.</summary>
+    private const int MostSiblingBytes = KvLimits.MaxMessageBytes / 2;
+
     public static WatchEvent Mark(WatchEventKind kind, int shard, byte[] position) => new() { Kind = kind, Shard = (uint)shard, Position = Wrap(position) };
 
     public static WatchEvent Of(ShardChange change, int shard, byte[] position, WatchPlan plan)
@@ -74,6 +78,12 @@ internal static class WatchEvents
         IReadOnlyList<DottedValue> siblings = shown.Siblings();
         if (siblings.Count < 2)
         {
+            return;
+        }
+
+        if (siblings.Sum(sibling => (long)sibling.Value.Length) > MostSiblingBytes)
+        {
+            told.Reason = $"The key has {siblings.Count} concurrent values, which are too large to be told together: read it.";
             return;
         }
 

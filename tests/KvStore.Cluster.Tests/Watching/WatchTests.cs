@@ -214,6 +214,22 @@ public sealed class WatchTests(QuickNodes nodes, ITestOutputHelper output) : ICl
     }
 
     [Fact]
+    public async Task What_a_minority_of_an_adaptive_keyspace_took_is_told_when_it_is_merged()
+    {
+        IKvKeyspace keyspace = await CreateAsync("adaptive", PartitionPolicy.Adaptive);
+        await using WatchReader reader = await OpenAsync(keyspace, KvRange.All);
+        await _cluster.IsolateAsync(3);
+        await _cluster.WaitUntilAsync("the majority writes", async () => (await _cluster.ClientOf(1).PutAsync(keyspace.Name, "mainland", "1")).IsDone);
+        await _cluster.WaitUntilAsync("the island writes", async () => (await _cluster.ClientOf(3).PutAsync(keyspace.Name, "island", "1")).IsDone);
+        await UntilAsync("the majority's is told", () => reader.Told.Contains("mainland=1"));
+        reader.Told.Should().NotContain("island=1", "it is provisional");
+        await nodes.HealAsync();
+        await UntilAsync("the island's is told", () => reader.Told.Contains("island=1"));
+        reader.Told.Should().OnlyHaveUniqueItems();
+        reader.Gaps.Should().Be(0);
+    }
+
+    [Fact]
     public async Task A_watch_goes_on_while_its_keyspace_becomes_ap_and_cp_again()
     {
         IKvKeyspace keyspace = await CreateAsync("switch", PartitionPolicy.Cp);
