@@ -33,6 +33,7 @@ internal static class KvCommandLine
             IncrementCommand.Create(host),
             CasCommand.Create(host),
             ScanCommand.Create(host),
+            WatchCommand.Create(host),
             ImportCommand.Create(host),
             ExportCommand.Create(host),
             ConflictCommands.Create(host),

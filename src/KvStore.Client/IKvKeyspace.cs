@@ -83,4 +83,27 @@ public interface IKvKeyspace
     /// </summary>
     /// <exception cref="KvException">A page could not be read. What was enumerated before is valid; continue with <see cref="KvRange.Behind"/>.</exception>
     IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// The changes of a range as they happen, from now on or from where an earlier watch was. It goes on through the death of nodes, changes of the leader and of the keyspace's mode: the enumeration ends only when it is canceled,
+    /// when a request can't be served at all, or after a <see cref="KvChangeKind.Ended"/>. What may be missing is told (<see cref="KvChangeKind.Gap"/>), never passed over.
+    /// <para>cp and adaptive: what is committed, each change once and in order per key; what a minority took provisionally is told when it is merged. ap: what is durable on the replica that serves, concurrent values as such; after a
+    /// resume at another node several changes of one key may be told as one. Between keys of different shards there is no order.</para>
+    /// </summary>
+    /// <param name="range">A prefix, or <see cref="KvRange.All"/>. Not part of one (<see cref="KvRange.Behind"/>).</param>
+    /// <param name="options">How it begins, and what it tells.</param>
+    /// <param name="cancellationToken">Ends the watch.</param>
+    /// <example><code>
+    /// await foreach (KvChange&lt;string&gt; change in orders.WatchAsync&lt;string&gt;(KvRange.Prefix("order/"), new KvWatchOptions { FromToken = saved }))
+    /// {
+    ///     if (change.Kind == KvChangeKind.Put) { Show(change.Key, change.Value!); }
+    ///     saved = change.Token ?? saved;
+    /// }
+    /// </code></example>
+    /// <exception cref="KvException">The watch could not begin in time, or makes no sense (<see cref="KvCode.InvalidArgument"/>).</exception>
+    IAsyncEnumerable<KvChange<T>> WatchAsync<T>(KvRange range, KvWatchOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>The changes of one key; see <see cref="WatchAsync{T}(KvRange, KvWatchOptions?, CancellationToken)"/>.</summary>
+    /// <exception cref="KvException">The watch could not begin in time, or makes no sense (<see cref="KvCode.InvalidArgument"/>).</exception>
+    IAsyncEnumerable<KvChange<T>> WatchAsync<T>(KvKey key, KvWatchOptions? options = null, CancellationToken cancellationToken = default);
 }

@@ -7,7 +7,7 @@ using KvStore.Contracts.V1;
 namespace KvStore.Client;
 
 /// <summary>Turns calls into operations and answers into entries.</summary>
-internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClientOptions options, KvKeyspaceOptions keyspaceOptions) : IKvKeyspace
+internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClientOptions options, KvKeyspaceOptions keyspaceOptions, WatchChannels watches) : IKvKeyspace
 {
     public string Name { get; } = name;
 
@@ -92,6 +92,60 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         {
             yield return new KvConflict(KvKey.Received(record.Item.Key), (int)record.Item.SiblingCount);
         }
+    }
+
+    public IAsyncEnumerable<KvChange<T>> WatchAsync<T>(KvRange range, KvWatchOptions? options = null, CancellationToken cancellationToken = default) =>
+        range.After.IsEmpty
+            ? Watch<T>(null, range.StartsWith, options, cancellationToken)
+            : throw new ArgumentException("A watch is of all keys with a prefix: this range leaves some of them out.", nameof(range));
+
+    public IAsyncEnumerable<KvChange<T>> WatchAsync<T>(KvKey key, KvWatchOptions? options = null, CancellationToken cancellationToken = default) =>
+        key.Bytes.IsEmpty ? throw new ArgumentException($"A key is 1 to {KvLimits.MaxKeyBytes} bytes; this one is empty.", nameof(key)) : Watch<T>(key, default, options, cancellationToken);
+
+    private IAsyncEnumerable<KvChange<T>> Watch<T>(KvKey? key, ReadOnlyMemory<byte> prefix, KvWatchOptions? watchOptions, CancellationToken cancellationToken)
+    {
+        watchOptions ??= new KvWatchOptions();
+        var watch = new KeyspaceWatch(Name, key, prefix, watchOptions, options, dispatcher, watches);
+        return Watch<T>(watch, watchOptions, cancellationToken);
+    }
+
+    private async IAsyncEnumerable<KvChange<T>> Watch<T>(KeyspaceWatch watch, KvWatchOptions watchOptions, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await ShardCountAsync(watchOptions.Timeout, cancellationToken).ConfigureAwait(false);
+        WatchTelemetry.OnBegun(Name);
+        try
+        {
+            await foreach ((WatchEvent told, uint node, WatchMark? mark) in watch.EventsAsync(dispatcher.Map!.Find(Name)!, cancellationToken).ConfigureAwait(false))
+            {
+                yield return Change<T>(told, node, mark);
+            }
+        }
+        finally
+        {
+            WatchTelemetry.OnEnded(Name);
+        }
+    }
+
+    private KvChange<T> Change<T>(WatchEvent told, uint node, WatchMark? mark)
+    {
+        bool hasValue = told.Kind is WatchEventKind.Put or WatchEventKind.Current;
+        return new KvChange<T>(mark)
+        {
+            Kind = Enum.IsDefined((KvChangeKind)told.Kind) ? (KvChangeKind)told.Kind : KvChangeKind.None,
+            Key = told.Key.IsEmpty ? default : KvKey.Received(told.Key.Memory),
+            Value = hasValue ? Deserialize<T>(told.Value.Memory) : default,
+            Version = KvVersion.Received(told.Version.Memory),
+            Siblings = told.Siblings.Count == 0
+                ? []
+                : [.. told.Siblings.Select(sibling => new KvSibling<T>(Deserialize<T>(sibling.Value.Memory), DateTimeOffset.FromUnixTimeMilliseconds((long)sibling.TimestampMs), $"{sibling.Writer:x16}/{sibling.Write}"))],
+            Timestamp = hasValue ? DateTimeOffset.FromUnixTimeMilliseconds((long)told.TimestampMs) : null,
+            ExpiresIn = ExpiresIn(told.ExpiresInMs),
+            Regime = (KvRegime)told.Regime,
+            Epoch = told.Epoch,
+            Shard = (int)told.Shard,
+            Node = node,
+            Reason = told.Reason,
+        };
     }
 
     private ValueTask<KvWriteResult> Put<T>(

@@ -16,6 +16,7 @@ public sealed class KvClient : IKvClient
     private readonly TopologyWatcher _watcher;
     private readonly KvAdminClient _admin;
     private readonly KvClientOptions _options;
+    private readonly WatchChannels _watches;
     private int _isDisposed;
 
     private KvClient(KvClientOptions options, ILogger log, TimeProvider time)
@@ -25,6 +26,7 @@ public sealed class KvClient : IKvClient
         _dispatcher.Connections.Log = log;
         _watcher = new TopologyWatcher(_dispatcher, options, log);
         _admin = new KvAdminClient(this, options);
+        _watches = new WatchChannels(options);
     }
 
     /// <inheritdoc/>
@@ -63,7 +65,7 @@ public sealed class KvClient : IKvClient
         ArgumentNullException.ThrowIfNull(options);
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(name.Length, Contracts.KvLimits.MaxKeyspaceNameLength, nameof(name));
-        return new KeyspaceClient(name, _dispatcher, _options, options);
+        return new KeyspaceClient(name, _dispatcher, _options, options, _watches);
     }
 
     /// <inheritdoc/>
@@ -99,6 +101,7 @@ public sealed class KvClient : IKvClient
             await _watcher.DisposeAsync().ConfigureAwait(false);
             _dispatcher.Close();
             _admin.Dispose();
+            _watches.Dispose();
         }
     }
 

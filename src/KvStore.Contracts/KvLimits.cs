@@ -46,6 +46,12 @@ public static class KvLimits
     /// <summary>A session's token, over all shards it has touched, is never longer.</summary>
     public const int MaxSessionTokenBytes = 1_048_576;
 
+    /// <summary>A watch's position in one shard is never longer.</summary>
+    public const int MaxWatchPositionBytes = 65_536;
+
+    /// <summary>A watch's token, over all its shards, is never longer.</summary>
+    public const int MaxWatchTokenBytes = 1_048_576;
+
     /// <summary>A bounded read may allow 1 to this many milliseconds.</summary>
     public const int MaxStalenessMs = 600_000;
 

@@ -6,7 +6,7 @@ using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|failover|switch|idle</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|failover|switch|idle|watch</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -24,6 +24,7 @@ internal static class BenchCommand
         FailoverCommand.Create(host),
         IdleCommand.Create(host),
         SwitchBenchCommand.Create(host),
+        WatchBenchCommand.Create(host),
     };
 
     private static Command Create(CommandHost host, BenchKind kind, string description)

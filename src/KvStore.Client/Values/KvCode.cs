@@ -99,6 +99,9 @@ public enum KvCode
     /// <summary>A write that the session has seen was lost in a failover. Look at what is there, and begin a new session.</summary>
     SessionLost = 35,
 
+    /// <summary>A watch has read more slowly than its keys changed.</summary>
+    WatchBehind = 60,
+
     /// <summary>The shard is changing its regime; the client tries again until the deadline.</summary>
     Switching = 27,
 

@@ -17,6 +17,15 @@ public delegate DottedObject StoredLookup(Key key);
 public readonly record struct DottedChange(Key Key, ulong Number, DottedObject Stored, ReadOnlyMemory<byte> LogRecord, ReadOnlyMemory<byte> StoredRecord)
 {
     public bool Removes => StoredRecord.IsEmpty;
+
+    /// <summary>The object as stored before. Not to be kept beyond the turn. Not set for what is repeated after a restart.</summary>
+    public DottedObject Before { get; init; } = DottedObject.Empty;
+
+    /// <summary>A write that the change accounts for; none, where a full copy brought it.</summary>
+    public Dot Dot { get; init; }
+
+    /// <summary>The others, where there are several.</summary>
+    public Dot[] MoreDots { get; init; } = [];
 }
 
 /// <summary>A step of the replica itself that must be logged, and touches no key.</summary>

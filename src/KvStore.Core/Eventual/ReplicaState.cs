@@ -87,6 +87,8 @@ internal sealed class ReplicaState
     public DottedChange Commit(Key key, DottedObject before, DottedObject filled, ReadOnlySpan<Dot> newDots)
     {
         Number++;
+        Dot first = newDots.IsEmpty ? default : newDots[0];
+        Dot[] more = newDots.Length > 1 ? newDots[1..].ToArray() : [];
         foreach (Dot dot in newDots)
         {
             See(dot, key);
@@ -97,7 +99,7 @@ internal sealed class ReplicaState
         {
             Contexts.Note(key, filled.IsEmpty ? filled.Context : VersionVector.Empty);
             Copied?.Touch(key);
-            return new DottedChange(key, Number, filled, default, DottedRecord.EncodeStored(Scratch, filled));
+            return new DottedChange(key, Number, filled, default, DottedRecord.EncodeStored(Scratch, filled)) { Before = before, Dot = first, MoreDots = more };
         }
 
         DottedObject stored = filled.Strip(Clock.BaseVector);
@@ -105,7 +107,7 @@ internal sealed class ReplicaState
         Contexts.Note(key, stored.Context);
         Digests.OnChanged(key, before, stored);
         Copied?.Touch(key);
-        return new DottedChange(key, Number, stored, record, record.AsMemory(record.Length - storedBytes));
+        return new DottedChange(key, Number, stored, record, record.AsMemory(record.Length - storedBytes)) { Before = before, Dot = first, MoreDots = more };
     }
 
     public DottedMark CommitMark(DottedRecordKind kind, ShardClock? clock) => new(++Number, DottedRecord.EncodeMark(Scratch, kind, clock));

@@ -24,9 +24,16 @@ public sealed class KvStateMachine
     private readonly RegimeState _regimes;
     private readonly ExpiryIndex _expiries;
     private readonly DedupTable _dedup = new();
+    private readonly Watching.ChangeFeed? _feed;
 
-    internal KvStateMachine(IReplicaStorage storage, RegimeState regimes, ExpiryIndex expiries)
+    /// <param name="storage">Log and view.</param>
+    /// <param name="regimes">What is in force.</param>
+    /// <param name="expiries">What may expire.</param>
+    /// <param name="feed">Told of every change of a key; null where nobody watches.</param>
+    internal KvStateMachine(IReplicaStorage storage, RegimeState regimes, ExpiryIndex expiries, Watching.ChangeFeed? feed = null)
     {
+        _feed = feed;
+        storage = feed is null ? storage : new Watching.RecordedStorage(storage, feed);
         _storage = storage;
         _regimes = regimes;
         _expiries = expiries;
@@ -43,6 +50,19 @@ public sealed class KvStateMachine
     /// Applies one entry. False when the record that it needs is only on the disk: nothing has changed; load that key and apply the same entry again.
     /// </summary>
     public bool TryApply(in Entry entry, out ApplyResult result)
+    {
+        if (_feed is not { } feed)
+        {
+            return TryApplyUnwatched(entry, out result);
+        }
+
+        feed.BeginEntry(entry);
+        bool applied = TryApplyUnwatched(entry, out result);
+        feed.EndEntry();
+        return applied;
+    }
+
+    private bool TryApplyUnwatched(in Entry entry, out ApplyResult result)
     {
         WriteCommand command = WriteCommand.Decode(entry.Payload.Span);
         if (MergeCommand.IsMerge(entry.Payload.Span))
@@ -247,7 +267,7 @@ public sealed class KvStateMachine
     /// <summary>
     /// A function of the live dots and of what the log has done since the order, never of how a record came to be stored: a replica that copied what the log had written holds it as an object.
     /// </summary>
-    private static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
+    internal static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
         ? new LogIndex(dot.Counter)
         : LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), since);
 

@@ -38,6 +38,7 @@ internal sealed class OpenEngine
     private readonly DigestScan? _digestScan;
     private readonly OpenExpirer _expirer;
     private readonly OpenPublisher _publisher;
+    private readonly Watching.ChangeFeed? _feed;
     private int _lastPulledForSession;
     private bool _isFrozen;
 
@@ -52,12 +53,13 @@ internal sealed class OpenEngine
         _storage = parts.Storage;
         _peers = parts.Peers;
         _completions = parts.Completions;
+        _feed = parts.Feed;
 
         // A fresh actor at every start: what an earlier one had minted and lost with an unsynced tail can then never be minted twice.
         MemoryRecords? memory = parts.Descriptor.IsInMemory ? new MemoryRecords(parts.Descriptor.MemoryBytes) : null;
         _dotted = new DottedReplica(ActorId.Draw(random), 0, parts.Regimes.ClockAtOpening(), parts.Places.Peers, memory is null ? parts.Options.Dotted : DottedOptions.ForMemory);
         _dotted.BeginAt(parts.View.Dotted);
-        _journal = new DottedJournal(parts.Storage, parts.View, parts.Loader, memory) { Evicted = _dotted.Evict };
+        _journal = new DottedJournal(parts.Storage, parts.View, parts.Loader, memory) { Evicted = OnEvicted };
         _journal.Restore(parts.View.Dotted);
         _recovery = memory is null ? null : new MemoryRecovery(parts.Descriptor, parts.Places, parts.Clock, _dotted, _journal, parts.Storage, parts.Peers);
         _healing = new OpenHealing(parts.Descriptor, parts.Places, parts.Options, _dotted, _journal, parts.Storage, transport, parts.Loader);
@@ -200,6 +202,7 @@ internal sealed class OpenEngine
     private void AfterDurable()
     {
         _dotted.OnDurable(_journal.Durable);
+        _feed?.OnDurable(_journal.Durable);
         _healing.OnDurable();
         _publisher.OnDurable();
         _replication.OnDurable();
@@ -239,7 +242,7 @@ internal sealed class OpenEngine
 
     public MemoryRecovery? Recovery => _recovery;
 
-    public MemoryRecords? Memory => _journal.Memory;
+    public DottedJournal Journal => _journal;
 
     public long Evictions => _journal.Evictions;
 
@@ -380,8 +383,15 @@ internal sealed class OpenEngine
         _journal.Restore(_dotted.Number);
     }
 
+    private void OnEvicted(Key key, DottedObject evicted)
+    {
+        _dotted.Evict(key, evicted);
+        _feed?.OnEvicted(key, evicted, _dotted.Number);
+    }
+
     private void OnChanged(DottedChange change)
     {
+        _feed?.OnDotted(change, _dotted.IsRecovering);
         _healing.OnChanged(change);
         _sweeper?.OnChanged(change);
         _expirer.OnChanged(change);

@@ -1,6 +1,7 @@
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas.Overlays;
+using KvStore.Core.Replicas.Watching;
 
 namespace KvStore.Core.Replicas;
 
@@ -19,6 +20,7 @@ internal sealed class RegimeEngines
         _random = random;
         _handIn = new HandIn(parts.Descriptor, parts.Regimes, parts.Options, parts.Clock, parts.Overlay, parts.StateMachine.Accounted, parts.Transport);
         Periods = new OpenPeriods(parts, random);
+        Watch = parts.Feed is { } feed ? new ReplicaWatch(parts, feed) : null;
         Sessions = new SessionGate(parts.Descriptor, parts.Regimes, parts.Options, parts.Clock, parts.View, parts.Completions, Serve)
         {
             FindDotted = () => Open?.Dotted,
@@ -28,6 +30,9 @@ internal sealed class RegimeEngines
     }
 
     public OpenPeriods Periods { get; }
+
+    /// <summary>Null where changes are not noted.</summary>
+    public ReplicaWatch? Watch { get; }
 
     /// <summary>Where operations wait for what their session has seen; those that have passed come to <see cref="Serve"/>.</summary>
     public SessionGate Sessions { get; }
@@ -74,6 +79,7 @@ internal sealed class RegimeEngines
     {
         Periods.Resume(recovered);
         SetProvisional();
+        Watch?.Begin(Group!, Periods);
     }
 
     /// <summary>
@@ -160,6 +166,7 @@ internal sealed class RegimeEngines
         }
 
         Open?.OnTurnEnds();
+        Watch?.OnTurnEnds();
     }
 
     /// <summary>Only an adaptive keyspace is served provisionally. What was written so before its mode changed is handed in all the same.</summary>
@@ -206,6 +213,7 @@ internal sealed class RegimeEngines
 
     private void OnRegimeChanged(ShardRegime before)
     {
+        Watch?.OnRegimeChanged(before);
         Periods.OnRegimeChanged(before);
         SetProvisional();
     }
@@ -214,6 +222,7 @@ internal sealed class RegimeEngines
     {
         Periods.OnSkipped();
         SetProvisional();
+        Watch?.OnViewReplaced();
     }
 
     private void OnMembersChanged(ShardMembers earlier)

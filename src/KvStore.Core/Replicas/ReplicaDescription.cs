@@ -32,7 +32,7 @@ internal sealed class ReplicaDescription(ReplicaParts parts, RegimeEngines engin
         Lags = DescribeLags(replica.IsActive),
         Quiet = replica.IsQuiet,
         LosersDropped = replica.LosersDropped,
-        MemoryBytes = engines.Open?.Memory?.Bytes ?? 0,
+        MemoryBytes = engines.Open?.Journal.Memory?.Bytes ?? 0,
         Evictions = replica.Memory.Evictions,
         MemoryLosses = engines.Open?.Recovery?.Losses ?? 0,
         LastMemoryLossMs = engines.Open?.Recovery?.LastLossMs ?? 0,

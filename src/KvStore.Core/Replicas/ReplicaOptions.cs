@@ -72,6 +72,9 @@ public sealed record ReplicaOptions
     /// </summary>
     public int MaxClockDriftMs { get; init; } = 500;
 
+    /// <summary>Changes are noted for watches. Who sets it takes them with <see cref="Watching.ReplicaWatch.TakeChanges"/> after each turn.</summary>
+    public bool NotesChanges { get; init; }
+
     /// <summary>Last-writer-wins: how long values that lost stay before they are dropped, so that what arrives together is swept together. In milliseconds of the loop's clock.</summary>
     public int SweepGraceMs { get; init; } = 1_000;
 

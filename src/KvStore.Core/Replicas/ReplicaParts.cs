@@ -1,4 +1,5 @@
 using KvStore.Core.Replicas.Overlays;
+using KvStore.Core.Replicas.Watching;
 
 namespace KvStore.Core.Replicas;
 
@@ -22,6 +23,9 @@ internal readonly record struct ReplicaParts(
     ExpiryScan ExpiryScan,
     Overlay Overlay)
 {
+    /// <summary>Null: nobody wants to know what changes.</summary>
+    public ChangeFeed? Feed { get; private init; }
+
     /// <param name="position">Where the view stands.</param>
     /// <param name="output">Where answers go.</param>
     public static ReplicaParts Create(
@@ -36,7 +40,8 @@ internal readonly record struct ReplicaParts(
         var loader = new RecordLoader(storage, view);
         var expiries = new ExpiryIndex(clock);
         var expiryScan = new ExpiryScan(options, expiries, loader, view);
-        var stateMachine = new KvStateMachine(storage, regimes, expiries);
+        ChangeFeed? feed = options.NotesChanges ? new ChangeFeed(descriptor, options, clock, view, regimes) : null;
+        var stateMachine = new KvStateMachine(storage, regimes, expiries, feed);
         view.BeforeSeal(stateMachine.WriteChangedSessions);
         var early = new EarlyAcknowledgements(descriptor.MaxLag);
         var lostWrites = new LostWriteJournal(descriptor, options, storage, clock, early);
@@ -47,6 +52,9 @@ internal readonly record struct ReplicaParts(
             stateMachine.NoteMerged(key);
         };
         stateMachine.Merge.Finished = overlay.OnAccounted;
-        return new ReplicaParts(descriptor, regimes, places, peers, options, clock, storage, transport, stateMachine, view, loader, completions, early, lostWrites, expiries, expiryScan, overlay);
+        return new ReplicaParts(descriptor, regimes, places, peers, options, clock, storage, transport, stateMachine, view, loader, completions, early, lostWrites, expiries, expiryScan, overlay)
+        {
+            Feed = feed,
+        };
     }
 }

@@ -49,6 +49,9 @@ public sealed class ShardReplica
 
     public ShardDescriptor Descriptor { get; }
 
+    /// <summary>What watches need of this replica; null where changes are not noted.</summary>
+    public Watching.ReplicaWatch? Watch => _engines.Watch;
+
     /// <summary>How the shard is run, as of the applied index.</summary>
     public ShardRegime CurrentRegime => _parts.Regimes.Current;
 
@@ -298,6 +301,7 @@ public sealed class ShardReplica
             _parts.Overlay.OnAccounted();
             Group!.OnInstalled(_restore.Members ?? ShardMembers.Founding(Descriptor.Founders));
             _engines.SetProvisional();
+            Watch?.OnViewReplaced();
         });
     }
 

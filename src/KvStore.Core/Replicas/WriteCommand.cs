@@ -45,6 +45,9 @@ public readonly ref struct WriteCommand
 
     public bool IsExpiry => _bytes[0] == ExpireKind;
 
+    /// <summary>Whether the payload of an entry, whatever it is, is an expiry.</summary>
+    public static bool IsExpiryEntry(ReadOnlySpan<byte> payload) => payload.Length >= HeaderLength && payload[0] == ExpireKind;
+
     public WriteCondition Condition => (WriteCondition)(_bytes[1] & ConditionMask);
 
     /// <summary>Who may have acknowledged the write before its commit: see <see cref="EarlyMarkOf"/>. Zero: nobody.</summary>

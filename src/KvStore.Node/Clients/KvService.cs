@@ -5,11 +5,12 @@ using KvStore.Contracts.Pipeline;
 using KvStore.Contracts.V1;
 using KvStore.Node.Catalog;
 using KvStore.Node.Loops;
+using KvStore.Node.Watching;
 
 namespace KvStore.Node.Clients;
 
 /// <summary>kvstore.v1.Kv: one unary call per operation, and the topology stream.</summary>
-internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, LoopSet loops, TopologyFeed topology) : Kv.KvBase
+internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, LoopSet loops, TopologyFeed topology, WatchHub watches) : Kv.KvBase
 {
     public override Task<Result> Get(GetRequest request, ServerCallContext context) => RunAsync(
         request.Keyspace,
@@ -79,6 +80,26 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         catch (Exception gone) when (gone is OperationCanceledException or IOException or InvalidOperationException)
         {
             // The client went away, which is how these streams end.
+        }
+    }
+
+    public override async Task Watch(WatchRequest request, IServerStreamWriter<WatchBatch> responseStream, ServerCallContext context)
+    {
+        try
+        {
+            await using WatchStream stream = await watches.OpenAsync(request, context.CancellationToken);
+            while (await stream.NextAsync(context.CancellationToken) is { } batch)
+            {
+                await responseStream.WriteAsync(batch, context.CancellationToken);
+            }
+        }
+        catch (WatchRefusedException refused)
+        {
+            throw ResultMessages.RefusalOf(new Result { Outcome = Outcome.NotDone, Code = refused.Code, Reason = refused.Message, Retryable = refused.Retryable });
+        }
+        catch (Exception gone) when (gone is OperationCanceledException or IOException or InvalidOperationException)
+        {
+            // The client went away, which is how most watches end.
         }
     }
 

@@ -90,7 +90,7 @@ internal static class ResultMessages
         Code.NotLeader or Code.WrongNode or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
             or Code.ProvisionalRefused or Code.SessionLost => StatusCode.FailedPrecondition,
         Code.InvalidArgument or Code.RequestReused or Code.WrongType => StatusCode.InvalidArgument,
-        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.OverlayFull or Code.MemoryFull => StatusCode.ResourceExhausted,
+        Code.TooLarge or Code.Overloaded or Code.DiskLow or Code.TooManySiblings or Code.OverlayFull or Code.MemoryFull or Code.WatchBehind => StatusCode.ResourceExhausted,
         Code.UnknownKeyspace => StatusCode.NotFound,
         Code.DeadlineExceeded => StatusCode.DeadlineExceeded,
         _ => StatusCode.Internal,

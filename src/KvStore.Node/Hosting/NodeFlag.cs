@@ -42,6 +42,8 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("retained-log-bytes", "SIZE", "Log kept before a flush is forced (1GiB).", (o, v) => o with { RetainedLogBytes = Size(v) }),
         new("overlay-bytes", "SIZE", "Provisional writes that one shard keeps until they are merged (64MiB).", (o, v) => o with { OverlayBytes = Size(v) }),
         new("overlay-max-age-s", "S", "No more of them while the oldest has waited this long (86400).", (o, v) => o with { OverlayMaxAge = TimeSpan.FromSeconds(Number(v, 0, int.MaxValue)) }),
+        new("watch-window-bytes", "SIZE", "Recent changes kept for watches; 0: no watches (64MiB).", (o, v) => o with { WatchWindowBytes = Size(v) }),
+        new("max-watches", "N", "Watches that this node serves at a time (20000).", (o, v) => o with { MaxWatches = (int)Number(v, int.MinValue, int.MaxValue) }),
         new("low-space-bytes", "SIZE", "Free space below which writes are refused (512MiB).", (o, v) => o with { LowSpaceBytes = Size(v) }),
         new("log-level", "LEVEL", "trace, debug, information, warning, error, critical or none (information).", (o, v) => o with { LogLevel = Choice<LogLevel>(v) }),
         new("log-format", "text|json", "How log lines look (text).", (o, v) => o with { LogFormat = Choice<LogFormat>(v) }),

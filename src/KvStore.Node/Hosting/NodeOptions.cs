@@ -109,6 +109,12 @@ public sealed record NodeOptions
     /// <summary>Adaptive keyspaces: while the oldest provisional write has waited this long to be merged, no more are taken. 1 s or more.</summary>
     public TimeSpan OverlayMaxAge { get; init; } = TimeSpan.FromDays(1);
 
+    /// <summary>Recent changes that this node keeps in memory for watches, over all shards, in bytes: from so far back watches can be resumed. 0: nothing can be watched here. Else 64 KiB or more; one shard uses at most 8 MiB.</summary>
+    public long WatchWindowBytes { get; init; } = 64L * 1_048_576;
+
+    /// <summary>Watches that this node serves at a time. 1 to 1,000,000.</summary>
+    public int MaxWatches { get; init; } = 20_000;
+
     /// <summary>With less free space than this, in bytes, writes are refused.</summary>
     public long LowSpaceBytes { get; init; } = 512L * 1_048_576;
 

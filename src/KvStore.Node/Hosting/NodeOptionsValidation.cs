@@ -199,6 +199,16 @@ public static class NodeOptionsValidation
             yield return $"A table of {options.TableBytes} bytes is too small: use at least {MiB}.";
         }
 
+        if (options.WatchWindowBytes is not 0 and (< 64 * 1_024 or > 64 * 1_024 * MiB))
+        {
+            yield return $"{options.WatchWindowBytes} bytes of changes for watches won't do: use {64 * 1_024} to {64 * 1_024 * MiB}, or 0 to have none.";
+        }
+
+        if (options.MaxWatches is < 1 or > 1_000_000)
+        {
+            yield return $"{options.MaxWatches} watches won't do: use 1 to 1000000.";
+        }
+
         if (options.OverlayBytes is < 64 * 1_024 or > 1_024 * MiB)
         {
             yield return $"{options.OverlayBytes} bytes of provisional writes won't do: use {64 * 1_024} to {1_024 * MiB}.";

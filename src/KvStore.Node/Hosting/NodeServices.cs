@@ -8,6 +8,7 @@ using KvStore.Node.Clients;
 using KvStore.Node.Faults;
 using KvStore.Node.Loops;
 using KvStore.Node.Peers;
+using KvStore.Node.Watching;
 using KvStore.Storage;
 
 namespace KvStore.Node.Hosting;
@@ -31,6 +32,7 @@ public sealed class NodeServices
     private readonly NodeStorage _storage;
     private readonly LoopSet _loops;
     private readonly NodePulse _pulse;
+    private readonly WatchHub _watches;
     private readonly TopologyFeed _topology;
     private readonly CatalogFollower _catalog;
     private readonly PlacementKeeper _placement;
@@ -69,6 +71,8 @@ public sealed class NodeServices
         _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPoolWith(options.Time), loggers.CreateLogger<LoopSet>());
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
+        _watches = new WatchHub(_loops, _executor, options.Time, options.MaxWatches, options.WatchWindowBytes);
+        _loops.Watches = _watches;
         ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
         _placement = new PlacementKeeper(_loops);
@@ -114,6 +118,7 @@ public sealed class NodeServices
         services.AddSingleton(_loops);
         services.AddSingleton(_topology);
         services.AddSingleton(_executor);
+        services.AddSingleton(_watches);
         services.AddSingleton<KeyspaceScan>();
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
@@ -142,6 +147,7 @@ public sealed class NodeServices
         _loops.Start();
         _placement.Start();
         _regimes.Start();
+        _watches.Start();
         Mesh.Start();
         Heartbeats.UseDatagrams(datagrams);
         Heartbeats.Start();
@@ -162,6 +168,8 @@ public sealed class NodeServices
     public async Task StopAsync(CancellationToken cancellation)
     {
         _lifetime.SetReady(false);
+        _watches.EndAll();
+        _watches.Dispose();
         _placement.Dispose();
         _regimes.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
@@ -173,6 +181,7 @@ public sealed class NodeServices
 
     public void Kill()
     {
+        _watches.Dispose();
         _placement.Dispose();
         _regimes.Dispose();
         _peerMetrics.Dispose();
@@ -211,6 +220,7 @@ public sealed class NodeServices
             SnapshotPageTicks = Math.Max(1, 5_000 / tickMs),
             HandInTicks = Math.Max(1, 1_000 / tickMs),
             OverlayBytes = (int)options.OverlayBytes,
+            NotesChanges = options.WatchWindowBytes > 0,
             OverlayAgeMs = (long)options.OverlayMaxAge.TotalMilliseconds,
             Raft = new RaftOptions
             {

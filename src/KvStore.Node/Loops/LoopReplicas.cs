@@ -3,6 +3,7 @@ using KvStore.Core;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
+using KvStore.Core.Replicas.Watching;
 using KvStore.Node.Peers;
 using KvStore.Storage;
 
@@ -56,7 +57,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         IReplicaStorage own = storage.OpenReplica(descriptor.Shard, out RecoveredReplica recovered);
         LoopLog.ReplicaOpened(log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
         var replica = new ShardReplica(descriptor, set.OptionsFor(descriptor.Shard), own, outbox, recovered, clock, random, completions);
-        var slot = new ReplicaSlot(replica);
+        var slot = new ReplicaSlot(replica) { Feed = set.Watches?.CreateFeed(descriptor.Shard) };
         if (recovered.Position == ViewPosition.Zero && recovered.Records.Count == 0 && descriptor.Founders[0] == descriptor.Self)
         {
             // The others need a moment to open theirs.
@@ -318,6 +319,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
                 Fence(slot, broken.Message);
             }
 
+            Publish(slot);
             if (slot.Replica.QuorumLoss is { } loss && !slot.QuorumLossTold && (slot.Replica.IsLeader || !loss.IsForced))
             {
                 Tell(slot, loss);
@@ -353,6 +355,34 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         _touched.Clear();
     }
 
+    /// <summary>Reads a page of what a replica holds, for a watch that begins with that.</summary>
+    public void ScanForWatch(ShardId shard, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<WatchPage> then)
+    {
+        if (Find(shard) is { Replica: { Watch: { Unfit: null } watch, FencedBecause: null } } slot)
+        {
+            try
+            {
+                watch.Scan(prefix, after, maxRecords, maxBytes, then);
+            }
+            catch (InvariantViolationException broken)
+            {
+                Fence(slot, broken.Message);
+            }
+
+            Touch(slot);
+        }
+    }
+
+    /// <summary>A watch waits for what may have been applied long ago without changing anything.</summary>
+    public void MarkForWatch(ShardId shard)
+    {
+        if (Find(shard) is { Replica.Watch: { } watch } slot)
+        {
+            watch.Mark();
+            Publish(slot);
+        }
+    }
+
     /// <summary>Seals every replica; the answers of what waits are in the completions.</summary>
     public void Stop()
     {
@@ -374,6 +404,14 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         foreach (ReplicaSlot slot in _slots.Values)
         {
             slot.Replica.Fence(reason);
+        }
+    }
+
+    private static void Publish(ReplicaSlot slot)
+    {
+        if (slot is { Feed: { } feed, Replica.Watch: { HasChanges: true } watch })
+        {
+            feed.Publish(watch);
         }
     }
 

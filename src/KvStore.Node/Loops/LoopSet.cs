@@ -84,6 +84,9 @@ internal sealed class LoopSet : IDisposable
 
     public LoopScheduler Scheduler { get; }
 
+    /// <summary>Where changes go to be watched; null: nowhere. Set before any replica is opened.</summary>
+    public Watching.WatchHub? Watches { get; set; }
+
     /// <summary>Shards that an unsafe recovery has forced at an earlier start: none is forced a second time. Set before any replica is opened.</summary>
     public IReadOnlySet<ShardId> RecoveredEarlier { get; set; } = new HashSet<ShardId>();
 
@@ -124,6 +127,9 @@ internal sealed class LoopSet : IDisposable
         PostAll(new LoopItem { Kind = LoopItemKind.Reachability, Peer = node, Reachable = reachable, Boot = boot });
 
     public void OnPeerLost(NodeId node) => PostAll(new LoopItem { Kind = LoopItemKind.PeerLost, Peer = node });
+
+    /// <summary>The nearest node that can be reached and has a replica of a shard of which this node has none.</summary>
+    public Task<NodeId> NearestReplicaNodeAsync(ShardId shard) => RunAsync(LoopOf(shard), loop => Router.NearestReplicaNodeFor(shard, loop.Unreachable, RoundTripMs));
 
     /// <summary>Runs something on a loop and waits for it. Not for hot paths.</summary>
     public static Task<T> RunAsync<T>(ShardLoop loop, Func<ShardLoop, T> work)

@@ -8,6 +8,9 @@ internal sealed class ReplicaSlot(ShardReplica replica)
 {
     public ShardReplica Replica { get; } = replica;
 
+    /// <summary>Where its changes go; null: nowhere.</summary>
+    public Watching.ShardFeed? Feed { get; init; }
+
     /// <summary>Whether it is on the list of replicas to turn at the end of this step.</summary>
     public bool Touched { get; set; }
 

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
+using KvStore.Core.Replicas.Watching;
 using KvStore.Node.Peers;
 using KvStore.Storage;
 
@@ -123,6 +124,16 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     /// <summary>On the loop: asks its replica of the shard, if it leads, to bring the shard into a mode (<see cref="ShardReplica.ChangeMode"/>). To be repeated until it is there.</summary>
     public void ChangeMode(ShardId shard, KeyspaceMode wanted, long deadlineMs) => _replicas.ChangeMode(shard, wanted, deadlineMs);
+
+    /// <summary>On the loop: reads a page of what its replica holds. What can't be read is never answered.</summary>
+    public void ScanForWatch(ShardId shard, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int maxRecords, int maxBytes, Action<WatchPage> then) =>
+        _replicas.ScanForWatch(shard, prefix, after, maxRecords, maxBytes, then);
+
+    /// <summary>On the loop: its replica says to its watches how far it is.</summary>
+    public void MarkForWatch(ShardId shard) => _replicas.MarkForWatch(shard);
+
+    /// <summary>On the loop: nodes that the failure detector has given up.</summary>
+    public IReadOnlySet<NodeId> Unreachable => _replicas.Unreachable;
 
     /// <summary>On the loop.</summary>
     public ShardReplica? Find(ShardId shard) => _replicas.Find(shard)?.Replica;

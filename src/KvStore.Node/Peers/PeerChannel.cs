@@ -9,7 +9,10 @@ internal static class PeerChannel
 {
     private const int StreamWindowBytes = 4 * 1_048_576;
 
-    public static GrpcChannel Open(string address, PeerMeshOptions options)
+    /// <summary>For watches that are relayed: many streams, and more connections when one is full.</summary>
+    public static GrpcChannel ForWatches(string address) => Open(address, new PeerMeshOptions(), many: true);
+
+    public static GrpcChannel Open(string address, PeerMeshOptions options, bool many = false)
     {
         SocketsHttpHandler handler = new()
         {
@@ -17,6 +20,7 @@ internal static class PeerChannel
             UseCookies = false,
             AllowAutoRedirect = false,
             ActivityHeadersPropagator = null,
+            EnableMultipleHttp2Connections = many,
             ConnectTimeout = options.ConnectTimeout,
             PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
             InitialHttp2StreamWindowSize = StreamWindowBytes,

@@ -81,6 +81,7 @@ internal sealed record ProblemDocument(string Type, string Title, int Status, st
 [JsonSerializable(typeof(KeyspaceDocument))]
 [JsonSerializable(typeof(KeyspaceDocument[]))]
 [JsonSerializable(typeof(ClusterDocument))]
+[JsonSerializable(typeof(WatchEventDocument))]
 [JsonSerializable(typeof(ProblemDocument))]
 internal sealed partial class RestJson : JsonSerializerContext;
 

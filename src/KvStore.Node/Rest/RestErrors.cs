@@ -26,9 +26,11 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
             pace.MinDataRate = LeastPace;
         }
 
+        // Watches last, and have a bound of their own.
+        int counts = context.Request.Path.Value!.EndsWith("/watch", StringComparison.Ordinal) ? 0 : 1;
         try
         {
-            if (Interlocked.Increment(ref _running) > MostAtOnce)
+            if (Interlocked.Add(ref _running, counts) > MostAtOnce && counts > 0)
             {
                 throw new RestRefusal(StatusCodes.Status429TooManyRequests, Code.Overloaded, Outcome.NotDone, retryable: true, $"This node already works on {MostAtOnce} HTTP requests; slow down and try again.");
             }
@@ -58,7 +60,7 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
         }
         finally
         {
-            Interlocked.Decrement(ref _running);
+            Interlocked.Add(ref _running, -counts);
         }
     }
 

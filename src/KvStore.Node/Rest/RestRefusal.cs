@@ -39,7 +39,7 @@ internal sealed class RestRefusal(int status, Code code, Outcome outcome, bool r
         Code.StaleEpoch or Code.ChangePending or Code.LevelNotOffered or Code.RequestExpired or Code.ClockSkew or Code.NotCaughtUp or Code.ReplicaRemoved
             or Code.ProvisionalRefused or Code.SessionLost => StatusCodes.Status409Conflict,
         Code.TooLarge => StatusCodes.Status413PayloadTooLarge,
-        Code.Overloaded or Code.TooManySiblings => StatusCodes.Status429TooManyRequests,
+        Code.Overloaded or Code.TooManySiblings or Code.WatchBehind => StatusCodes.Status429TooManyRequests,
         Code.DiskLow or Code.OverlayFull or Code.MemoryFull => StatusCodes.Status507InsufficientStorage,
         Code.DeadlineExceeded => StatusCodes.Status504GatewayTimeout,
         Code.NoLeader or Code.NoQuorum or Code.Switching or Code.NotLeader or Code.WrongNode or Code.LeadershipLost or Code.ShuttingDown or Code.Recovering or Code.StorageFailed or Code.SessionBehind or Code.TooStale => StatusCodes.Status503ServiceUnavailable,

@@ -16,6 +16,8 @@ internal static class RestRoutes
         RouteGroupBuilder v1 = routes.MapGroup("/v1");
         MapKeys(v1.MapGroup("/keyspaces/{keyspace}/keys").WithTags("keys"));
         MapKeyspaces(v1.MapGroup("/keyspaces").WithTags("keyspaces"));
+        v1.MapGet("/keyspaces/{keyspace}/watch", WatchResource.Get).WithTags("keys").WithName("watch")
+            .WithSummary("The changes of a key or a prefix as server-sent events; resumes by Last-Event-ID").Produces<WatchEventDocument>(StatusCodes.Status200OK, "text/event-stream").WithRefusals();
         v1.MapGet("/cluster", ClusterResource.Get).WithTags("cluster").WithName("getCluster")
             .WithSummary("Members, keyspaces and leaders, as the node knows them").Produces<ClusterDocument>();
         routes.MapGet("/health/live", HealthResource.Live).WithTags("health").WithName("live")

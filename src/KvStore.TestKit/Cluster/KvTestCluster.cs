@@ -324,6 +324,7 @@ public sealed class KvTestCluster : IAsyncDisposable
         HeartbeatInterval = options.HeartbeatInterval,
         ElectionTimeoutMin = options.ElectionTimeoutMin,
         ElectionTimeoutMax = options.ElectionTimeoutMax,
+        WatchWindowBytes = options.WatchWindowBytes,
         TableBytes = options.TableBytes,
         SegmentBytes = 4L << 20,
         RetainedLogBytes = 32L << 20,

@@ -24,6 +24,9 @@ public sealed record KvTestClusterOptions
     /// <summary>Memory for each node's table of objects, in bytes; small values make a test read from the disk.</summary>
     public long TableBytes { get; init; } = 64L << 20;
 
+    /// <summary>Recent changes that each node keeps for watches, in bytes: small values make slow readers fall behind. 0: nothing can be watched.</summary>
+    public long WatchWindowBytes { get; init; } = 16L << 20;
+
     /// <summary>Where the nodes' data goes. Default: a new temporary directory, deleted at the end.</summary>
     public string? Directory { get; init; }
 

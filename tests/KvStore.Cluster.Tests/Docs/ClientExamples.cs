@@ -52,6 +52,52 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
     }
 
     [Fact]
+    public async Task Watch_a_prefix_and_go_on_from_a_token()
+    {
+        IKvKeyspace orders = await OrderedAsync("watched");
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        CancellationToken stop = limit.Token;
+        var shown = new Dictionary<string, string>();
+        bool reread = false;
+        string? saved = null;
+        await foreach (KvChange<string> begun in orders.WatchAsync<string>(KvRange.Prefix("order/"), new KvWatchOptions { TellProgress = true }, stop))
+        {
+            saved = begun.Token;
+            if (saved is not null)
+            {
+                break;
+            }
+        }
+
+        await orders.PutAsync("order/1", "open");
+        await orders.PutAsync("order/2", "open");
+        await orders.DeleteAsync("order/1");
+        await foreach (KvChange<string> change in orders.WatchAsync<string>(KvRange.Prefix("order/"), new KvWatchOptions { FromToken = saved }, stop))
+        {
+            switch (change.Kind)
+            {
+                case KvChangeKind.Put:
+                    shown[change.Key.ToString()] = change.Value!;
+                    break;
+                case KvChangeKind.Deleted or KvChangeKind.Expired:
+                    shown.Remove(change.Key.ToString());
+                    break;
+                case KvChangeKind.Gap:
+                    reread = true;
+                    break;
+            }
+
+            saved = change.Token ?? saved;
+            if (shown.Count == 1 && shown.ContainsKey("order/2"))
+            {
+                break;
+            }
+        }
+
+        reread.Should().BeFalse();
+    }
+
+    [Fact]
     public async Task Add_to_a_number_with_compare_and_set()
     {
         IKvKeyspace accounts = await OrderedAsync("accounts");
