@@ -1,6 +1,7 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Replicas.Transactions;
 using KvStore.Core.Versioning;
 using Replication = KvStore.Core.Policy.Replication;
 
@@ -84,7 +85,10 @@ internal sealed class OrderedEngine(
             case OperationKind.Increment when operation.Condition != WriteCondition.None:
                 completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
                 break;
-            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
+            case OperationKind.Transaction when TransactionGate.FindFault(operation, stateMachine.Versions) is { } fault:
+                completions.Refuse(operation, RefusalCode.InvalidArgument, fault);
+                break;
+            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment or OperationKind.Transaction:
                 Write(operation);
                 break;
             default:
@@ -119,7 +123,11 @@ internal sealed class OrderedEngine(
             return;
         }
 
-        if (DependsOnRecord(operation))
+        if (operation.Kind == OperationKind.Transaction)
+        {
+            TransactionGate.ExpireBefore(operation, expirer);
+        }
+        else if (DependsOnRecord(operation))
         {
             expirer.ExpireBefore(operation.Key.Span);
         }
@@ -483,7 +491,7 @@ internal sealed class OrderedEngine(
     }
 
     /// <summary>What becomes of it is known only when it is applied.</summary>
-    private static bool DependsOnRecord(in ClientOperation operation) => operation.Condition != WriteCondition.None || operation.Kind == OperationKind.Increment;
+    private static bool DependsOnRecord(in ClientOperation operation) => operation.Condition != WriteCondition.None || operation.Kind is OperationKind.Increment or OperationKind.Transaction;
 
     /// <summary>Async: what is durable here is acknowledged, as far as the keyspace lets acknowledgements run ahead. What is past that waits for its commit, or for room.</summary>
     private void AcknowledgeDurable()
@@ -670,6 +678,7 @@ internal sealed class OrderedEngine(
         Code = result.Code,
         OrderedVersion = result.Version,
         Counter = result.Counter,
+        Transaction = result.Transaction,
         Acknowledgements = PartitionPolicy.Majority(places.Members.Config.Voters.Length),
         Reason = result.Code switch
         {
@@ -677,6 +686,7 @@ internal sealed class OrderedEngine(
             RefusalCode.RequestReused => "The request id was used for another write; draw a new one for each write.",
             RefusalCode.WrongType => "The key holds a value that is no counter; delete it first, or count under another key.",
             RefusalCode.InvalidArgument => "The increment would take the counter out of the range of 64 bits.",
+            RefusalCode.TooLarge => TransactionGate.AnswerTooLong,
             RefusalCode.Overloaded => "Too many unfinished requests in this client session, or too many sessions.",
             _ => null,
         },
