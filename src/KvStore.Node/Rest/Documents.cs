@@ -81,6 +81,8 @@ internal sealed record ProblemDocument(string Type, string Title, int Status, st
 [JsonSerializable(typeof(KeyspaceDocument))]
 [JsonSerializable(typeof(KeyspaceDocument[]))]
 [JsonSerializable(typeof(ClusterDocument))]
+[JsonSerializable(typeof(TransactionDocument))]
+[JsonSerializable(typeof(TransactionResultDocument))]
 [JsonSerializable(typeof(ProblemDocument))]
 internal sealed partial class RestJson : JsonSerializerContext;
 
