@@ -36,8 +36,7 @@ internal sealed class ConsensusGroup
         Membership = new ShardMembership(parts.Options, parts.Clock, Raft, parts.Places, parts.Storage, parts.Completions);
         var reader = new ViewReader(parts.Regimes, parts.StateMachine, parts.Options, parts.Storage, parts.View, parts.Loader, parts.Completions, parts.Clock, EstimateStalenessMs);
         var expirer = new OrderedExpirer(parts.Regimes, Switch, parts.Expiries, parts.ExpiryScan, parts.Storage, parts.Loader, parts.Clock, Raft);
-        Ordered = new OrderedEngine(
-            parts.Descriptor, parts.Regimes, Switch, parts.Places, Membership, parts.Options, parts.Clock, _consensus, parts.StateMachine, parts.View, parts.Loader, reader, parts.Completions, parts.Early, parts.LostWrites, expirer);
+        Ordered = new OrderedEngine(parts, _consensus, Switch, Membership, reader, expirer);
         _sender = new SnapshotSender(parts.Descriptor, parts.Regimes, parts.StateMachine, parts.Places, parts.Options, Raft, parts.Storage, parts.Transport);
         _receiver = new SnapshotReceiver(parts.Descriptor, parts.Regimes, Switch, parts.StateMachine, parts.Places, Raft, parts.Storage, parts.Transport, parts.View)
         {

@@ -37,7 +37,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         Engine = Create();
         if (!state.IsEmpty)
         {
-            Engine.Restore(RecordSpace.Meta, OpenEngine.StateKey, state);
+            Engine.Restore(RecordSpace.Meta, OpenState.StateKey, state);
         }
     }
 
@@ -165,8 +165,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         Save(engine, engine.Unaccounted(known, out _), 0, then);
     }
 
-    private OpenEngine Create() => new(
-        parts.Descriptor, parts.Regimes, parts.Places, parts.Options, parts.Clock, parts.Storage, _episodes, parts.View, parts.Loader, parts.Peers, parts.Completions, parts.Expiries, parts.ExpiryScan, random);
+    private OpenEngine Create() => new(parts, _episodes, random);
 
     private void Enter(OpenEngine engine)
     {

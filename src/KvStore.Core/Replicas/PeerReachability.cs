@@ -45,6 +45,21 @@ internal sealed class PeerReachability
 
     public bool IsReachable(NodeId node) => !_downSinceMs.ContainsKey(node);
 
+    /// <summary>Whether all voters that can be reached are among these peers.</summary>
+    /// <param name="peers">Bits of <see cref="ReplicaPlaces.BitOf"/>.</param>
+    public bool HaveAllReachableVoters(ulong peers)
+    {
+        for (int i = 0; i < _places.Peers.Length; i++)
+        {
+            if ((peers & ReplicaPlaces.BitOf(i)) == 0 && _places.Votes(i) && IsReachable(_places.Peers[i]))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>Whether the detector has said that the node is up and which of its lives this is. Without that, nobody goes to sleep relying on it.</summary>
     public bool IsKnownUp(NodeId node) => !_downSinceMs.ContainsKey(node) && _boots.GetValueOrDefault(node) != 0;
 

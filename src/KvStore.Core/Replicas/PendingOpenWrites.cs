@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using KvStore.Core.Identity;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -27,13 +29,25 @@ internal struct PendingOpenWrite
 
     /// <summary>What the caller's session has seen with this write.</summary>
     public ReadOnlyMemory<byte> Session;
+
+    /// <summary>The same request was sent again while this attempt still waits: its caller has gone, the answer goes to the one who asks now.</summary>
+    public void PassTo(in ClientOperation newer, ReadOnlyMemory<byte> session, CompletionSink completions)
+    {
+        completions.Unknown(Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
+        Handle = newer.Handle;
+        Session = session;
+        DeadlineMs = newer.DeadlineMs;
+    }
 }
 
 /// <summary>Unanswered writes by operation number: a ring, because numbers count up and most are answered in order.</summary>
-internal sealed class PendingOpenWrites
+internal sealed class PendingOpenWrites(ReplicaPlaces places)
 {
     private PendingOpenWrite[] _ring = new PendingOpenWrite[64];
     private ulong _first = 1;
+
+    /// <summary>The peers that the bits of <see cref="PendingOpenWrite.HeldBy"/> stand for.</summary>
+    private ImmutableArray<NodeId> _peers = places.Peers;
 
     /// <summary>The number that the next write gets.</summary>
     public ulong Next { get; private set; } = 1;
@@ -85,6 +99,38 @@ internal sealed class PendingOpenWrites
                 yield return operation;
             }
         }
+    }
+
+    /// <summary>Those of which the record is durable here. The caller may remove the one it is given.</summary>
+    public IEnumerable<ulong> DurableUpTo(ulong durable)
+    {
+        ulong end = Next;
+        for (ulong operation = _first; operation < end; operation++)
+        {
+            if (_ring[Slot(operation)].Handle == 0)
+            {
+                continue;
+            }
+
+            if (_ring[Slot(operation)].Number > durable)
+            {
+                yield break;
+            }
+
+            yield return operation;
+        }
+    }
+
+    /// <summary>The members changed: the bits of who holds what stand for other peers.</summary>
+    public void OnMembersChanged()
+    {
+        foreach (ulong operation in Unanswered())
+        {
+            ref PendingOpenWrite write = ref Find(operation);
+            write.HeldBy = places.Translate(_peers, write.HeldBy);
+        }
+
+        _peers = places.Peers;
     }
 
     private int Slot(ulong operation) => (int)(operation & (ulong)(_ring.Length - 1));

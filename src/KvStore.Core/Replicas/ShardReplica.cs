@@ -4,7 +4,6 @@ using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
 using KvStore.Core.Replicas.Overlays;
-using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
@@ -18,34 +17,12 @@ namespace KvStore.Core.Replicas;
 /// </remarks>
 public sealed class ShardReplica
 {
-    private readonly ReplicaOptions _options;
-    private readonly IReplicaStorage _storage;
-    private readonly IPeerTransport _transport;
-    private readonly ReplicaClock _clock;
-    private readonly ReplicaPlaces _places;
-    private readonly CompletionSink _completions;
-    private readonly PeerReachability _peers;
-    private readonly ViewState _view;
-    private readonly RecordLoader _loader;
-    private readonly KvStateMachine _stateMachine;
-    private readonly ExpiryIndex _expiries;
-    private readonly ExpiryScan _expiryScan;
-    private readonly EarlyAcknowledgements _early;
-    private readonly RegimeState _regimes;
     private readonly ReplicaParts _parts;
-    private readonly OpenPeriods _periods;
-    private readonly SessionGate _sessions;
-    private readonly PeerLags _lags;
-    private readonly Overlay _overlay;
-    private readonly HandIn _handIn;
+    private readonly RegimeEngines _engines;
+    private readonly ReplicaRestore _restore;
+    private readonly ReplicaDescription _description;
+    private readonly ViewPeek _peek;
     private readonly RecoveredReplica _recovered;
-    private readonly Random _random;
-    private ConsensusGroup? _group;
-    private ProvisionalEngine? _provisional;
-    private ShardMembers? _restoredMembers;
-    private ViewPosition _released;
-    private ReadOnlyMemory<byte> _dottedState;
-    private bool _peeks;
 
     /// <param name="recovered">What storage found of this replica; <see cref="RecoveredReplica.Empty"/> for a new one.</param>
     /// <param name="random">For election timeouts and fresh actors; owned by this replica.</param>
@@ -61,49 +38,19 @@ public sealed class ShardReplica
         List<Completion> output)
     {
         Descriptor = descriptor;
-        _options = options;
-        _storage = storage;
-        _transport = transport;
-        _clock = clock;
         _recovered = recovered;
-        _random = random;
-        _regimes = new RegimeState(descriptor, storage);
-        _places = new ReplicaPlaces(descriptor);
-        _peers = new PeerReachability(_places);
-        _completions = new CompletionSink(descriptor, _regimes, _peers, clock, output);
-        _view = new ViewState(options, storage);
-        _view.Reset(recovered.Position);
-        _loader = new RecordLoader(storage, _view);
-        _expiries = new ExpiryIndex(clock);
-        _expiryScan = new ExpiryScan(options, _expiries, _loader, _view);
-        _stateMachine = new KvStateMachine(storage, _regimes, _expiries);
-        _view.BeforeSeal(_stateMachine.WriteChangedSessions);
-        _view.BeforeSeal(() => Open?.WriteState());
-        _early = new EarlyAcknowledgements(descriptor.MaxLag);
-        LostWrites = new LostWriteJournal(descriptor, options, storage, clock, _early);
-        _overlay = new Overlay(options, clock, storage, _view, _stateMachine.Accounted);
-        _stateMachine.Merge.Merged = key =>
-        {
-            _overlay.OnAccounted(key);
-            _stateMachine.NoteMerged(key);
-        };
-        _stateMachine.Merge.Finished = _overlay.OnAccounted;
-        _handIn = new HandIn(descriptor, _regimes, options, clock, _overlay, _stateMachine.Accounted, transport);
-        _parts = new ReplicaParts(descriptor, _regimes, _places, _peers, options, clock, storage, transport, _stateMachine, _view, _loader, _completions, _early, LostWrites, _expiries, _expiryScan, _overlay);
-        _periods = new OpenPeriods(_parts, random);
-        _lags = new PeerLags(clock);
-        _sessions = new SessionGate(descriptor, _regimes, options, clock, _view, _completions, Serve)
-        {
-            FindDotted = () => Open?.Dotted,
-            DotsFor = operation => _provisional?.Takes(operation) == true ? _overlay.Known() : _stateMachine.Accounted.Clock,
-            OverlayChanges = () => _overlay.Changes,
-        };
+        _parts = ReplicaParts.Create(descriptor, options, storage, transport, recovered.Position, clock, output);
+        _engines = new RegimeEngines(_parts, random);
+        _restore = new ReplicaRestore(_parts, _engines, recovered);
+        _description = new ReplicaDescription(_parts, _engines);
+        _peek = new ViewPeek(_parts);
+        _parts.View.BeforeSeal(() => Open?.WriteState());
     }
 
     public ShardDescriptor Descriptor { get; }
 
     /// <summary>How the shard is run, as of the applied index.</summary>
-    public ShardRegime CurrentRegime => _regimes.Current;
+    public ShardRegime CurrentRegime => _parts.Regimes.Current;
 
     /// <summary>Started, and neither fenced nor stopped.</summary>
     public bool IsActive { get; private set; }
@@ -111,43 +58,47 @@ public sealed class ShardReplica
     /// <summary>Not null: the replica has stopped serving for good, and why.</summary>
     public string? FencedBecause { get; private set; }
 
-    public bool IsLeader => IsActive && _group!.IsLeader;
+    public bool IsLeader => IsActive && Group!.IsLeader;
 
     /// <summary>This replica was removed from the shard for good, as far as it knows: it serves nothing, and what it has on the disk can go.</summary>
-    public bool IsRemoved => _places.IsRemoved;
+    public bool IsRemoved => _parts.Places.IsRemoved;
 
     /// <summary>The members as of the applied index.</summary>
-    public ShardMembers Members => _places.Members;
+    public ShardMembers Members => _parts.Places.Members;
 
     /// <summary>Set since this start if the shard had lost its majority with <see cref="ReplicaOptions.GivenUp"/>.</summary>
     public QuorumLoss? QuorumLoss { get; private set; }
 
     /// <summary>The node that leads, as far as this replica knows.</summary>
-    public NodeId LeaderNode => _group?.LeaderNode ?? default;
+    public NodeId LeaderNode => Group?.LeaderNode ?? default;
 
-    public Term Term => _group?.Raft.Term ?? Term.Zero;
+    public Term Term => Group?.Raft.Term ?? Term.Zero;
 
     /// <summary>What this replica acknowledged early and lost. To be read on its loop.</summary>
-    public LostWriteJournal LostWrites { get; }
+    public LostWriteJournal LostWrites => _parts.LostWrites;
 
     /// <summary>Bytes of writes made outside the log that wait here to be merged, and for how long the oldest has waited.</summary>
-    public (long Bytes, ulong AgeMs) OverlayState => _overlay.Bytes == 0 ? default : (_overlay.Bytes, _overlay.AgeMs);
+    public (long Bytes, ulong AgeMs) OverlayState => _parts.Overlay.Bytes == 0 ? default : (_parts.Overlay.Bytes, _parts.Overlay.AgeMs);
 
     /// <summary>This replica answers without a leader, and says so with every answer.</summary>
-    public bool IsProvisional => _provisional is { IsServing: true };
+    public bool IsProvisional => Provisional is { IsServing: true };
 
-    private OpenEngine? Open => _periods.Engine;
+    private OpenEngine? Open => _engines.Open;
+
+    private ConsensusGroup? Group => _engines.Group;
+
+    private ProvisionalEngine? Provisional => _engines.Provisional;
 
     /// <summary>Operations and loads that are not answered yet.</summary>
-    public int PendingCount => (_group?.PendingCount ?? 0) + _loader.Waiting + (Open?.PendingCount ?? 0) + (_provisional?.PendingCount ?? 0) + _sessions.Count;
+    public int PendingCount => _engines.PendingCount + _parts.Loader.Waiting;
 
-    public ViewPosition Position => _view.Position;
+    public ViewPosition Position => _parts.View.Position;
 
     /// <summary>Data in memory only: objects evicted since the start, and losses of all replicas that were declared here since the start.</summary>
     public (long Evictions, long Losses) Memory => (Open?.Evictions ?? 0, Open?.Recovery?.LossesSinceStart ?? 0);
 
     /// <summary>Data in memory only: there is nothing here yet, and a peer that has it can be reached or may turn up in a moment.</summary>
-    public bool AwaitsCopy => Descriptor.IsInMemory && FencedBecause is null && !_places.IsRemoved && (!IsActive || (Open?.Recovery?.AwaitsCopy ?? false));
+    public bool AwaitsCopy => Descriptor.IsInMemory && FencedBecause is null && !_parts.Places.IsRemoved && (!IsActive || (Open?.Recovery?.AwaitsCopy ?? false));
 
     /// <summary>Last-writer-wins: values that this replica has dropped because others won, since its start.</summary>
     public long LosersDropped => Open?.LosersDropped ?? 0;
@@ -157,104 +108,65 @@ public sealed class ShardReplica
     /// again after each <see cref="Turn"/>.
     /// </summary>
     public bool IsQuiet => FencedBecause is not null
-        || (IsActive && _group!.IsQuiet && PendingCount == 0 && !WaitsForDurable && _view.IsSealed && !_view.IsReplacing && !IsChanging && (Open?.IsQuiet ?? true)
-            && !_handIn.HasWork && (_provisional?.IsQuiet ?? true));
-
-    /// <summary>Something of a change of regime is under way here.</summary>
-    private bool IsChanging => _periods.IsOpening || _regimes.Current.Kind == RegimeKind.Closing || _group!.Switch.IsLate;
+        || (IsActive && _engines.IsQuiet && _parts.Loader.Waiting == 0 && _parts.View.IsSealed && !_parts.View.IsReplacing);
 
     /// <summary>Something of this replica waits until the log is durable.</summary>
-    public bool WaitsForDurable => (_group?.WaitsForDurable ?? false) || (Open?.WaitsForDurable ?? false) || _overlay.WaitsForDurable;
+    public bool WaitsForDurable => _engines.WaitsForDurable;
 
     /// <summary>
     /// The node that this operation should be forwarded to: where the shard is ordered and another replica leads. None: submit it here.
     /// </summary>
-    public NodeId BetterPlaceFor(in ClientOperation operation)
-    {
-        bool needsLeader = _regimes.IsOrdered && IsActive && !(_provisional?.Takes(operation) ?? false) && (operation.IsWrite || NeedsLeader(operation));
-        NodeId leader = needsLeader && !IsLeader ? LeaderNode : default;
-        return leader == Descriptor.Self.Node || !_peers.IsReachable(leader) ? default : leader;
-    }
+    public NodeId BetterPlaceFor(in ClientOperation operation) => IsActive ? _engines.BetterPlaceFor(operation) : default;
 
     /// <summary>A record as it stands here, without any promise of freshness. False where it is absent or not in memory.</summary>
     public bool TryPeek(ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> value, out LogIndex version)
     {
         (value, version) = (default, LogIndex.Zero);
-        if (!IsActive || !_regimes.IsOrdered || _view.IsReplacing)
-        {
-            return false;
-        }
-
-        RecordLookup lookup = _storage.Find(RecordSpace.Data, key, out ReadOnlyMemory<byte> record);
-        if (lookup == RecordLookup.NotResident && !_peeks)
-        {
-            // After a snapshot, or a start that read only a part back: without this, nobody might ever ask for it otherwise.
-            _peeks = true;
-            _loader.Load(RecordSpace.Data, key, () => _peeks = false);
-        }
-
-        if (lookup != RecordLookup.Found || !OrderedRecord.IsOrdered(record.Span))
-        {
-            return false;
-        }
-
-        OrderedRecord found = OrderedRecord.Decode(record);
-        (value, version) = (found.Visible, found.Index);
-        return true;
+        return IsActive && _peek.TryPeek(key, out value, out version);
     }
 
     /// <summary>Stands for election at once: for the preferred replica of a shard that was just created.</summary>
     public void Campaign()
     {
-        if (IsActive && _group!.Raft is { State: RaftRole.Follower, Leader.IsNone: true } raft)
+        if (IsActive && Group!.Raft is { State: RaftRole.Follower, Leader.IsNone: true } raft)
         {
             raft.Campaign();
         }
     }
 
     /// <summary>Reads back what the replica remembers of itself, then begins to serve. Until then operations are refused as retryable, and messages are dropped like lost ones.</summary>
-    public void Start() => _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
-    {
-        if (!_regimes.IsOrdered)
-        {
-            _periods.Restore(_dottedState);
-        }
-
-        _loader.ScanAll(RecordSpace.DotKeys, _options.ScanPageBytes, record => Restore(record), () =>
-            _loader.ScanAll(RecordSpace.Journal, _options.ScanPageBytes, record => Restore(record), () =>
-                _loader.ScanAll(RecordSpace.Overlay, _options.ScanPageBytes, record => Restore(record), Activate)));
-    });
+    public void Start() => _restore.ReadAll(Activate);
 
     public void Submit(in ClientOperation operation)
     {
         if (FencedBecause is not null)
         {
-            _completions.Refuse(operation, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
+            _parts.Completions.Refuse(operation, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
             return;
         }
 
-        if (_places.IsRemoved)
+        if (_parts.Places.IsRemoved)
         {
-            _completions.Refuse(operation, RefusalCode.ReplicaRemoved, "This replica was removed from its shard; refresh the topology and ask another one.");
+            _parts.Completions.Refuse(operation, RefusalCode.ReplicaRemoved, "This replica was removed from its shard; refresh the topology and ask another one.");
             return;
         }
 
-        if (!IsActive || _view.IsReplacing)
+        if (!IsActive || _parts.View.IsReplacing)
         {
-            _completions.Refuse(operation, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
+            _parts.Completions.Refuse(operation, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
             return;
         }
 
-        if (!_places.IsMember)
+        if (!_parts.Places.IsMember)
         {
             // Its view is the shard's as of an index at which nobody knew it, or empty: no answer at all is better than that one.
-            _completions.Refuse(operation, RefusalCode.Recovering, "This replica is new and has not got the shard's data yet; ask another one.");
+            _parts.Completions.Refuse(operation, RefusalCode.Recovering, "This replica is new and has not got the shard's data yet; ask another one.");
             return;
         }
 
-        if (operation.Session.IsEmpty || _sessions.TryPass(operation))
+        if (operation.Session.IsEmpty || _engines.Sessions.TryPass(operation))
         {
-            Serve(operation);
+            _engines.Serve(operation);
         }
     }
 
@@ -272,47 +184,25 @@ public sealed class ShardReplica
             return;
         }
 
-        _group!.Receive(from, message);
+        Group!.Receive(from, message);
     }
 
     public void Receive(NodeId from, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
     {
         // A source takes a newcomer's place among the peers before it captures anything for it; so a newcomer waits until the members know it.
-        if (!IsActive || _view.IsReplacing || _places.IsRemoved || (_places.PeerIndexOf(from) < 0 && _places.IsMember))
+        if (!IsActive || _parts.View.IsReplacing || _parts.Places.IsRemoved || (_parts.Places.PeerIndexOf(from) < 0 && _parts.Places.IsMember))
         {
             return;
         }
 
-        if (kind == DottedMessageKind.SnapshotWanted)
-        {
-            _group!.OnSnapshotWanted(from);
-        }
-        else if (kind is >= DottedMessageKind.ReportWanted and <= DottedMessageKind.BaselineHeld)
-        {
-            _group!.Closing.Receive(from, kind, payload);
-        }
-        else if (kind is DottedMessageKind.HandIn or DottedMessageKind.HandInDone)
-        {
-            if (_regimes.IsOrdered)
-            {
-                _handIn.OnHandedIn(kind, payload, _group!.Ordered.TryPropose);
-            }
-        }
-        else if (kind is DottedMessageKind.OverlayShare or DottedMessageKind.OverlayShared or DottedMessageKind.OverlayKnown)
-        {
-            _provisional?.Receive(from, kind, payload);
-        }
-        else
-        {
-            _periods.Receive(from, kind, payload);
-        }
+        _engines.Receive(from, kind, payload);
     }
 
     public void Receive(NodeId from, in SnapshotPage page)
     {
         if (IsActive && page.To == Descriptor.Self.Replica)
         {
-            _group!.Receive(from, page);
+            Group!.Receive(from, page);
         }
     }
 
@@ -326,18 +216,9 @@ public sealed class ShardReplica
     /// <param name="deadlineMs">On the loop's monotonic clock.</param>
     public void ChangeMembers(ulong handle, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs)
     {
-        var asked = new ClientOperation { Handle = handle };
-        if (FencedBecause is not null)
+        if (CanBegin(handle))
         {
-            _completions.Refuse(asked, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
-        }
-        else if (!IsActive || _view.IsReplacing)
-        {
-            _completions.Refuse(asked, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
-        }
-        else
-        {
-            _group!.Membership.Begin(handle, voters, learners, deadlineMs);
+            Group!.Membership.Begin(handle, voters, learners, deadlineMs);
         }
     }
 
@@ -350,23 +231,14 @@ public sealed class ShardReplica
     /// <param name="deadlineMs">On the loop's monotonic clock.</param>
     public void ChangeMode(ulong handle, KeyspaceMode wanted, long deadlineMs)
     {
-        var asked = new ClientOperation { Handle = handle };
-        if (FencedBecause is not null)
+        if (CanBegin(handle))
         {
-            _completions.Refuse(asked, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
-        }
-        else if (!IsActive || _view.IsReplacing)
-        {
-            _completions.Refuse(asked, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
-        }
-        else
-        {
-            _group!.Switch.Begin(handle, wanted, deadlineMs);
+            Group!.Switch.Begin(handle, wanted, deadlineMs);
         }
     }
 
     /// <summary>How far early acknowledgements may run ahead from now on. A setting of this replica, not of the log: whoever leads next has been told as well.</summary>
-    public void SetMaxLag(MaxLag limit) => _early.Limit = limit;
+    public void SetMaxLag(MaxLag limit) => _parts.Early.Limit = limit;
 
     /// <summary>Hands leadership to the voter on another node. Returns false, and does nothing, if this replica does not lead, that node has no voter, or a transfer is under way.</summary>
     public bool TransferLeadership(NodeId to)
@@ -376,8 +248,8 @@ public sealed class ShardReplica
             return false;
         }
 
-        ReplicaPlace target = _places.Members.Places.FirstOrDefault(place => place.Node == to && _places.Members.Config.Voters.Contains(place.Replica));
-        return !target.Replica.IsNone && _group!.Raft.TransferLeadership(target.Replica);
+        ReplicaPlace target = _parts.Places.Members.Places.FirstOrDefault(place => place.Node == to && _parts.Places.Members.Config.Voters.Contains(place.Replica));
+        return !target.Replica.IsNone && Group!.Raft.TransferLeadership(target.Replica);
     }
 
     /// <summary>Everything this replica's loop appended up to a position is durable.</summary>
@@ -385,12 +257,7 @@ public sealed class ShardReplica
     {
         if (IsActive)
         {
-            _group!.Ordered.OnDurable(position);
-            Open?.OnDurable(position);
-            if (_overlay.OnDurable(position))
-            {
-                _provisional?.OnDurable();
-            }
+            _engines.OnDurable(position);
         }
     }
 
@@ -398,37 +265,36 @@ public sealed class ShardReplica
     {
         if (FencedBecause is null)
         {
-            _loader.OnLoaded(tag);
+            _parts.Loader.OnLoaded(tag);
         }
     }
 
     public void OnScanned(ScanPage page)
     {
-        if (FencedBecause is null && !_loader.OnScanned(page))
+        if (FencedBecause is null && !_parts.Loader.OnScanned(page))
         {
-            _group?.OnScanned(page);
+            Group?.OnScanned(page);
         }
     }
 
     /// <summary>A snapshot has replaced the view, durably.</summary>
     public void OnInstalled(in ViewPosition position)
     {
-        _view.Reset(position);
-        _loader.Release();
-        _group!.OnViewReplaced();
-        _stateMachine.Clear();
-        _expiries.Clear();
-        _regimes.Clear();
-        _periods.OnViewReplaced();
-        _restoredMembers = null;
-        _peeks = false;
-        _loader.ScanAll(RecordSpace.Meta, _options.ScanPageBytes, record => Restore(record), () =>
+        _parts.View.Reset(position);
+        _parts.Loader.Release();
+        Group!.OnViewReplaced();
+        _parts.StateMachine.Clear();
+        _parts.Expiries.Clear();
+        _parts.Regimes.Clear();
+        _engines.Periods.OnViewReplaced();
+        _peek.OnViewReplaced();
+        _restore.ReadMeta(() =>
         {
-            _view.IsReplacing = false;
-            _expiryScan.Begin();
-            _overlay.OnAccounted();
-            _group.OnInstalled(_restoredMembers ?? ShardMembers.Founding(Descriptor.Founders));
-            SetProvisional();
+            _parts.View.IsReplacing = false;
+            _parts.ExpiryScan.Begin();
+            _parts.Overlay.OnAccounted();
+            Group!.OnInstalled(_restore.Members ?? ShardMembers.Founding(Descriptor.Founders));
+            _engines.SetProvisional();
         });
     }
 
@@ -438,17 +304,17 @@ public sealed class ShardReplica
     /// <param name="boot">Which life of the peer is heard: another number after each restart. Zero: not known, and then no group falls silent relying on it.</param>
     public void SetReachable(NodeId node, bool reachable, ulong boot = 0)
     {
-        bool restarted = _peers.SetBoot(node, boot);
-        bool changed = _peers.Set(node, reachable, _clock.NowMs);
+        bool restarted = _parts.Peers.SetBoot(node, boot);
+        bool changed = _parts.Peers.Set(node, reachable, _parts.Clock.NowMs);
         if (changed)
         {
             Open?.OnReachabilityChanged();
-            _provisional?.OnReachabilityChanged();
+            Provisional?.OnReachabilityChanged();
         }
 
         if (changed || restarted)
         {
-            _group?.OnNewsOf(node, reachable);
+            Group?.OnNewsOf(node, reachable);
         }
     }
 
@@ -457,7 +323,7 @@ public sealed class ShardReplica
     {
         if (IsActive)
         {
-            _group!.OnNewsOf(node, reachable: true);
+            Group!.OnNewsOf(node, reachable: true);
         }
     }
 
@@ -469,19 +335,19 @@ public sealed class ShardReplica
             return;
         }
 
-        _periods.OnTick();
-        _group!.Tick();
-        _sessions.OnTick();
-        LookAtLags();
-        if (!_places.IsRemoved && !_view.IsReplacing)
+        _engines.Periods.OnTick();
+        Group!.Tick();
+        _engines.Sessions.OnTick();
+        _description.LookAtLags();
+        if (!_parts.Places.IsRemoved && !_parts.View.IsReplacing)
         {
-            Open?.OnTick(_sessions.LongestWaitMs);
-            _provisional?.OnTick(_group.LeaderContactMs, _group.Raft.HasQuorumContact);
+            Open?.OnTick(_engines.Sessions.LongestWaitMs);
+            Provisional?.OnTick(Group.LeaderContactMs, Group.Raft.HasQuorumContact);
         }
 
-        _view.OnTick();
-        _group.Compact();
-        ReleaseLog();
+        _parts.View.OnTick();
+        Group.Compact();
+        _parts.View.ReleaseLog();
     }
 
     /// <summary>So many ticks have passed for a quiet replica; once in a few hundred milliseconds is enough.</summary>
@@ -492,41 +358,26 @@ public sealed class ShardReplica
             return;
         }
 
-        _group!.TickQuiet(ticks);
-        if (!_places.IsRemoved)
+        Group!.TickQuiet(ticks);
+        if (!_parts.Places.IsRemoved)
         {
             Open?.OnQuietTicks(ticks);
-            _provisional?.OnTick(_group.LeaderContactMs, leads: false);
+            Provisional?.OnTick(Group.LeaderContactMs, leads: false);
         }
 
-        ReleaseLog();
+        _parts.View.ReleaseLog();
     }
 
     /// <summary>The inputs of a loop step are in: act on them.</summary>
     public void Turn()
     {
-        if (!IsActive || _view.IsReplacing)
+        if (!IsActive || _parts.View.IsReplacing)
         {
             return;
         }
 
-        _periods.Step();
-        _sessions.Release();
-        Open?.OnTurn();
-        if (_regimes.IsOrdered && _handIn.HasWork && !_places.IsRemoved && !_group!.Switch.IsLate)
-        {
-            _handIn.Drive(LeaderNode, _group.Ordered.TryPropose);
-        }
-
-        _group!.Turn();
-        if (_sessions.Release())
-        {
-            // What was applied has let a write or a read go on that needs the group.
-            _group.Turn();
-        }
-
-        Open?.OnTurnEnds();
-        _view.SealIfFull();
+        _engines.Turn();
+        _parts.View.SealIfFull();
     }
 
     /// <summary>An invariant broke or the disk failed: this replica serves no more, rather than lie. What was under way is answered as unknown.</summary>
@@ -536,7 +387,7 @@ public sealed class ShardReplica
         {
             FencedBecause = reason;
             IsActive = false;
-            FailAll(RefusalCode.StorageFailed, reason);
+            _engines.FailAll(RefusalCode.StorageFailed, reason);
         }
     }
 
@@ -545,260 +396,66 @@ public sealed class ShardReplica
     {
         if (IsActive)
         {
-            _view.Seal();
+            _parts.View.Seal();
             IsActive = false;
-            FailAll(RefusalCode.ShuttingDown, "The node is shutting down.");
+            _engines.FailAll(RefusalCode.ShuttingDown, "The node is shutting down.");
         }
     }
 
     /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>
-    public int ClearLostWrites(ulong upTo) => IsActive && !_view.IsReplacing ? LostWrites.Clear(upTo) : 0;
+    public int ClearLostWrites(ulong upTo) => IsActive && !_parts.View.IsReplacing ? _parts.LostWrites.Clear(upTo) : 0;
 
     /// <summary>What the data of an open shard comes to at this replica's present clock; null if it is not known yet, because not all records were read since the start, or the shard is ordered.</summary>
     public BucketDigests? CaptureDigests() => IsActive ? Open?.CaptureDigests() : null;
 
     /// <summary>A check over the requests that are remembered, for comparing replicas at the same applied index; null while a snapshot is being taken over. Looks at all of them.</summary>
-    public UInt128? CaptureRequests() => IsActive && !_view.IsReplacing ? _stateMachine.SumOfRequests() : null;
+    public UInt128? CaptureRequests() => IsActive && !_parts.View.IsReplacing ? _parts.StateMachine.SumOfRequests() : null;
 
     /// <summary>How often a comparison of digests with a peer, at equal clocks, has come out unequal since the start.</summary>
     public long DigestDifferencesFound => Open?.DifferencesFound ?? 0;
 
-    public ReplicaStatus Describe() => new()
-    {
-        Descriptor = Descriptor,
-        Regime = _provisional is { IsServing: true } ? Regime.Provisional : _regimes.Shown,
-        Current = _regimes.Current,
-        Switch = DescribeSwitch(),
-        Role = IsActive ? _group!.Raft.State : RaftRole.Follower,
-        Term = Term,
-        Leader = LeaderNode,
-        Commit = _group?.Raft.CommitIndex ?? LogIndex.Zero,
-        Applied = _view.Applied,
-        LastIndex = _group?.Raft.LastIndex ?? LogIndex.Zero,
-        Members = ConsensusGroup.Describe(_places.Members, _group?.Raft),
-        Removed = _places.IsRemoved,
-        Clock = Open?.DescribeClock() ?? "",
-        PeerLag = Open?.Healing.PeerLag ?? 0,
-        Open = Open?.Describe(),
-        OverlayKeys = _overlay.Count,
-        OverlayBytes = _overlay.Bytes,
-        OverlayAgeMs = _overlay.AgeMs,
-        ProvisionalEpisodes = _provisional?.Episodes ?? 0,
-        Lags = DescribeLags(),
-        Quiet = IsQuiet,
-        LosersDropped = LosersDropped,
-        MemoryBytes = Open?.Memory?.Bytes ?? 0,
-        Evictions = Memory.Evictions,
-        MemoryLosses = Open?.Recovery?.Losses ?? 0,
-        LastMemoryLossMs = Open?.Recovery?.LastLossMs ?? 0,
-        Fenced = FencedBecause ?? (_places.IsRemoved ? "removed from the shard" : IsActive ? "" : "starting"),
-    };
+    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
+    public IReadOnlyList<PeerLag> DescribeLags() => _description.DescribeLags(IsActive);
 
-    private void SubmitOrdered(in ClientOperation operation)
-    {
-        if (_provisional is { } provisional && provisional.Takes(operation))
-        {
-            provisional.Submit(operation);
-        }
-        else
-        {
-            _group!.Ordered.Submit(operation);
-        }
-    }
+    public ReplicaStatus Describe() => _description.Describe(this);
 
     private void Activate()
     {
-        _places.Set(_restoredMembers ?? _places.Members);
+        _parts.Places.Set(_restore.Members ?? _parts.Places.Members);
         RecoveredReplica recovered = _recovered;
-        QuorumLoss = QuorumLossRecovery.Recover(_places, _options.GivenUp, _storage, ref recovered);
-        _group = new ConsensusGroup(_parts, recovered, _random);
-        _group.Membership.Changed = OnMembersChanged;
-        _group.Membership.HasCopiedData = node => Open?.IsWhole(node) ?? true;
-        _group.Membership.HasHandedOver = node => Open?.HasAllOf(node) ?? true;
-        _group.Membership.IsClosing = () => _regimes.Current.Kind == RegimeKind.Closing;
-        _group.Switch.Changed = OnRegimeChanged;
-        _group.SaveUnaccounted = _periods.SaveUnaccounted;
-        _group.Skipped = OnSkipped;
-        _periods.Group = _group;
-        _sessions.Raft = _group.Raft;
-        _peers.OnMembersChanged();
-        ReplayOverlay();
-        _periods.Resume(_recovered);
-        SetProvisional();
-        _expiryScan.Begin();
+        QuorumLoss = QuorumLossRecovery.Recover(_parts.Places, _parts.Options.GivenUp, _parts.Storage, ref recovered);
+        _engines.Begin(recovered);
+        _restore.ReplayOverlay();
+        _engines.Resume(_recovered);
+        _parts.ExpiryScan.Begin();
         IsActive = true;
     }
 
-    private void OnRegimeChanged(ShardRegime before)
+    /// <summary>Whether a change that was asked for can be begun; otherwise it is refused.</summary>
+    private bool CanBegin(ulong handle)
     {
-        _periods.OnRegimeChanged(before);
-        SetProvisional();
-    }
-
-    private void OnSkipped()
-    {
-        _periods.OnSkipped();
-        SetProvisional();
-    }
-
-    /// <summary>Only an adaptive keyspace is served provisionally. What was written so before its mode changed is handed in all the same.</summary>
-    private void SetProvisional()
-    {
-        bool wanted = _regimes.IsOrdered && _regimes.Current.Mode.Partition == PartitionChoice.Adaptive;
-        if (!wanted)
+        var asked = new ClientOperation { Handle = handle };
+        if (FencedBecause is not null)
         {
-            _provisional?.FailAll(RefusalCode.Switching, "The keyspace has changed its mode; what was written provisionally is kept and merged.");
-            _provisional = null;
-        }
-        else
-        {
-            _provisional ??= new ProvisionalEngine(_parts, _random);
-        }
-    }
-
-    private SwitchStatus DescribeSwitch() => new()
-    {
-        IsOpening = _periods.IsOpening,
-        IsLate = _group?.Switch.IsLate ?? false,
-        Reported = _group?.Closing.Reported ?? [],
-        Holders = _group?.Closing.Holders ?? [],
-        Unbound = [.. _places.Peers.Where(peer => !_peers.IsReachable(peer))],
-        LastPauseMs = _group?.Switch.LastPauseMs ?? 0,
-    };
-
-
-    /// <summary>Repeats what the log says of the overlay behind the view. What the view's log has accounted for goes again.</summary>
-    private void ReplayOverlay()
-    {
-        foreach (RecoveredRecord record in _recovered.Records)
-        {
-            if (record.Kind == LogRecordKind.Overlay && record.Index.Value > _view.Dotted)
-            {
-                _overlay.Replay(record);
-            }
+            _parts.Completions.Refuse(asked, RefusalCode.StorageFailed, $"This replica has stopped serving: {FencedBecause}");
+            return false;
         }
 
-        _overlay.OnAccounted();
-    }
-
-    private void OnMembersChanged(ShardMembers earlier)
-    {
-        _peers.OnMembersChanged();
-        _group!.OnMembersChanged();
-        Open?.OnMembersChanged(earlier);
-        _provisional?.OnMembersChanged();
-        if (_places.IsRemoved)
+        if (!IsActive || _parts.View.IsReplacing)
         {
-            StopServing();
+            _parts.Completions.Refuse(asked, RefusalCode.Recovering, "This replica is still reading its data; try again in a moment.");
+            return false;
         }
+
+        return true;
     }
 
     private void OnToldRemoved()
     {
-        if (!_places.IsRemoved)
+        if (!_parts.Places.IsRemoved)
         {
-            _places.NoteRemoved();
-            StopServing();
-        }
-    }
-
-    private void StopServing() => FailAll(RefusalCode.ReplicaRemoved, "This replica was removed from its shard before it could answer.");
-
-    private void FailAll(RefusalCode code, string reason)
-    {
-        _sessions.FailAll(code, reason);
-        _group?.FailAll(code, reason);
-        Open?.FailAll(code, reason);
-        _provisional?.FailAll(code, reason);
-    }
-
-    /// <summary>How far each peer is behind what is durable here. Of an ordered shard: at its leader only.</summary>
-    public IReadOnlyList<PeerLag> DescribeLags() => !IsActive ? [] : Open is { } open ? _lags.Describe(open.Dotted, _places.Peers) : _lags.Describe(_group!.Raft, _places);
-
-    private void LookAtLags()
-    {
-        if (!_lags.IsDue)
-        {
-            return;
-        }
-
-        if (Open is { } open)
-        {
-            _lags.Look(open.Dotted, _places.Peers);
-        }
-        else if (IsLeader)
-        {
-            _lags.Look(_group!.Raft, _places);
-        }
-    }
-
-    /// <summary>Goes on with an operation whose session has been caught up with. The regime may have changed while it waited.</summary>
-    private void Serve(ClientOperation operation)
-    {
-        if (operation.Epoch > _regimes.Epoch || _group!.Switch.IsLate || (Open is null && !_regimes.IsOrdered))
-        {
-            _completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode, and this replica is not that far yet; try again in a moment, or ask another one.");
-        }
-        else if (Open is null)
-        {
-            SubmitOrdered(operation);
-        }
-        else if (!operation.IsWrite || operation.Epoch.Value == 0 || operation.Epoch == _regimes.Epoch || !_group.Ordered.TryAnswerRepeated(operation))
-        {
-            Open.Submit(operation);
-        }
-    }
-
-    /// <summary>A read of an ordered shard that only a leader can answer, or answers sooner: it has what a session has seen, where this replica still waits for it.</summary>
-    private bool NeedsLeader(in ClientOperation operation) =>
-        (!_group!.Ordered.MayServeFromView(operation) && !_group.Ordered.MayServeAtReplica(operation))
-        || (operation.Level == ReadLevel.Session && !IsLeader && _sessions.WouldWait(operation));
-
-    private void Restore(in ScannedRecord record)
-    {
-        if (record.Space == RecordSpace.Journal)
-        {
-            LostWrites.Restore(record.Key.Span, record.Record.Span);
-            return;
-        }
-
-        if (record.Space == RecordSpace.Overlay)
-        {
-            _overlay.Restore(record.Key.Span, record.Record);
-            return;
-        }
-
-        _stateMachine.Restore(record.Key.Span, record.Record);
-        if (record.Space == RecordSpace.Meta && record.Key.Span.SequenceEqual(AppliedTerms.Key))
-        {
-            _view.Terms.Restore(record.Record);
-        }
-
-        if (record.Space == RecordSpace.DotKeys)
-        {
-            Open?.Restore(record.Space, record.Key.Span, record.Record);
-        }
-        else if (record.Key.Span.SequenceEqual(MembersCodec.Key))
-        {
-            _restoredMembers = MembersCodec.DecodeMembers(record.Record);
-        }
-        else if (record.Key.Span.SequenceEqual(OpenEngine.StateKey))
-        {
-            _dottedState = record.Record;
-        }
-        else
-        {
-            _regimes.Restore(record.Key.Span, record.Record);
-        }
-    }
-
-    private void ReleaseLog()
-    {
-        ViewPosition durable = _storage.DurablePosition;
-        if (durable != _released)
-        {
-            _released = durable;
-            _storage.ReleaseLog(durable.Applied, durable.Dotted);
+            _parts.Places.NoteRemoved();
+            _engines.StopServing();
         }
     }
 }

@@ -10,6 +10,7 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
     private readonly List<Action> _beforeSeal = [];
     private int _ticksUnsealed;
     private ViewPosition _sealed;
+    private ViewPosition _released;
 
     public LogIndex Applied { get; private set; }
 
@@ -98,6 +99,17 @@ internal sealed class ViewState(ReplicaOptions options, IReplicaStorage storage)
         if ((Position != _sealed || storage.UnsealedBytes > 0) && ++_ticksUnsealed >= options.SealTicks)
         {
             Seal();
+        }
+    }
+
+    /// <summary>What the view holds durably, the log need not keep.</summary>
+    public void ReleaseLog()
+    {
+        ViewPosition durable = storage.DurablePosition;
+        if (durable != _released)
+        {
+            _released = durable;
+            storage.ReleaseLog(durable.Applied, durable.Dotted);
         }
     }
 }

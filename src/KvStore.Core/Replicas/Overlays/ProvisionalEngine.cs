@@ -39,10 +39,9 @@ internal sealed class ProvisionalEngine
     private readonly ProvisionalReads _reads;
     private readonly LeaderContact _contact;
     private readonly Random _random;
-    private readonly PendingOpenWrites _writes = new();
+    private readonly PendingOpenWrites _writes;
     private readonly Dictionary<ulong, Sharing> _sharing = [];
     private readonly OpenRequests _requests = new();
-    private System.Collections.Immutable.ImmutableArray<NodeId> _peersInMasks;
     private ActorId _actor;
     private ulong _minted;
     private int _ticks;
@@ -62,7 +61,7 @@ internal sealed class ProvisionalEngine
         _completions = parts.Completions;
         _overlay = parts.Overlay;
         _random = random;
-        _peersInMasks = parts.Places.Peers;
+        _writes = new PendingOpenWrites(parts.Places);
         _exchange = new OverlayExchange(parts.Descriptor, parts.Places, parts.Clock, parts.Overlay, parts.Peers, parts.Transport);
         _contact = new LeaderContact(parts.Descriptor.ProvisionalAfter.Ms);
         _contact.Start(parts.Clock.NowMs);
@@ -134,13 +133,7 @@ internal sealed class ProvisionalEngine
 
     public void OnMembersChanged()
     {
-        foreach (ulong operation in _writes.Unanswered())
-        {
-            ref PendingOpenWrite write = ref _writes.Find(operation);
-            write.HeldBy = _places.Translate(_peersInMasks, write.HeldBy);
-        }
-
-        _peersInMasks = _places.Peers;
+        _writes.OnMembersChanged();
         AnswerSatisfied();
     }
 
@@ -352,11 +345,7 @@ internal sealed class ProvisionalEngine
         ref PendingOpenWrite write = ref _writes.Find(earlier);
         if (!System.Runtime.CompilerServices.Unsafe.IsNullRef(ref write))
         {
-            // The first attempt still waits: its caller has gone, the answer goes to the one who asks now.
-            _completions.Unknown(write.Handle, RefusalCode.DeadlineExceeded, "The same request was sent again; its answer goes to the newer attempt.");
-            write.Handle = operation.Handle;
-            write.Session = _sessions.Now(operation);
-            write.DeadlineMs = operation.DeadlineMs;
+            write.PassTo(operation, _sessions.Now(operation), _completions);
             return;
         }
 
@@ -411,15 +400,9 @@ internal sealed class ProvisionalEngine
 
     private void AnswerSatisfied()
     {
-        foreach (ulong operation in _writes.Unanswered())
+        foreach (ulong operation in _writes.DurableUpTo(_overlay.Durable))
         {
-            ref PendingOpenWrite write = ref _writes.Find(operation);
-            if (write.Number > _overlay.Durable)
-            {
-                break;
-            }
-
-            AnswerIfSatisfied(operation, ref write);
+            AnswerIfSatisfied(operation, ref _writes.Find(operation));
         }
     }
 
@@ -431,13 +414,9 @@ internal sealed class ProvisionalEngine
             return;
         }
 
-        ulong settled = write.HeldBy | _sharing[operation].Declined;
-        for (int i = 0; _regimes.Current.Mode.Replication == Replication.Sync && i < _places.Peers.Length; i++)
+        if (_regimes.Current.Mode.Replication == Replication.Sync && !_peers.HaveAllReachableVoters(write.HeldBy | _sharing[operation].Declined))
         {
-            if ((settled & ReplicaPlaces.BitOf(i)) == 0 && _places.Votes(i) && _peers.IsReachable(_places.Peers[i]))
-            {
-                return;
-            }
+            return;
         }
 
         int copies = 1 + BitOperations.PopCount(write.HeldBy);
