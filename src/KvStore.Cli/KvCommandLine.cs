@@ -10,6 +10,7 @@ using KvStore.Cli.Keyspaces;
 using KvStore.Cli.LocalCluster;
 using KvStore.Cli.Resolution;
 using KvStore.Cli.Running;
+using KvStore.Cli.Transactions;
 
 namespace KvStore.Cli;
 
@@ -30,6 +31,7 @@ internal static class KvCommandLine
             DeleteCommand.Create(host),
             IncrementCommand.Create(host),
             CasCommand.Create(host),
+            TransactionCommand.Create(host),
             ScanCommand.Create(host),
             ImportCommand.Create(host),
             ExportCommand.Create(host),

@@ -65,13 +65,13 @@ internal sealed class TransactionLedger(SimulationStage stage)
 
     public static IEnumerable<Key> Keys => Enumerable.Range(0, Accounts).Select(Account).Concat(Enumerable.Range(0, Lists).Select(List));
 
-    /// <summary>A balance, and who wrote it.</summary>
-    public static string Balance(int amount, int writer) => $"{amount}#{writer}";
+    /// <summary>A balance, and who wrote it. A point ends what the values of all clients have to say: other checks read up to it.</summary>
+    public static string Balance(int amount, int writer) => $"{amount}#{writer}.";
 
     public static int AmountOf(string balance) => int.Parse(balance.AsSpan(0, balance.IndexOf('#')), CultureInfo.InvariantCulture);
 
     /// <summary>The writers of a list so far, and one more.</summary>
-    public static string Append(string? list, int writer) => list is null ? $"{writer}" : $"{list},{writer}";
+    public static string Append(string? list, int writer) => list is null ? $"{writer}." : $"{list[..^1]},{writer}.";
 
     /// <summary>A new transaction: its number goes into what it writes.</summary>
     public Entry Begin()
@@ -128,7 +128,7 @@ internal sealed class TransactionLedger(SimulationStage stage)
 
     private static string TextOf(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
 
-    private static int WriterOf(string value) => int.Parse(value.AsSpan(value.LastIndexOfAny(['#', ',']) + 1), CultureInfo.InvariantCulture);
+    private static int WriterOf(string value) => int.Parse(value.AsSpan(value.LastIndexOfAny(['#', ',']) + 1)[..^1], CultureInfo.InvariantCulture);
 
     private static IReadOnlyList<TransactionStep> BranchOf(Entry entry) => entry.Answer?.Held == false ? entry.Asked.Otherwise : entry.Asked.Then;
 

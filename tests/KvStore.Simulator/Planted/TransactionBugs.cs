@@ -11,6 +11,8 @@ namespace KvStore.Simulator.Planted;
 /// <summary>Comparisons are made when a transaction arrives, and only its operations go into the log.</summary>
 internal sealed class TransactionComparedEarly : PlantedBug
 {
+    private readonly Dictionary<(ulong Session, ulong Sequence), ReadOnlyMemory<byte>> _decided = [];
+
     public override string Name => "transaction-compared-early";
 
     public override string StandsFor => "Check, then act: comparisons against the state as it is before what is already in the queue; of two transactions that compare the same version both succeed.";
@@ -28,11 +30,16 @@ internal sealed class TransactionComparedEarly : PlantedBug
             return;
         }
 
-        Transaction asked = Transaction.Decode(operation.Value);
-        if (asked.Comparisons.All(comparison => Holds(comparison, view)))
+        // Decided once: a retry must not look like another request.
+        (ulong, ulong) request = (operation.Request.Session, operation.Request.Sequence);
+        if (!_decided.TryGetValue(request, out ReadOnlyMemory<byte> decided))
         {
-            operation.Value = (asked with { Comparisons = [] }).Encode();
+            Transaction asked = Transaction.Decode(operation.Value);
+            decided = asked.Comparisons.All(comparison => Holds(comparison, view)) ? (asked with { Comparisons = [] }).Encode() : operation.Value;
+            _decided.Add(request, decided);
         }
+
+        operation.Value = decided;
     }
 
     private static bool Holds(Comparison comparison, IReplicaStorage view)
