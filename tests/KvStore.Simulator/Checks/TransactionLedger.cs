@@ -4,7 +4,6 @@ using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Core.Replicas.Transactions;
 using KvStore.Simulator.Engine;
-using KvStore.Simulator.Scenarios;
 
 namespace KvStore.Simulator.Checks;
 
@@ -20,7 +19,7 @@ namespace KvStore.Simulator.Checks;
 /// A transaction whose fate is unknown gets its place from the version under which somebody has read what it wrote: every write of this load is conditional on the record that it replaces, so none is replaced without
 /// having been read.
 /// </summary>
-internal sealed class TransactionLedger(SimulationStage stage)
+internal sealed class TransactionLedger(Timeline timeline)
 {
     public const string Name = "TransactionsLinearizable";
 
@@ -59,9 +58,9 @@ internal sealed class TransactionLedger(SimulationStage stage)
         public override string ToString() => $"transaction {Id}{(Index == LogIndex.Zero ? "" : $" at {Index.Value}")} ({Fate}{(Answer is { } answer ? answer.Held ? ", then" : ", otherwise" : "")})";
     }
 
-    public static Key Account(int number) => Key.FromText($"b{number}");
+    public static Key Account(int number) => Key.FromText($"{{t}}b{number}");
 
-    public static Key List(int number) => Key.FromText($"l{number}");
+    public static Key List(int number) => Key.FromText($"{{t}}l{number}");
 
     public static IEnumerable<Key> Keys => Enumerable.Range(0, Accounts).Select(Account).Concat(Enumerable.Range(0, Lists).Select(List));
 
@@ -76,29 +75,29 @@ internal sealed class TransactionLedger(SimulationStage stage)
     /// <summary>A new transaction: its number goes into what it writes.</summary>
     public Entry Begin()
     {
-        var entry = new Entry { Id = _entries.Count + 1, BeganUs = stage.Timeline.NowUs, Asked = new Transaction([], [], []) };
+        var entry = new Entry { Id = _entries.Count + 1, BeganUs = timeline.NowUs, Asked = new Transaction([], [], []) };
         _entries.Add(entry);
         return entry;
     }
 
-    public void Done(Entry entry, in Completion answer)
+    public void Done(Entry entry, TransactionAnswer? answer, LogIndex version)
     {
-        IReadOnlyList<TransactionStep> branch = answer.Transaction?.Held == false ? entry.Asked.Otherwise : entry.Asked.Then;
-        if (answer.Transaction is null || answer.Transaction.Steps.Count != branch.Count || answer.OrderedVersion == LogIndex.Zero)
+        IReadOnlyList<TransactionStep> branch = answer?.Held == false ? entry.Asked.Otherwise : entry.Asked.Then;
+        if (answer is null || answer.Steps.Count != branch.Count || version == LogIndex.Zero)
         {
             throw new SimulationFailedException(SimulationFailedException.Answers, $"{entry} was answered as done without its branch, its results or its version.");
         }
 
-        (entry.Fate, entry.EndedUs, entry.Index, entry.Answer) = (Fate.Done, stage.Timeline.NowUs, answer.OrderedVersion, answer.Transaction);
+        (entry.Fate, entry.EndedUs, entry.Index, entry.Answer) = (Fate.Done, timeline.NowUs, version, answer);
     }
 
-    public void NotDone(Entry entry) => (entry.Fate, entry.EndedUs) = (Fate.NotDone, stage.Timeline.NowUs);
+    public void NotDone(Entry entry) => (entry.Fate, entry.EndedUs) = (Fate.NotDone, timeline.NowUs);
 
-    public static void CheckRefusal(Entry entry, in Completion answer)
+    public static void CheckRefusal(Entry entry, RefusalCode code, string? reason)
     {
-        if (answer.Code is RefusalCode.WrongType or RefusalCode.InvalidArgument or RefusalCode.LevelNotOffered or RefusalCode.RequestReused or RefusalCode.TooLarge or RefusalCode.ConditionFailed)
+        if (code is RefusalCode.WrongType or RefusalCode.InvalidArgument or RefusalCode.LevelNotOffered or RefusalCode.RequestReused or RefusalCode.TooLarge or RefusalCode.ConditionFailed)
         {
-            throw new SimulationFailedException(SimulationFailedException.Answers, $"{entry} was refused as {answer.Code}: {answer.Reason}");
+            throw new SimulationFailedException(SimulationFailedException.Answers, $"{entry} was refused as {code}: {reason}");
         }
     }
 

@@ -20,7 +20,7 @@ internal sealed class TransactionLoad
     {
         _stage = stage;
         _context = context;
-        _ledger = new TransactionLedger(stage);
+        _ledger = new TransactionLedger(stage.Timeline);
         _seeds = new SeedSource(stage.Seeds.Seed ^ 0x7472_616E_7361_6374);
         for (int i = 0; stage.Settings.Transacts && i < Clients; i++)
         {

@@ -79,7 +79,7 @@ internal sealed class TransactionAppliedPartly : PlantedBug
 
         public override void Put(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)
         {
-            if (space != RecordSpace.Data || !key.StartsWith("b"u8) || (uint)KeyHash.Of(record.Span) % Rarity != 0)
+            if (space != RecordSpace.Data || !key.StartsWith("{t}b"u8) || (uint)KeyHash.Of(record.Span) % Rarity != 0)
             {
                 Inner.Put(space, key, record);
             }
