@@ -104,7 +104,7 @@ public sealed class TransactionTests(QuickNodes nodes, ITestOutputHelper output)
         notOffered.Message.Should().Contain("A transaction needs one order of all writes, which an ap keyspace does not have");
 
         IKvKeyspace keyspace = await NewKeyspaceAsync(PartitionPolicy.Cp, Replication.Sync);
-        uint alone = _cluster.Nodes[0].Id;
+        uint alone = _cluster.Nodes.First().Id;
         await _cluster.IsolateAsync(alone);
         using GrpcChannel channel = GrpcChannel.ForAddress($"http://{_cluster.Node(alone).Address}");
         await _cluster.WaitUntilAsync("the side without a majority refuses", async () =>
