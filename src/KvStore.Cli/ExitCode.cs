@@ -12,7 +12,7 @@ public enum ExitCode
     /// <summary>The key has no value (get, del), or the name is not known (keyspace describe).</summary>
     NotFound = 2,
 
-    /// <summary>The condition of a conditional write did not hold; nothing was written.</summary>
+    /// <summary>The condition of a conditional write did not hold, and nothing was written; the comparisons of a transaction did not, and its else branch was done.</summary>
     ConditionFailed = 3,
 
     /// <summary>The cluster refused, for now or for good: no quorum, overloaded, level not offered. Nothing was written.</summary>
@@ -46,7 +46,7 @@ internal static class ExitCodeTable
             0  done
             1  carried out, and the answer is no (not linearizable, demo failed, cluster did not start)
             2  not found
-            3  the condition did not hold, nothing was written
+            3  the condition did not hold, nothing was written (txn: else was done)
             4  refused or unavailable, nothing was written
             5  outcome unknown
            64  wrong usage

@@ -12,6 +12,7 @@ using KvStore.Cli.LocalCluster;
 using KvStore.Cli.Resolution;
 using KvStore.Cli.Running;
 using KvStore.Cli.Shell;
+using KvStore.Cli.Transactions;
 
 namespace KvStore.Cli;
 
@@ -32,6 +33,7 @@ internal static class KvCommandLine
             DeleteCommand.Create(host),
             IncrementCommand.Create(host),
             CasCommand.Create(host),
+            TransactionCommand.Create(host),
             ScanCommand.Create(host),
             WatchCommand.Create(host),
             ImportCommand.Create(host),

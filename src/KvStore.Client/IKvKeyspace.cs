@@ -62,6 +62,18 @@ public interface IKvKeyspace
     ValueTask<long> IncrementAsync(KvKey key, long by = 1, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Compares keys of one shard, and does one of two lists of operations on them: atomically, linearizably, and once, however often the client has to send it. Acknowledged when a majority has it, whatever the
+    /// keyspace's replication is. cp keyspaces, and adaptive ones on the side with a majority.
+    /// </summary>
+    /// <param name="txn">What is compared and done; all keys in one shard (they share a "{tag}").</param>
+    /// <param name="options">Deadline, retries and session. Times to live are stated with each put.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <returns>Done, with the branch that was carried out and what it read: that comparisons did not hold is a result. Or Unknown.</returns>
+    /// <exception cref="KvException">Refused; it was not done. <see cref="KvCode.InvalidArgument"/>: the keys are in different shards. <see cref="KvCode.LevelNotOffered"/>: the keyspace is ap.</exception>
+    /// <exception cref="ArgumentException">It is empty or too large.</exception>
+    ValueTask<KvTxnResult> TransactAsync(KvTxn txn, KvWriteOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Sets a value in the place of all that a read saw: of the siblings, one of them or a new one. What was written since then stays beside it. The same as <see cref="PutInContextAsync"/> with the entry's version.
     /// </summary>
     /// <param name="seen">What a get returned. An entry of a scan does as well.</param>

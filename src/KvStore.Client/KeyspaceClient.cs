@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Google.Protobuf;
 using KvStore.Client.Operations;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
@@ -10,6 +11,8 @@ namespace KvStore.Client;
 internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClientOptions options, KvKeyspaceOptions keyspaceOptions, WatchChannels watches) : IKvKeyspace
 {
     public string Name { get; } = name;
+
+    private IKvSerializer Serializer => options.Serializer;
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<KvEntry<T>?> GetAsync<T>(KvKey key, KvReadOptions? options = null, CancellationToken cancellationToken = default)
@@ -57,6 +60,23 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         operation.Wire.Delta = by;
         operation.Wire.TtlMs = ttlMs;
         return (await Read(operation).ConfigureAwait(false)).Counter;
+    }
+
+    public async ValueTask<KvTxnResult> TransactAsync(KvTxn txn, KvWriteOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(txn);
+        if (options?.Ttl is not null)
+        {
+            throw new ArgumentException("Each put of a transaction states its own time to live.", nameof(options));
+        }
+
+        Transaction message = txn.ToMessage(Serializer);
+        KvOperation operation = Rent(KvTxn.FirstKeyOf(message), options?.Timeout, options?.RetryNoQuorumUntilDeadline, cancellationToken);
+        operation.Session = options?.Session;
+        operation.Wire.Kind = OperationKind.Transaction;
+        operation.Wire.Transaction = message.ToByteArray();
+        operation.IsConditional = true;
+        return KvTxnResult.Of(message, await Read(operation).ConfigureAwait(false), Serializer);
     }
 
     public async IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
@@ -341,14 +361,18 @@ internal sealed class KeyspaceClient(string name, Dispatcher dispatcher, KvClien
         };
     }
 
-    private static TimeSpan? ExpiresIn(ulong expiresInMs) => expiresInMs == 0 ? null : TimeSpan.FromMilliseconds(Math.Min(expiresInMs, KvLimits.MaxTtlMs));
+    /// <summary>How long a value has to live, as it stands in an answer.</summary>
+    internal static TimeSpan? ExpiresIn(ulong expiresInMs) => expiresInMs == 0 ? null : TimeSpan.FromMilliseconds(Math.Min(expiresInMs, KvLimits.MaxTtlMs));
 
-    private static ulong TtlOf(KvWriteOptions? writeOptions) => writeOptions?.Ttl switch
+    private static ulong TtlOf(KvWriteOptions? writeOptions) => TtlMs(writeOptions?.Ttl, nameof(writeOptions));
+
+    /// <summary>A time to live, as it stands in a request.</summary>
+    internal static ulong TtlMs(TimeSpan? stated, string argument) => stated switch
     {
         null => 0,
         { } ttl when ttl == Timeout.InfiniteTimeSpan => KvLimits.NoExpiry,
         { } ttl when ttl.TotalMilliseconds >= 1 && ttl.TotalMilliseconds <= KvLimits.MaxTtlMs => (ulong)ttl.TotalMilliseconds,
-        { } ttl => throw new ArgumentOutOfRangeException(nameof(writeOptions), ttl, "A time to live is 1 ms to 10 years, or Timeout.InfiniteTimeSpan for none."),
+        { } ttl => throw new ArgumentOutOfRangeException(argument, ttl, "A time to live is 1 ms to 10 years, or Timeout.InfiniteTimeSpan for none."),
     };
 
     private T Deserialize<T>(ReadOnlyMemory<byte> bytes) => options.Serializer.Deserialize<T>(bytes);

@@ -23,6 +23,12 @@ public static class KvLimits
     /// <summary>Bytes of keys and values in one page of a scan, give or take the last record.</summary>
     public const int MaxScanBytes = 1_048_576;
 
+    /// <summary>Comparisons and operations of both branches of a transaction, together.</summary>
+    public const int MaxTransactionSteps = 128;
+
+    /// <summary>Keys, versions and values of a transaction, together: it is one entry of the log.</summary>
+    public const int MaxTransactionBytes = 1_048_576;
+
     public const int MaxKeyspaceNameLength = 64;
 
     public const int MaxShards = 1_024;

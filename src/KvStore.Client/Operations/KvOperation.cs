@@ -84,7 +84,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public Activity? Activity { get; set; }
 
-    public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment;
+    public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment or OperationKind.Transaction;
 
     /// <summary>A replica asked in this round can reach a majority.</summary>
     public bool SawMajority { get; set; }
@@ -97,6 +97,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         OperationKind.Put => "put",
         OperationKind.Delete => "delete",
         OperationKind.Increment => "increment",
+        OperationKind.Transaction => "transaction",
         _ => "scan",
     };
 

@@ -11,7 +11,7 @@ internal sealed class WatchChannels(KvClientOptions options) : IDisposable
     private readonly string _scheme = new Uri(options.Endpoints[0]).Scheme;
 
     public GrpcChannel To(KvMember member) =>
-        _channels.GetOrAdd(new Uri($"{_scheme}://{member.Address}"), address => new Lazy<GrpcChannel>(() => ChannelFactory.Create(address, options.ConnectTimeout))).Value;
+        _channels.GetOrAdd(new Uri($"{_scheme}://{member.Address}"), address => new Lazy<GrpcChannel>(() => ChannelFactory.Create(address, options))).Value;
 
     public void Dispose()
     {

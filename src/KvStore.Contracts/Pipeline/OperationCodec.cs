@@ -28,6 +28,7 @@ internal static class OperationCodec
     private const uint RequireStrongTag = 168;
     private const uint OnlyConflictsTag = 184;
     private const uint MayHaveHappenedTag = 240;
+    private const uint TransactionTag = 322;
 
     private const uint SessionTag = 9;
     private const uint SequenceTag = 16;
@@ -56,7 +57,8 @@ internal static class OperationCodec
         + WireWriter.VarintFieldSize(2, operation.MaxStalenessMs)
         + (operation.RequireStrong ? 3 : 0)
         + (operation.OnlyConflicts ? 3 : 0)
-        + (operation.MayHaveHappened ? 3 : 0);
+        + (operation.MayHaveHappened ? 3 : 0)
+        + WireWriter.BytesFieldSize(2, operation.Transaction.Length);
 
     public static void Write(ref WireWriter writer, in WireOperation operation)
     {
@@ -90,6 +92,7 @@ internal static class OperationCodec
         writer.Bool(RequireStrongTag, operation.RequireStrong);
         writer.Bool(OnlyConflictsTag, operation.OnlyConflicts);
         writer.Bool(MayHaveHappenedTag, operation.MayHaveHappened);
+        writer.Bytes(TransactionTag, operation.Transaction.Span);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireOperation operation)
@@ -123,6 +126,7 @@ internal static class OperationCodec
                 case MaxStalenessMsTag: operation.MaxStalenessMs = reader.UInt32(); break;
                 case OnlyConflictsTag: operation.OnlyConflicts = reader.Bool(); break;
                 case MayHaveHappenedTag: operation.MayHaveHappened = reader.Bool(); break;
+                case TransactionTag: operation.Transaction = reader.Bytes(); break;
                 default: reader.Skip(tag); break;
             }
         }

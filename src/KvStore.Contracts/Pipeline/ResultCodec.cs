@@ -29,6 +29,7 @@ internal static class ResultCodec
     private const uint SessionPositionTag = 170;
     private const uint HiddenLosersTag = 184;
     private const uint MissingTag = 194;
+    private const uint TransactionTag = 322;
 
     public static int Size(in WireResult result)
     {
@@ -51,7 +52,8 @@ internal static class ResultCodec
             + WireWriter.VarintFieldSize(2, WireWriter.ZigZag(result.Counter))
             + WireWriter.VarintFieldSize(2, result.ExpiresInMs)
             + WireWriter.BytesFieldSize(2, result.SessionPosition.Length)
-            + WireWriter.VarintFieldSize(2, result.HiddenLosers);
+            + WireWriter.VarintFieldSize(2, result.HiddenLosers)
+            + WireWriter.BytesFieldSize(2, result.Transaction.Length);
         for (int i = 0; i < (result.Siblings?.Count ?? 0); i++)
         {
             size += WireWriter.ElementSize(1, ResultPartCodec.Size(result.Siblings![i]));
@@ -111,6 +113,8 @@ internal static class ResultCodec
             writer.ElementHead(MissingTag, ResultPartCodec.Size(result.Missing![i]));
             ResultPartCodec.Write(ref writer, result.Missing[i]);
         }
+
+        writer.Bytes(TransactionTag, result.Transaction.Span);
     }
 
     public static bool TryRead(ReadOnlyMemory<byte> body, out WireResult result)
@@ -146,6 +150,7 @@ internal static class ResultCodec
                 case ExpiresInMsTag: result.ExpiresInMs = reader.Varint(); break;
                 case SessionPositionTag: result.SessionPosition = reader.Bytes(); break;
                 case HiddenLosersTag: result.HiddenLosers = reader.UInt32(); break;
+                case TransactionTag: result.Transaction = reader.Bytes(); break;
                 case MissingTag: (missing ??= []).Add(ResultPartCodec.ReadMissing(ref reader)); break;
                 default: reader.Skip(tag); break;
             }

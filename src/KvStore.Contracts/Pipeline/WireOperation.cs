@@ -35,4 +35,7 @@ public struct WireOperation
     public ReadOnlyMemory<byte> SessionPosition;
     public uint MaxStalenessMs;
     public bool OnlyConflicts;
+
+    /// <summary>An encoded kvstore.v1.Transaction: whoever routes or forwards it need not read it.</summary>
+    public ReadOnlyMemory<byte> Transaction;
 }

@@ -31,6 +31,9 @@ public struct WireResult
     public ReadOnlyMemory<byte> SessionPosition;
     public uint HiddenLosers;
     public IReadOnlyList<WireMissingReplica>? Missing;
+
+    /// <summary>An encoded kvstore.v1.TransactionResult. Empty: the operation was no transaction, or was not done.</summary>
+    public ReadOnlyMemory<byte> Transaction;
 }
 
 public readonly record struct WireMissingReplica(uint Node, ulong ForMs);

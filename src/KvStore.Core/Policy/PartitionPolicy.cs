@@ -38,6 +38,9 @@ public enum RequestClass : byte
 
     /// <summary>A write that supersedes what a version saw, and nothing else, which needs keys that may have siblings.</summary>
     ContextWrite,
+
+    /// <summary>Comparisons and writes of several keys, which need one order of all writes.</summary>
+    Transaction,
 }
 
 public enum PolicyDecision : byte
@@ -96,7 +99,7 @@ public static class PartitionPolicy
 
     private static PolicyDecision InOpen(Replication replication, bool majority, RequestClass request) => request switch
     {
-        RequestClass.LinearizableRead or RequestClass.ConditionalWrite or RequestClass.StrongWrite => PolicyDecision.RefuseNotOffered,
+        RequestClass.LinearizableRead or RequestClass.ConditionalWrite or RequestClass.StrongWrite or RequestClass.Transaction => PolicyDecision.RefuseNotOffered,
         RequestClass.QuorumRead => majority ? PolicyDecision.Serve : PolicyDecision.RefuseNoQuorum,
         RequestClass.Write or RequestClass.ContextWrite when replication == Replication.Sync && !majority => PolicyDecision.ServeDegraded,
         _ => PolicyDecision.Serve,

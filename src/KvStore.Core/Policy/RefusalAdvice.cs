@@ -45,6 +45,8 @@ public static class RefusalAdvice
     {
         (ServingRegime.Open, RequestClass.LinearizableRead) => "An ap keyspace offers the levels eventual, session, bounded and quorum; linearizable needs a cp keyspace.",
         (ServingRegime.Open, RequestClass.StrongWrite) => "An ap keyspace has no strong writes; they need a cp or an adaptive keyspace.",
+        (ServingRegime.Open, RequestClass.Transaction) =>
+            "A transaction needs one order of all writes, which an ap keyspace does not have; write the keys one by one, or use a cp or an adaptive keyspace.",
         (ServingRegime.Open, _) =>
             "Conditional writes need one order of all writes, which an ap keyspace does not have; write in context of what you read, or use a cp keyspace.",
         (_, RequestClass.QuorumRead) => "A cp keyspace offers the levels linearizable, session, bounded and eventual; quorum is for ap keyspaces.",

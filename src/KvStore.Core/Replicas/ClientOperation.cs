@@ -13,6 +13,9 @@ public enum OperationKind : byte
 
     /// <summary>Adds <see cref="ClientOperation.Delta"/> to a counter.</summary>
     Increment = 5,
+
+    /// <summary>Compares several keys, then does one of two lists of steps: <see cref="ClientOperation.Value"/> is a <see cref="Transactions.Transaction"/>.</summary>
+    Transaction = 40,
 }
 
 /// <summary>Numbers are those of kv.proto.</summary>
@@ -57,7 +60,7 @@ public struct ClientOperation
     public ReadLevel Level;
     public WriteCondition Condition;
 
-    /// <summary>The key; for a scan the prefix (may be empty).</summary>
+    /// <summary>The key; for a scan the prefix (may be empty), for a transaction one of its keys.</summary>
     public ReadOnlyMemory<byte> Key;
     public ReadOnlyMemory<byte> Value;
 
@@ -107,7 +110,7 @@ public struct ClientOperation
     /// <summary>10 years.</summary>
     public const ulong MaxTtlMs = 315_360_000_000;
 
-    public readonly bool IsWrite => Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment;
+    public readonly bool IsWrite => Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment or OperationKind.Transaction;
 
     /// <summary>How long the written value lives, in milliseconds. Zero: for ever.</summary>
     public readonly ulong EffectiveTtlMs(ulong defaultTtlMs) => Kind == OperationKind.Delete || TtlMs == NoExpiry ? 0 : TtlMs == 0 ? defaultTtlMs : TtlMs;

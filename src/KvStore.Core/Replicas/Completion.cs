@@ -159,6 +159,9 @@ public struct Completion
     /// <summary>What the session has seen with this answer, encoded. Empty where the operation belongs to no session.</summary>
     public ReadOnlyMemory<byte> Session;
 
+    /// <summary>Of a transaction that was done: which branch, and what its steps came to.</summary>
+    public Transactions.TransactionAnswer? Transaction;
+
     /// <summary>Scan results in key order.</summary>
     public IReadOnlyList<ScanItem>? Items;
     public bool More;

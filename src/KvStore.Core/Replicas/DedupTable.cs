@@ -39,6 +39,7 @@ internal sealed class DedupTable
     private readonly Dictionary<ulong, SessionWindow> _sessions = [];
     private readonly List<SessionWindow> _dirty = [];
     private readonly List<ulong> _forgotten = [];
+    private readonly RememberedAnswers _answers = new();
 
     public int Count => _sessions.Count;
 
@@ -102,7 +103,7 @@ internal sealed class DedupTable
                 return DedupVerdict.Full;
             }
 
-            window = new SessionWindow(request.Session);
+            window = new SessionWindow(request.Session, _answers);
             _sessions.Add(request.Session, window);
         }
 
@@ -122,6 +123,11 @@ internal sealed class DedupTable
         SessionWindow window = _sessions[request.Session];
         Invariant.Assert(window.TryRemember(request.Sequence, result, timestampMs), "room was made before");
         MarkDirty(window);
+        while (_answers.TryFindOverdue(out SessionWindow overdue, out ulong sequence))
+        {
+            overdue.ForgetAnswer(sequence);
+            MarkDirty(overdue);
+        }
     }
 
     /// <summary>Writes the sessions that changed since the last seal into the view.</summary>
@@ -149,7 +155,12 @@ internal sealed class DedupTable
     public void Restore(ReadOnlySpan<byte> key, ReadOnlySpan<byte> record)
     {
         ulong session = BinaryPrimitives.ReadUInt64BigEndian(key[KeyPrefix.Length..]);
-        _sessions[session] = SessionWindow.Decode(session, record);
+        if (_sessions.TryGetValue(session, out SessionWindow? known))
+        {
+            known.Release();
+        }
+
+        _sessions[session] = SessionWindow.Decode(session, record, _answers);
     }
 
     /// <summary>Every session as it would lie in the view, in order.</summary>
@@ -174,6 +185,7 @@ internal sealed class DedupTable
     {
         _forgotten.AddRange(_sessions.Keys.Order());
         _sessions.Clear();
+        _answers.Clear();
         _dirty.Clear();
         foreach (ScannedRecord record in records)
         {
@@ -190,6 +202,7 @@ internal sealed class DedupTable
     public void Clear()
     {
         _sessions.Clear();
+        _answers.Clear();
         _dirty.Clear();
         _forgotten.Clear();
     }
@@ -228,6 +241,7 @@ internal sealed class DedupTable
             return false;
         }
 
+        oldest.Release();
         _sessions.Remove(oldest.Session);
         _forgotten.Add(oldest.Session);
         return true;

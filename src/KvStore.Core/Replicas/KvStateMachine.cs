@@ -1,8 +1,7 @@
-using System.Buffers;
-using System.Buffers.Binary;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas.Overlays;
+using KvStore.Core.Replicas.Transactions;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -12,7 +11,11 @@ namespace KvStore.Core.Replicas;
 /// <param name="Code">Why not.</param>
 /// <param name="Version">The key's version afterwards.</param>
 /// <param name="Counter">Of an increment: the counter afterwards.</param>
-public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, LogIndex Version, long Counter = 0);
+public readonly record struct ApplyResult(Outcome Outcome, RefusalCode Code, LogIndex Version, long Counter = 0)
+{
+    /// <summary>Of a transaction that was done: what it came to.</summary>
+    public TransactionAnswer? Transaction { get; init; }
+}
 
 /// <summary>
 /// The deterministic state machine of an ordered shard: log entries in, keyed records and remembered requests out. Its only time is the timestamp in the entry.
@@ -25,6 +28,8 @@ public sealed class KvStateMachine
     private readonly ExpiryIndex _expiries;
     private readonly DedupTable _dedup = new();
     private readonly Watching.ChangeFeed? _feed;
+    private readonly RecordWriter _writer;
+    private readonly TransactionRunner _transactions;
 
     /// <param name="storage">Log and view.</param>
     /// <param name="regimes">What is in force.</param>
@@ -37,8 +42,14 @@ public sealed class KvStateMachine
         _storage = storage;
         _regimes = regimes;
         _expiries = expiries;
+        Versions = new RecordVersions(regimes);
+        _writer = new RecordWriter(storage, regimes, expiries);
+        _transactions = new TransactionRunner(storage, Versions, _writer);
         Merge = new OverlayMerge(storage, _dedup, Accounted);
     }
+
+    /// <summary>Which version a stored record is of its key.</summary>
+    internal RecordVersions Versions { get; }
 
     /// <summary>The dots of writes made outside the log that the log accounts for.</summary>
     internal AccountedDots Accounted => _regimes.Accounted;
@@ -71,9 +82,16 @@ public sealed class KvStateMachine
             return Merge.TryApply(entry, (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs);
         }
 
+        TransactionPlan? plan = null;
+        if (command.Kind == OperationKind.Transaction && !_transactions.TryPlan(entry, entry.Payload[^command.Value.Length..], command.Timestamp, command.TtlMs, out plan))
+        {
+            result = default;
+            return false;
+        }
+
         ReadOnlyMemory<byte> current = default;
         bool reads = command.Condition != WriteCondition.None || command.Kind == OperationKind.Increment || command.IsExpiry || Accounted.HasGaps;
-        if (reads && _storage.Find(RecordSpace.Data, command.Key, out current) == RecordLookup.NotResident)
+        if (reads && plan is null && _storage.Find(RecordSpace.Data, command.Key, out current) == RecordLookup.NotResident)
         {
             result = default;
             return false;
@@ -87,26 +105,36 @@ public sealed class KvStateMachine
         }
 
         ulong timestampMs = (ulong)new HybridTimestamp(command.Timestamp).PhysicalMs;
-        DedupVerdict verdict = _dedup.Enter(command.Request, command.PayloadHash, timestampMs, out RememberedResult remembered);
+        DedupVerdict verdict = _dedup.Enter(command.Request, command.PayloadHash, timestampMs, out RememberedResult earlier);
         result = verdict switch
         {
+            DedupVerdict.New when plan is not null => _transactions.CarryOut(plan),
             DedupVerdict.New => Execute(command, entry.Index, current),
-            DedupVerdict.Repeated => AsResult(remembered),
+            DedupVerdict.Repeated => AsResult(earlier),
             DedupVerdict.Expired => new ApplyResult(Outcome.Unknown, RefusalCode.RequestExpired, LogIndex.Zero),
             DedupVerdict.Reused => new ApplyResult(Outcome.NotDone, RefusalCode.RequestReused, LogIndex.Zero),
             _ => new ApplyResult(Outcome.NotDone, RefusalCode.Overloaded, LogIndex.Zero),
         };
         if (verdict == DedupVerdict.New)
         {
-            _dedup.Remember(command.Request, new RememberedResult(command.PayloadHash, result.Code, result.Version, Known: true, result.Counter), timestampMs);
+            var remembered = new RememberedResult(command.PayloadHash, result.Code, result.Version, Known: true, result.Counter);
+            _dedup.Remember(command.Request, remembered with { Answer = command.Request.IsNone ? null : result.Transaction?.Encode() }, timestampMs);
         }
 
         return true;
     }
 
     /// <summary>The key that <see cref="TryApply"/> has just missed.</summary>
-    public ReadOnlyMemory<byte> MissingKeyOf(in Entry entry) =>
-        MergeCommand.IsMerge(entry.Payload.Span) ? Merge.Missing.Bytes : WriteCommand.Decode(entry.Payload.Span).Key.ToArray();
+    public ReadOnlyMemory<byte> MissingKeyOf(in Entry entry)
+    {
+        if (MergeCommand.IsMerge(entry.Payload.Span))
+        {
+            return Merge.Missing.Bytes;
+        }
+
+        WriteCommand command = WriteCommand.Decode(entry.Payload.Span);
+        return command.Kind == OperationKind.Transaction ? _transactions.Missing.Bytes : command.Key.ToArray();
+    }
 
     /// <summary>For the leader, before it proposes: the answer to a request that is already applied.</summary>
     public bool TryAnswerRepeated(in RequestId request, uint payloadHash, out ApplyResult result)
@@ -154,6 +182,7 @@ public sealed class KvStateMachine
     {
         _dedup.Clear();
         Accounted.Clear();
+        _transactions.Clear();
     }
 
     /// <summary>Takes a Meta record of the view back, if it is this state machine's.</summary>
@@ -171,105 +200,40 @@ public sealed class KvStateMachine
         _expiries.Restore(key);
     }
 
-    /// <summary>The version as clients carry it: a tag and the log index.</summary>
-    public static byte[] EncodeVersion(LogIndex index)
+    /// <inheritdoc cref="RecordVersions.Encode(LogIndex)"/>
+    public static byte[] EncodeVersion(LogIndex index) => RecordVersions.Encode(index);
+
+    public const int OrderedVersionLength = RecordVersions.OrderedLength;
+
+    public static void WriteVersion(Span<byte> target, LogIndex index) => RecordVersions.Write(target, index);
+
+    public static bool TryReadVersion(ReadOnlySpan<byte> version, out LogIndex index) => RecordVersions.TryRead(version, out index);
+
+    /// <inheritdoc cref="RecordVersions.ReadExpected"/>
+    internal static LogIndex ReadExpected(ReadOnlyMemory<byte> version) => RecordVersions.ReadExpected(version);
+
+    /// <inheritdoc cref="RecordVersions.HasAccountedFor"/>
+    internal bool HasAccountedFor(ReadOnlyMemory<byte> version) => Versions.HasAccountedFor(version);
+
+    /// <inheritdoc cref="RecordVersions.Encode(DottedObject)"/>
+    internal ReadOnlyMemory<byte> EncodeVersion(DottedObject stored) => Versions.Encode(stored);
+
+    /// <inheritdoc cref="RecordVersions.VersionOf(ReadOnlyMemory{byte})"/>
+    internal LogIndex VersionOf(ReadOnlyMemory<byte> record) => Versions.VersionOf(record);
+
+    /// <inheritdoc cref="RecordVersions.VersionOf(ReadOnlyMemory{byte}, LogIndex)"/>
+    public static LogIndex VersionOf(ReadOnlyMemory<byte> record, LogIndex since) => RecordVersions.VersionOf(record, since);
+
+    private static ApplyResult AsResult(in RememberedResult remembered)
     {
-        byte[] version = new byte[OrderedVersionLength];
-        WriteVersion(version, index);
-        return version;
-    }
-
-    public const int OrderedVersionLength = 9;
-
-    /// <summary>First byte of an ordered key's version; versions of open shards begin with <see cref="ObjectVersion.Format"/>.</summary>
-    private const byte OrderedVersionTag = 0x11;
-
-    public static void WriteVersion(Span<byte> target, LogIndex index)
-    {
-        target[0] = OrderedVersionTag;
-        BinaryPrimitives.WriteUInt64BigEndian(target[1..], index.Value);
-    }
-
-    public static bool TryReadVersion(ReadOnlySpan<byte> version, out LogIndex index)
-    {
-        bool ok = version.Length == OrderedVersionLength && version[0] == OrderedVersionTag;
-        index = ok ? new LogIndex(BinaryPrimitives.ReadUInt64BigEndian(version[1..])) : LogIndex.Zero;
-        return ok && index > LogIndex.Zero;
-    }
-
-    /// <summary>
-    /// The version that a condition names, in either form: that of an ordered record is an index; that of a record which an open period or a merge left behind says in its context which version it was.
-    /// It depends on the bytes alone: a request that is sent again must be known again, wherever and whenever that is.
-    /// </summary>
-    /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
-    internal static LogIndex ReadExpected(ReadOnlyMemory<byte> version)
-    {
-        if (TryReadVersion(version.Span, out LogIndex index))
+        Outcome outcome = remembered.Code switch
         {
-            return index;
-        }
-
-        return new LogIndex(ObjectVersion.Decode(version).Context[ActorId.Log]);
+            RefusalCode.None => Outcome.Done,
+            RefusalCode.RequestExpired => Outcome.Unknown,
+            _ => Outcome.NotDone,
+        };
+        return new ApplyResult(outcome, remembered.Code, remembered.Version, remembered.Counter) { Transaction = remembered.Answer is { } answer ? TransactionAnswer.Decode(answer) : null };
     }
-
-    /// <summary>Whether the log has all that a version names. False: it has no such state of any key, because the version names writes that are not in it yet.</summary>
-    /// <exception cref="MalformedRecordException">The bytes are no version.</exception>
-    internal bool HasAccountedFor(ReadOnlyMemory<byte> version)
-    {
-        if (TryReadVersion(version.Span, out _))
-        {
-            return true;
-        }
-
-        foreach (Dot dot in ObjectVersion.Decode(version).LiveDots)
-        {
-            if (!dot.Actor.IsLog && !Accounted.Clock.Covers(dot))
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>The version of such a record, as clients carry it: it serves for conditions, and as the context of a write when the shard is open again.</summary>
-    internal ReadOnlyMemory<byte> EncodeVersion(DottedObject stored) =>
-        OpenReads.EncodeVersion(stored.Fill(Accounted.Clock.BaseVector).Fill(VersionVector.Of(Dot.OfLog(VersionOf(stored)))));
-
-    private static ApplyResult AsResult(in RememberedResult remembered) =>
-        new(remembered.Code == RefusalCode.None ? Outcome.Done : Outcome.NotDone, remembered.Code, remembered.Version, remembered.Counter);
-
-    /// <summary>
-    /// The version of a stored record; zero if there is no value. What an open period left behind has as its version the index at which the shard was ordered: nothing has touched it since.
-    /// </summary>
-    internal LogIndex VersionOf(ReadOnlyMemory<byte> record) => VersionOf(record, _regimes.Current.Since);
-
-    internal LogIndex VersionOf(DottedObject stored) => VersionOf(stored, _regimes.Current.Since);
-
-    /// <param name="record">As stored; empty: there is none.</param>
-    /// <param name="since">The index at which the shard was ordered last; zero: it always was.</param>
-    public static LogIndex VersionOf(ReadOnlyMemory<byte> record, LogIndex since)
-    {
-        if (record.IsEmpty)
-        {
-            return LogIndex.Zero;
-        }
-
-        if (OrderedRecord.IsOrdered(record.Span))
-        {
-            return OrderedRecord.Decode(record).Index;
-        }
-
-        DottedObject stored = DottedObject.Decode(record);
-        return stored.IsEmpty ? LogIndex.Zero : VersionOf(stored, since);
-    }
-
-    /// <summary>
-    /// A function of the live dots and of what the log has done since the order, never of how a record came to be stored: a replica that copied what the log had written holds it as an object.
-    /// </summary>
-    internal static LogIndex VersionOf(DottedObject stored, LogIndex since) => stored.Values is [{ Dot: { Actor.IsLog: true } dot }]
-        ? new LogIndex(dot.Counter)
-        : LogIndex.Max(new LogIndex(stored.Context[ActorId.Log]), since);
 
     private ApplyResult Execute(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> current)
     {
@@ -286,24 +250,16 @@ public sealed class KvStateMachine
             return new ApplyResult(Outcome.NotDone, RefusalCode.ConditionFailed, version);
         }
 
-        if (Accounted.HasGaps && command.Kind != OperationKind.Increment)
-        {
-            WriteInContext(command, index, current);
-            NoteExpiry(command);
-            return new ApplyResult(Outcome.Done, RefusalCode.None, index);
-        }
-
+        var stamp = new EntryStamp(index, command.Timestamp);
         switch (command.Kind)
         {
             case OperationKind.Put:
-                _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
-                NoteExpiry(command);
+                _writer.Put(command.Key, command.Value, stamp, command.TtlMs, current);
                 break;
             case OperationKind.Increment:
                 return Increment(command, index, current);
             default:
-                _storage.Remove(RecordSpace.Data, command.Key);
-                _expiries.Remove(command.Key);
+                _writer.Delete(command.Key, stamp, current);
                 break;
         }
 
@@ -314,7 +270,7 @@ public sealed class KvStateMachine
     {
         if (current.IsEmpty)
         {
-            NoteExpiry(command);
+            _writer.NoteExpiry(command.Key, command.ExpiresMs, command.TtlMs);
             return PutCounter(command, index, command.Delta, command.ExpiresMs);
         }
 
@@ -356,7 +312,7 @@ public sealed class KvStateMachine
             case IncrementStatus.Repeated:
                 return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
             default:
-                PutDotted(command.Key, counted.Object);
+                _writer.PutDotted(command.Key, counted.Object);
                 return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
         }
     }
@@ -414,7 +370,7 @@ public sealed class KvStateMachine
         }
         else
         {
-            PutDotted(command.Key, alive.Write(Dot.OfLog(index), null, default));
+            _writer.PutDotted(command.Key, alive.Write(Dot.OfLog(index), null, default));
         }
     }
 
@@ -429,54 +385,6 @@ public sealed class KvStateMachine
         else
         {
             _expiries.Remove(key.Span);
-        }
-    }
-
-    private void PutDotted(ReadOnlySpan<byte> key, DottedObject written)
-    {
-        var record = new ArrayBufferWriter<byte>(64);
-        written.Encode(record);
-        _storage.Put(RecordSpace.Data, key, record.WrittenMemory);
-    }
-
-    private void NoteExpiry(in WriteCommand command)
-    {
-        if (command.TtlMs is > 0 and var ttl)
-        {
-            _expiries.MarkUse(_storage);
-            _expiries.NoteWritten(command.Key, command.ExpiresMs, ttl);
-        }
-        else
-        {
-            _expiries.Remove(command.Key);
-        }
-    }
-
-    /// <summary>
-    /// While dots are missing below some that are accounted for, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back.
-    /// </summary>
-    private void WriteInContext(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
-    {
-        VersionVector implied = Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
-        DottedObject before = record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
-        VersionVector kept = before.Context.Without(implied);
-        if (kept.IsEmpty && command.Kind == OperationKind.Put)
-        {
-            _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
-        }
-        else if (kept.IsEmpty)
-        {
-            _storage.Remove(RecordSpace.Data, command.Key);
-        }
-        else
-        {
-            DottedObject gone = DottedObject.Gone(kept);
-            DottedObject written = command.Kind == OperationKind.Put
-                ? gone.Write(new DottedValue(Dot.OfLog(index), new HybridTimestamp(command.Timestamp), command.Value.ToArray()) { ExpiresMs = command.ExpiresMs })
-                : gone.Write(Dot.OfLog(index), null, new HybridTimestamp(command.Timestamp));
-            var output = new ArrayBufferWriter<byte>(128);
-            written.Encode(output);
-            _storage.Put(RecordSpace.Data, command.Key, output.WrittenMemory);
         }
     }
 }

@@ -159,7 +159,8 @@ internal sealed class OpenEngine
 
         switch (operation.Kind)
         {
-            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete or OperationKind.Increment when !_completions.Admit(operation, RequestClasses.Of(operation)):
+            case OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete or OperationKind.Increment or OperationKind.Transaction
+                when !_completions.Admit(operation, RequestClasses.Of(operation)):
                 break;
             case OperationKind.Get or OperationKind.Scan:
                 _reads.Submit(operation);

@@ -115,6 +115,7 @@ internal sealed class OrderedAcknowledgements(
         Code = result.Code,
         OrderedVersion = result.Version,
         Counter = result.Counter,
+        Transaction = result.Transaction,
         Acknowledgements = PartitionPolicy.Majority(places.Members.Config.Voters.Length),
         Reason = result.Code switch
         {
@@ -122,6 +123,7 @@ internal sealed class OrderedAcknowledgements(
             RefusalCode.RequestReused => "The request id was used for another write; draw a new one for each write.",
             RefusalCode.WrongType => "The key holds a value that is no counter; delete it first, or count under another key.",
             RefusalCode.InvalidArgument => "The increment would take the counter out of the range of 64 bits.",
+            RefusalCode.TooLarge => Transactions.TransactionGate.AnswerTooLong,
             RefusalCode.Overloaded => "Too many unfinished requests in this client session, or too many sessions.",
             _ => null,
         },

@@ -1,5 +1,6 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas.Transactions;
 using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Core.Replicas;
@@ -75,7 +76,10 @@ internal sealed class OrderedEngine
             case OperationKind.Increment when operation.Condition != WriteCondition.None:
                 _completions.Refuse(operation, RefusalCode.InvalidArgument, "An increment has no condition: it applies to whatever the counter is.");
                 break;
-            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment:
+            case OperationKind.Transaction when TransactionGate.FindFault(operation) is { } fault:
+                _completions.Refuse(operation, RefusalCode.InvalidArgument, fault);
+                break;
+            case OperationKind.Put or OperationKind.Delete or OperationKind.Increment or OperationKind.Transaction:
                 _writes.Submit(operation);
                 break;
             default:

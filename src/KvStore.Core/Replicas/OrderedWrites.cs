@@ -1,5 +1,6 @@
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Replicas.Transactions;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -43,7 +44,11 @@ internal sealed class OrderedWrites(
             return;
         }
 
-        if (DependsOnRecord(operation))
+        if (operation.Kind == OperationKind.Transaction)
+        {
+            TransactionGate.ExpireBefore(operation, expirer);
+        }
+        else if (DependsOnRecord(operation))
         {
             expirer.ExpireBefore(operation.Key.Span);
         }
@@ -160,5 +165,5 @@ internal sealed class OrderedWrites(
     }
 
     /// <summary>What becomes of it is known only when it is applied.</summary>
-    private static bool DependsOnRecord(in ClientOperation operation) => operation.Condition != WriteCondition.None || operation.Kind == OperationKind.Increment;
+    private static bool DependsOnRecord(in ClientOperation operation) => operation.Condition != WriteCondition.None || operation.Kind is OperationKind.Increment or OperationKind.Transaction;
 }

@@ -7,7 +7,7 @@ internal static class RequestClasses
 {
     public static RequestClass Of(in ClientOperation operation) => operation.Kind is OperationKind.Get or OperationKind.Scan
         ? OfRead(operation.RequireStrong ? ReadLevel.Linearizable : operation.Level)
-        : OfWrite(operation.Condition, operation.RequireStrong);
+        : operation.Kind == OperationKind.Transaction ? RequestClass.Transaction : OfWrite(operation.Condition, operation.RequireStrong);
 
     private static RequestClass OfRead(ReadLevel level) => level switch
     {

@@ -7,12 +7,17 @@ namespace KvStore.Core.Replicas;
 internal readonly record struct RememberedResult(uint PayloadHash, RefusalCode Code, LogIndex Version, bool Known, long Counter = 0)
 {
     public static readonly RememberedResult Absent;
+
+    /// <summary>Of a transaction: an encoded <see cref="Transactions.TransactionAnswer"/>.</summary>
+    public byte[]? Answer { get; init; }
 }
 
 /// <summary>
 /// The results of one client session above its acknowledged floor: a ring over sequence numbers. It grows with what the client has in flight, not with what it has done.
 /// </summary>
-internal sealed class SessionWindow(ulong session)
+/// <param name="session">The client's session.</param>
+/// <param name="answers">The answers of all sessions that are remembered whole: a part of them is this one's.</param>
+internal sealed class SessionWindow(ulong session, RememberedAnswers answers)
 {
     /// <summary>Sequence numbers above the floor that are remembered. A client keeps fewer than this unfinished.</summary>
     public const int MaxSpan = 4_096;
@@ -21,6 +26,9 @@ internal sealed class SessionWindow(ulong session)
 
     /// <summary>Added to the code where the counter's value (8 bytes) follows.</summary>
     private const byte HasCounter = 0x80;
+
+    /// <summary>Added to the code where the length of a transaction's answer (4 bytes) and the answer follow.</summary>
+    private const byte HasAnswer = 0x40;
 
     private RememberedResult[] _ring = new RememberedResult[16];
 
@@ -51,12 +59,14 @@ internal sealed class SessionWindow(ulong session)
 
         if (floor - Floor >= (ulong)_ring.Length)
         {
+            Release();
             Array.Clear(_ring);
         }
         else
         {
             for (ulong sequence = Floor + 1; sequence <= floor; sequence++)
             {
+                answers.Remove(_ring[Slot(sequence)]);
                 _ring[Slot(sequence)] = RememberedResult.Absent;
             }
         }
@@ -79,9 +89,28 @@ internal sealed class SessionWindow(ulong session)
             Grow((int)span);
         }
 
+        answers.Remove(_ring[Slot(sequence)]);
+        answers.Add(result, this, sequence);
         _ring[Slot(sequence)] = result with { Known = true };
         LastUsed = Math.Max(LastUsed, timestamp);
         return true;
+    }
+
+    /// <summary>There was no room for what was answered. A retry is told so, and not done again.</summary>
+    public void ForgetAnswer(ulong sequence)
+    {
+        ref RememberedResult result = ref _ring[Slot(sequence)];
+        answers.Remove(result);
+        result = result with { Code = RefusalCode.RequestExpired, Answer = null };
+    }
+
+    /// <summary>The window goes, or all that is in it.</summary>
+    public void Release()
+    {
+        foreach (ref readonly RememberedResult result in _ring.AsSpan())
+        {
+            answers.Remove(result);
+        }
     }
 
     public byte[] Encode()
@@ -111,6 +140,14 @@ internal sealed class SessionWindow(ulong session)
                     BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(at + BytesPerResult), result.Counter);
                 }
 
+                if (result.Answer is { } answer)
+                {
+                    int start = at + SizeOf(result) - answer.Length;
+                    bytes[at + 12] |= HasAnswer;
+                    BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(start - sizeof(int)), answer.Length);
+                    answer.CopyTo(bytes, start);
+                }
+
                 at += SizeOf(result);
             }
         }
@@ -118,22 +155,23 @@ internal sealed class SessionWindow(ulong session)
         return bytes;
     }
 
-    public static SessionWindow Decode(ulong session, ReadOnlySpan<byte> bytes)
+    public static SessionWindow Decode(ulong session, ReadOnlySpan<byte> bytes, RememberedAnswers answers)
     {
         Invariant.Assert(bytes.Length >= 16, "a session record has its head");
-        var window = new SessionWindow(session) { Floor = BinaryPrimitives.ReadUInt64LittleEndian(bytes) };
+        var window = new SessionWindow(session, answers) { Floor = BinaryPrimitives.ReadUInt64LittleEndian(bytes) };
         ulong lastUsed = BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]);
         ReadOnlySpan<byte> rest = bytes[16..];
         while (rest.Length > 0)
         {
             bool counted = rest.Length >= BytesPerResult && (rest[12] & HasCounter) != 0;
             Invariant.Assert(rest.Length >= BytesPerResult + (counted ? sizeof(long) : 0), "a session record has whole results");
-            var result = new RememberedResult(
+            RememberedResult result = new(
                 BinaryPrimitives.ReadUInt32LittleEndian(rest[8..]),
-                (RefusalCode)(rest[12] & ~HasCounter),
+                (RefusalCode)(rest[12] & ~(HasCounter | HasAnswer)),
                 new LogIndex(BinaryPrimitives.ReadUInt64LittleEndian(rest[13..])),
                 Known: true,
                 counted ? BinaryPrimitives.ReadInt64LittleEndian(rest[BytesPerResult..]) : 0);
+            result = result with { Answer = ReadAnswer(rest, counted) };
             Invariant.Assert(window.TryRemember(BinaryPrimitives.ReadUInt64LittleEndian(rest), result, lastUsed), "a stored session fits its window");
             rest = rest[SizeOf(result)..];
         }
@@ -142,7 +180,19 @@ internal sealed class SessionWindow(ulong session)
         return window;
     }
 
-    private static int SizeOf(in RememberedResult result) => BytesPerResult + (result.Counter != 0 ? sizeof(long) : 0);
+    private static int SizeOf(in RememberedResult result) => BytesPerResult + (result.Counter != 0 ? sizeof(long) : 0) + (result.Answer is { } answer ? sizeof(int) + answer.Length : 0);
+
+    private static byte[]? ReadAnswer(ReadOnlySpan<byte> result, bool counted)
+    {
+        if ((result[12] & HasAnswer) == 0)
+        {
+            return null;
+        }
+
+        ReadOnlySpan<byte> rest = result[(BytesPerResult + (counted ? sizeof(long) : 0))..];
+        Invariant.Assert(rest.Length >= sizeof(int) && BinaryPrimitives.ReadInt32LittleEndian(rest) is >= 0 and var length && length <= rest.Length - sizeof(int), "a session record has whole answers");
+        return rest.Slice(sizeof(int), BinaryPrimitives.ReadInt32LittleEndian(rest)).ToArray();
+    }
 
     private int Slot(ulong sequence) => (int)(sequence & (ulong)(_ring.Length - 1));
 

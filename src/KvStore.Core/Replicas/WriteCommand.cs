@@ -7,7 +7,7 @@ namespace KvStore.Core.Replicas;
 /// <summary>
 /// A write as it stands in a log entry. Encoded once by the leader; the state machine of every replica reads it in place. Fixed offsets, little-endian:
 /// <code>
-///  0 kind        (1 put, 2 delete, 3 increment, 4 expire; 6 and 7 are a MergeCommand's; never 0x80 or above, which mark configuration entries)
+///  0 kind        (1 put, 2 delete, 3 increment, 4 expire, 8 transaction; 5 is a RegimeEntry's, 6 and 7 are a MergeCommand's; never 0x80 or above, which mark configuration entries)
 ///  1 condition   (WriteCondition; 0x80 added: a time to live follows the header; 0x40 added: that one is the keyspace's default)
 ///  2 early mark  of the leader, where it may acknowledge the write before its commit; else zero
 ///  4 timestamp   hybrid timestamp of the leader: the only time the state machine knows
@@ -16,7 +16,8 @@ namespace KvStore.Core.Replicas;
 /// 44 expected    log index for if-version, and for the record that expires
 /// 52 key length  two bytes, then the time to live in milliseconds (8 bytes, if there is one), then the key, then the value up to the end
 /// </code>
-/// The value of an increment is what it adds (8 bytes); that of an expiry the dots that expire, or nothing where <see cref="Expected"/> says it all.
+/// The value of an increment is what it adds (8 bytes); that of an expiry the dots that expire, or nothing where <see cref="Expected"/> says it all. The value of a transaction is a
+/// <see cref="Transactions.Transaction"/>, its key the first of its keys, and its time to live the keyspace's default, for those of its puts that state none.
 /// </summary>
 public readonly ref struct WriteCommand
 {
@@ -26,6 +27,7 @@ public readonly ref struct WriteCommand
     private const byte DeleteKind = 2;
     private const byte IncrementKind = 3;
     private const byte ExpireKind = 4;
+    private const byte TransactionKind = 8;
     private const byte ConditionMask = 0x0F;
     private const byte HasTtl = 0x80;
     private const byte TtlIsDefault = 0x40;
@@ -40,6 +42,7 @@ public readonly ref struct WriteCommand
         PutKind => OperationKind.Put,
         DeleteKind => OperationKind.Delete,
         IncrementKind => OperationKind.Increment,
+        TransactionKind => OperationKind.Transaction,
         _ => OperationKind.None,
     };
 
@@ -110,7 +113,7 @@ public readonly ref struct WriteCommand
     public static void Encode(Span<byte> target, in ClientOperation operation, LogIndex expected, ulong timestamp, Epoch epoch, ulong defaultTtlMs = 0)
     {
         ReadOnlySpan<byte> key = operation.Key.Span;
-        byte kind = operation.Kind switch { OperationKind.Put => PutKind, OperationKind.Increment => IncrementKind, _ => DeleteKind };
+        byte kind = operation.Kind switch { OperationKind.Put => PutKind, OperationKind.Increment => IncrementKind, OperationKind.Transaction => TransactionKind, _ => DeleteKind };
         WriteHeader(target, kind, (byte)operation.Condition, timestamp, operation.Request, epoch, expected, key.Length);
         int at = HeaderLength;
         if (operation.EffectiveTtlMs(defaultTtlMs) is > 0 and var ttl)
@@ -159,7 +162,7 @@ public readonly ref struct WriteCommand
     public static WriteCommand Decode(ReadOnlySpan<byte> payload)
     {
         Invariant.Assert(payload.Length >= HeaderLength, "a write command has its whole header");
-        Invariant.Assert(payload[0] is >= PutKind and <= ExpireKind || MergeCommand.IsMerge(payload), "a write command is a put, a delete, an increment or an expiry, or a merge, which shares its header");
+        Invariant.Assert(payload[0] is (>= PutKind and <= ExpireKind) or TransactionKind || MergeCommand.IsMerge(payload), "a write command is of a known kind, or a merge, which shares its header");
         var command = new WriteCommand(payload);
         Invariant.Assert(payload.Length >= command.KeyOffset + command.KeyLength, "a write command holds its whole key");
         Invariant.Assert(payload[0] != IncrementKind || command.Value.Length == sizeof(long), "an increment says what it adds");

@@ -56,6 +56,14 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         context,
         request.Session);
 
+    public override Task<Result> Transact(TransactRequest request, ServerCallContext context)
+    {
+        Transaction transaction = request.Transaction ?? new Transaction();
+        ByteString? first = transaction.Comparisons.Select(comparison => comparison.Key).Concat(transaction.Then.Concat(transaction.Otherwise).Select(operation => operation.Key)).FirstOrDefault();
+        var operation = new WireOperation { Kind = OperationKind.Transaction, Key = first?.Memory ?? default, Transaction = transaction.ToByteArray() };
+        return RunAsync(request.Keyspace, WithRequest(operation, request.Request), context, request.Session);
+    }
+
     public override Task<ScanPage> Scan(ScanRequest request, ServerCallContext context) => scan.ReadAsync(
         Find(request.Keyspace),
         request.Prefix.Memory,

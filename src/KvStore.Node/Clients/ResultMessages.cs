@@ -35,6 +35,7 @@ internal static class ResultMessages
             ExpiresInMs = wire.ExpiresInMs,
             Session = ByteString.CopyFrom(wire.SessionPosition.Span),
             HiddenLosers = wire.HiddenLosers,
+            Transaction = wire.Transaction.IsEmpty ? null : TransactionResult.Parser.ParseFrom(wire.Transaction.Span),
         };
         message.Missing.AddRange((wire.Missing ?? []).Select(missing => new MissingReplica { Node = missing.Node, ForMs = missing.ForMs }));
         foreach (WireSibling sibling in wire.Siblings ?? [])

@@ -8,7 +8,7 @@ namespace KvStore.Node.Loops;
 /// <summary>
 /// Takes operations that belong to this loop: each is refused early, handed to this node's replica, or forwarded to the node that can serve it; and carries the replicas' completions back to those who asked.
 /// </summary>
-internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, OutgoingForwards forwards, LoopAnswers answers, ResultMapper results, List<Completion> completions)
+internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, OutgoingForwards forwards, LoopAnswers answers, ResultMapper results, List<Completion> completions, ReplicaClock clock)
 {
     /// <summary>Operations that a loop holds unanswered; more are refused early.</summary>
     private const int MaxHeld = 65_536;
@@ -73,7 +73,7 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
         {
             if (_held.TryTake(completion.Handle, out OperationOrigin origin, out ulong callId))
             {
-                results.Map(completion, out WireResult result);
+                results.Map(completion, clock.WallMs, out WireResult result);
                 answers.Deliver(origin, callId, result);
             }
         }
@@ -91,9 +91,9 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
             return true;
         }
 
-        if (_isDiskLow && routed.Operation.Kind is (OperationKind.Put or OperationKind.Increment))
+        if (_isDiskLow && routed.Operation.Kind is (OperationKind.Put or OperationKind.Increment or OperationKind.Transaction))
         {
-            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.DiskLow, "The disk of this node is nearly full: puts and increments are refused, reads and deletes go on. Free some space."));
+            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.DiskLow, "The disk of this node is nearly full: puts, increments and transactions are refused, reads and deletes go on. Free some space."));
             return true;
         }
 

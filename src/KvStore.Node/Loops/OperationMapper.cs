@@ -12,13 +12,20 @@ internal static class OperationMapper
 {
     private static readonly ReadOnlyMemory<byte> NewSession = SessionPosition.Empty.ToBytes();
 
-    public static bool TryRoute(in WireOperation wire, ShardRouter router, long nowMs, out RoutedOperation routed, out RefusalCode code, out string reason)
+    public static bool TryRoute(WireOperation wire, ShardRouter router, long nowMs, out RoutedOperation routed, out RefusalCode code, out string reason)
     {
         routed = default;
         if (!router.TryFind(wire.KeyspaceId, out KeyspaceRoute keyspace))
         {
             code = RefusalCode.UnknownKeyspace;
             reason = $"There is no keyspace with id {wire.KeyspaceId}; create it with 'kv keyspace create', or refresh the topology.";
+            return false;
+        }
+
+        bool isTransaction = wire.Kind == Contracts.V1.OperationKind.Transaction;
+        if (isTransaction && TransactionMapper.Prepare(ref wire, keyspace.ShardCount, out code) is { } fault)
+        {
+            reason = fault;
             return false;
         }
 
@@ -39,6 +46,7 @@ internal static class OperationMapper
             Shard = new ShardId(wire.KeyspaceId, shard),
             CallId = wire.CallId,
             DeclineForwarding = wire.DeclineForwarding,
+            Transaction = wire.Transaction,
             Operation = new ClientOperation
             {
                 Kind = (OperationKind)wire.Kind,
@@ -79,7 +87,8 @@ internal static class OperationMapper
             KeyspaceId = routed.Shard.Keyspace,
             Epoch = operation.Epoch.Value,
             Key = operation.Key,
-            Value = operation.Value,
+            Value = operation.Kind == OperationKind.Transaction ? default : operation.Value,
+            Transaction = routed.Transaction,
             Condition = (Contracts.V1.WriteCondition)operation.Condition,
             Version = operation.Version,
             Session = operation.Request.Session,
@@ -107,7 +116,8 @@ internal static class OperationMapper
     {
         code = RefusalCode.InvalidArgument;
         bool scan = wire.Kind == Contracts.V1.OperationKind.Scan;
-        if (wire.Kind is < Contracts.V1.OperationKind.Get or > Contracts.V1.OperationKind.Increment)
+        bool isTransaction = wire.Kind == Contracts.V1.OperationKind.Transaction;
+        if (!isTransaction && wire.Kind is < Contracts.V1.OperationKind.Get or > Contracts.V1.OperationKind.Increment)
         {
             return $"The kind of operation {(int)wire.Kind} is not known to this node.";
         }
@@ -158,7 +168,7 @@ internal static class OperationMapper
             return $"The key has {Math.Max(wire.Key.Length, wire.After.Length)} bytes; at most {KvLimits.MaxKeyBytes} are allowed.";
         }
 
-        if (wire.Value.Length > KvLimits.MaxValueBytes)
+        if (!isTransaction && wire.Value.Length > KvLimits.MaxValueBytes)
         {
             return $"The value has {wire.Value.Length} bytes; at most {KvLimits.MaxValueBytes} are allowed. Split it, or keep it elsewhere and store a reference.";
         }

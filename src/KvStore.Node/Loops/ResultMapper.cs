@@ -11,7 +11,10 @@ internal sealed class ResultMapper(NodeId self)
     private readonly byte[] _version = new byte[KvStateMachine.OrderedVersionLength];
 
     /// <summary>The result's version may point into a scratch that the next call overwrites: encode it at once.</summary>
-    public void Map(in Completion completion, out WireResult result)
+    /// <param name="completion">What the replica says.</param>
+    /// <param name="wallMs">Now.</param>
+    /// <param name="result">The same for the wire.</param>
+    public void Map(in Completion completion, ulong wallMs, out WireResult result)
     {
         result = new WireResult
         {
@@ -37,6 +40,7 @@ internal sealed class ResultMapper(NodeId self)
             ExpiresInMs = completion.ExpiresInMs,
             SessionPosition = completion.Session,
             HiddenLosers = (uint)completion.HiddenLosers,
+            Transaction = completion.Transaction is { } transaction ? TransactionMapper.Encode(transaction, wallMs) : default,
         };
     }
 

@@ -15,6 +15,9 @@ internal struct RoutedOperation
     public bool DeclineForwarding;
 
     public ClientOperation Operation;
+
+    /// <summary>A transaction as it came, to be forwarded as it is.</summary>
+    public ReadOnlyMemory<byte> Transaction;
 }
 
 /// <summary>Operations of one origin for one loop. Posted as one item; pooled by <see cref="OperationBatchPool"/>.</summary>

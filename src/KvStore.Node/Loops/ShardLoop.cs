@@ -50,7 +50,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         List<Completion> completions = [];
         _replicas = new LoopReplicas(set, _storage, outbox, completions, Clock, log);
         _forwards = new OutgoingForwards(number, set.Count, outbox, _answers, results, Clock);
-        _operations = new LoopOperations(set, _replicas, _forwards, _answers, results, completions);
+        _operations = new LoopOperations(set, _replicas, _forwards, _answers, results, completions, Clock);
         _frames = new FrameDispatch(_replicas, _forwards, new IncomingForwards(set, this, _replicas, _operations, outbox, results, Clock));
     }
 

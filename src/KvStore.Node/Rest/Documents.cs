@@ -82,6 +82,8 @@ internal sealed record ProblemDocument(string Type, string Title, int Status, st
 [JsonSerializable(typeof(KeyspaceDocument[]))]
 [JsonSerializable(typeof(ClusterDocument))]
 [JsonSerializable(typeof(WatchEventDocument))]
+[JsonSerializable(typeof(TransactionDocument))]
+[JsonSerializable(typeof(TransactionResultDocument))]
 [JsonSerializable(typeof(ProblemDocument))]
 internal sealed partial class RestJson : JsonSerializerContext;
 

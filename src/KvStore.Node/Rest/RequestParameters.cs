@@ -90,18 +90,48 @@ internal sealed record WriteParameters
         };
     }
 
+    public (ulong Session, ulong Sequence) ParsedRequestId() => RequestIds.Parse(RequestId);
+}
+
+/// <summary>What a transaction may ask for.</summary>
+internal sealed record TransactionParameters
+{
+    [FromRoute(Name = "keyspace")]
+    [Description("The keyspace's name: cp, or adaptive.")]
+    public required string Keyspace { get; init; }
+
+    [FromHeader(Name = "KvStore-Request-Id")]
+    [Description("SESSION-SEQUENCE, as for a put. The same transaction sent again under its id has one effect and the same answer.")]
+    public string? RequestId { get; init; }
+
+    [FromQuery(Name = "encoding")]
+    [Description("How keys are written: percent (percent-encoded, the default) or base64url, which can carry NUL bytes.")]
+    public string? Encoding { get; init; }
+
+    [FromQuery(Name = "timeout_ms")]
+    [Description("How long to wait at most, 1 to 600000; 10000 without it.")]
+    public string? TimeoutMs { get; init; }
+
+    public uint ParsedTimeoutMs => RequestNumbers.Parse(TimeoutMs, "timeout_ms", 1, KvLimits.MaxTimeoutMs, whenMissing: 0);
+
+    public (ulong Session, ulong Sequence) ParsedRequestId => RequestIds.Parse(RequestId);
+}
+
+/// <summary>Request ids in a header.</summary>
+internal static class RequestIds
+{
     /// <summary>Session and sequence; zero where there is no id.</summary>
-    public (ulong Session, ulong Sequence) ParsedRequestId()
+    public static (ulong Session, ulong Sequence) Parse(string? requestId)
     {
-        if (RequestId is null)
+        if (requestId is null)
         {
             return (0, 0);
         }
 
-        int hyphen = RequestId.IndexOf('-', StringComparison.Ordinal);
+        int hyphen = requestId.IndexOf('-', StringComparison.Ordinal);
         return hyphen is > 0 and <= 16
-            && ulong.TryParse(RequestId.AsSpan(0, hyphen), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong session)
-            && ulong.TryParse(RequestId.AsSpan(hyphen + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ulong sequence)
+            && ulong.TryParse(requestId.AsSpan(0, hyphen), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong session)
+            && ulong.TryParse(requestId.AsSpan(hyphen + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ulong sequence)
             && session != 0 && sequence != 0
                 ? (session, sequence)
                 : throw RestRefusal.BadRequest("KvStore-Request-Id is SESSION-SEQUENCE: up to 16 hexadecimal digits that are not all zero, a hyphen, and a number from 1.");

@@ -24,7 +24,14 @@ internal static class RestKey
 
         // The keyspace's name comes before and can't hold a slash, so the first marker is the one.
         int start = path.IndexOf(Marker, StringComparison.Ordinal);
-        byte[] key = start < 0 ? [] : Decode(path[(start + Marker.Length)..], base64);
+        return Parse(start < 0 ? [] : path[(start + Marker.Length)..], base64);
+    }
+
+    /// <summary>A key as text.</summary>
+    /// <exception cref="RestRefusal">The key is empty, too long, or wrongly encoded.</exception>
+    public static byte[] Parse(ReadOnlySpan<char> text, bool base64)
+    {
+        byte[] key = Decode(text, base64);
         return key.Length switch
         {
             0 => throw RestRefusal.BadRequest($"The key is empty; a key has 1 to {KvLimits.MaxKeyBytes} bytes."),
@@ -100,7 +107,10 @@ internal static class RestKey
             }
             else
             {
-                length += System.Text.Encoding.UTF8.GetBytes(text.Slice(i, 1), bytes.AsSpan(length));
+                // The two halves of a character beyond U+FFFF stay together.
+                int units = char.IsHighSurrogate(text[i]) && i + 1 < text.Length ? 2 : 1;
+                length += System.Text.Encoding.UTF8.GetBytes(text.Slice(i, units), bytes.AsSpan(length));
+                i += units - 1;
             }
         }
 

@@ -15,6 +15,9 @@ internal static class RestRoutes
     {
         RouteGroupBuilder v1 = routes.MapGroup("/v1");
         MapKeys(v1.MapGroup("/keyspaces/{keyspace}/keys").WithTags("keys"));
+        v1.MapPost("/keyspaces/{keyspace}/transactions", TransactionResource.Post).WithTags("transactions").WithName("transact")
+            .WithSummary("Compares keys of one shard and does one of two lists of operations on them, atomically (cp, adaptive). Which list it was is in the answer: comparisons that do not hold are no error")
+            .Accepts<TransactionDocument>("application/json").Produces<TransactionResultDocument>().ProducesProblem(StatusCodes.Status409Conflict).ProducesProblem(StatusCodes.Status413PayloadTooLarge).WithRefusals();
         MapKeyspaces(v1.MapGroup("/keyspaces").WithTags("keyspaces"));
         v1.MapGet("/keyspaces/{keyspace}/watch", WatchResource.Get).WithTags("keys").WithName("watch")
             .WithSummary("The changes of a key or a prefix as server-sent events; resumes by Last-Event-ID").Produces<WatchEventDocument>(StatusCodes.Status200OK, "text/event-stream").WithRefusals();

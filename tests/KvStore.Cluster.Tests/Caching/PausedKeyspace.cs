@@ -46,6 +46,12 @@ internal sealed class PausedKeyspace(IKvKeyspace real) : IKvKeyspace
 
     public IAsyncEnumerable<KvEntry<T>> ScanAsync<T>(KvRange range, KvScanOptions? options = null, CancellationToken cancellationToken = default) => real.ScanAsync<T>(range, options, cancellationToken);
 
+    public ValueTask<KvTxnResult> TransactAsync(KvTxn txn, KvWriteOptions? options = null, CancellationToken cancellationToken = default) => real.TransactAsync(txn, options, cancellationToken);
+
+    public IAsyncEnumerable<KvChange<T>> WatchAsync<T>(KvRange range, KvWatchOptions? options = null, CancellationToken cancellationToken = default) => real.WatchAsync<T>(range, options, cancellationToken);
+
+    public IAsyncEnumerable<KvChange<T>> WatchAsync<T>(KvKey key, KvWatchOptions? options = null, CancellationToken cancellationToken = default) => real.WatchAsync<T>(key, options, cancellationToken);
+
     private async Task PauseAsync()
     {
         _about.TrySetResult();

@@ -24,6 +24,19 @@ internal static class WireSamples
     private static readonly Gen<WireScanItem> Item =
         Gen.Select(Bytes, Bytes, Bytes, Small, Number, (key, value, version, siblings, expiresIn) => new WireScanItem(key, value, version, siblings, expiresIn));
 
+    /// <summary>Encoded: the codec passes it through.</summary>
+    private static readonly Gen<ReadOnlyMemory<byte>> Transaction = Gen.Select(Gen.Int[0, 3], Bytes, Number, (parts, bytes, ttl) => new ReadOnlyMemory<byte>(parts == 0 ? [] : new Transaction
+    {
+        Comparisons = { new Comparison { Kind = ComparisonKind.ValueIs, Key = ByteString.CopyFrom(bytes.Span), Value = ByteString.CopyFrom(bytes.Span) } },
+        Then = { Enumerable.Range(0, parts).Select(_ => new TransactionOperation { Kind = OperationKind.Put, Key = ByteString.CopyFrom(bytes.Span), TtlMs = ttl }) },
+    }.ToByteArray()));
+
+    private static readonly Gen<ReadOnlyMemory<byte>> TransactionAnswer = Gen.Select(Gen.Int[0, 2], Bytes, Number, (branch, bytes, expiresIn) => new ReadOnlyMemory<byte>(branch == 0 ? [] : new TransactionResult
+    {
+        Branch = (TransactionBranch)branch,
+        Results = { new TransactionOperationResult { Kind = OperationKind.Get, Found = true, Value = ByteString.CopyFrom(bytes.Span), Version = ByteString.CopyFrom(bytes.Span), ExpiresInMs = expiresIn } },
+    }.ToByteArray()));
+
     private static readonly Gen<WireMissingReplica> Missing = Gen.Select(Small, Number, (node, forMs) => new WireMissingReplica(node, forMs));
 
     public static Gen<WireOperation> Operation { get; } =
@@ -38,6 +51,7 @@ internal static class WireSamples
         from conflicts in Gen.Bool
         from small in Small.Array[5]
         from bytes in Bytes.Array[5]
+        from transaction in Transaction
         select new WireOperation
         {
             CallId = numbers[0],
@@ -64,6 +78,7 @@ internal static class WireSamples
             SessionPosition = bytes[4],
             MaxStalenessMs = small[4],
             OnlyConflicts = conflicts,
+            Transaction = transaction,
         };
 
     public static Gen<WireResult> Result { get; } =
@@ -77,6 +92,7 @@ internal static class WireSamples
         from items in Item.Array[0, 3]
         from missing in Missing.Array[0, 3]
         from reason in Text
+        from transaction in TransactionAnswer
         select new WireResult
         {
             CallId = numbers[0],
@@ -102,6 +118,7 @@ internal static class WireSamples
             SessionPosition = bytes[2],
             HiddenLosers = small[4],
             Missing = missing.Length == 0 ? null : missing,
+            Transaction = transaction,
         };
 
     public static Operation Generated(WireOperation from) => new()
@@ -128,6 +145,7 @@ internal static class WireSamples
         Session = ByteString.CopyFrom(from.SessionPosition.Span),
         MaxStalenessMs = from.MaxStalenessMs,
         OnlyConflicts = from.OnlyConflicts,
+        Transaction = from.Transaction.IsEmpty ? null : KvStore.Contracts.V1.Transaction.Parser.ParseFrom(from.Transaction.Span),
     };
 
     public static Result Generated(WireResult from)
@@ -154,6 +172,7 @@ internal static class WireSamples
             ExpiresInMs = from.ExpiresInMs,
             Session = ByteString.CopyFrom(from.SessionPosition.Span),
             HiddenLosers = from.HiddenLosers,
+            Transaction = from.Transaction.IsEmpty ? null : TransactionResult.Parser.ParseFrom(from.Transaction.Span),
         };
         result.Siblings.AddRange((from.Siblings ?? []).Select(s => new Sibling { Value = ByteString.CopyFrom(s.Value.Span), TimestampMs = s.TimestampMs, Writer = s.Writer, Write = s.Write }));
         result.Items.AddRange((from.Items ?? []).Select(i => new ScanItem

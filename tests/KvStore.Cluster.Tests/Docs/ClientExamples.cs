@@ -256,6 +256,25 @@ public sealed class ClientExamples(ThreeNodes nodes) : IClassFixture<ThreeNodes>
     }
 
     [Fact]
+    public async Task Move_money_in_one_transaction()
+    {
+        IKvKeyspace accounts = await OrderedAsync("bank");
+        await accounts.PutAsync("{bank}/alice", 100L);
+        await accounts.PutAsync("{bank}/bob", 50L);
+
+        KvEntry<long> alice = (await accounts.GetAsync<long>("{bank}/alice"))!, bob = (await accounts.GetAsync<long>("{bank}/bob"))!;
+        KvTxnResult moved = await accounts.TransactAsync(new KvTxn()
+            .IfVersion("{bank}/alice", alice.Version)
+            .IfVersion("{bank}/bob", bob.Version)
+            .Then(then => then.Put("{bank}/alice", alice.Value - 10).Put("{bank}/bob", bob.Value + 10))
+            .Else(other => other.Get("{bank}/alice").Get("{bank}/bob")));
+        long left = moved.Succeeded ? alice.Value - 10 : moved.Get<long>("{bank}/alice")!.Value;
+
+        left.Should().Be(90);
+        (await accounts.GetAsync<long>("{bank}/bob"))!.Value.Should().Be(60);
+    }
+
+    [Fact]
     public async Task Count()
     {
         IKvKeyspace hits = await OrderedAsync("hits");

@@ -77,6 +77,7 @@ public sealed class PartitionPolicyTests
     [InlineData(RequestClass.LinearizableRead)]
     [InlineData(RequestClass.StrongWrite)]
     [InlineData(RequestClass.ConditionalWrite)]
+    [InlineData(RequestClass.Transaction)]
     public void What_demands_strong_is_refused_while_provisional(RequestClass request) =>
         Decide(PartitionChoice.Adaptive, ServingRegime.Provisional, majority: false, request).Should().Be(PolicyDecision.RefuseProvisional);
 

@@ -26,6 +26,7 @@ internal static class PolicyTableText
         ("write that demands strong", RequestClass.StrongWrite),
         ("conditional write", RequestClass.ConditionalWrite),
         ("write in context", RequestClass.ContextWrite),
+        ("transaction", RequestClass.Transaction),
     ];
 
     public static string Render()

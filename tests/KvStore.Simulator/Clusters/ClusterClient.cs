@@ -58,7 +58,7 @@ internal sealed class ClusterClient
         operation.StartedMs = _dispatcher.Clock.NowMs;
         operation.DeadlineMs = operation.StartedMs + timeoutMs;
         operation.Wire = wire;
-        operation.IsConditional = wire.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion;
+        operation.IsConditional = wire.Condition is WriteCondition.IfAbsent or WriteCondition.IfVersion || wire.Kind == OperationKind.Transaction;
         _underWay.Add((operation, operation.Version, then));
         _dispatcher.Start(operation);
         Look();

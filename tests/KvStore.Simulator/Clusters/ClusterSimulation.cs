@@ -14,6 +14,9 @@ internal sealed class ClusterSimulation
 {
     private const long WorkUs = 25_000_000;
 
+    /// <summary>One seed in so many has transactions too.</summary>
+    private const ulong TransactionSeeds = 3;
+
     private readonly Timeline _timeline = new();
     private readonly EventTrace _trace;
     private readonly ClusterSettings _settings;
@@ -96,13 +99,19 @@ internal sealed class ClusterSimulation
             }
         }
 
+        // In every keyspace with a log, whatever its replication: transactions are acknowledged at commit.
+        List<ClusterTransactions> transactions = _seed % TransactionSeeds != 1
+            ? []
+            : [.. _settings.Keyspaces.Where(keyspace => !keyspace.IsOpen).Select(keyspace => new ClusterTransactions(_world, _context, keyspace, _seed))];
         workers.ForEach(worker => worker.Begin());
+        transactions.ForEach(work => work.Begin());
         _faults.Begin(_plan);
-        Until(() => workers.TrueForAll(worker => worker.HasFinished), WorkUs);
+        Until(() => workers.TrueForAll(worker => worker.HasFinished) && transactions.TrueForAll(work => work.HaveFinished), WorkUs);
         _context.Stopping = true;
         _faults.HealAll();
-        Demand("every pending operation ends", () => workers.TrueForAll(worker => worker.IsIdle) ? null : "some worker waits", 15_000_000);
+        Demand("every pending operation ends", () => workers.TrueForAll(worker => worker.IsIdle) && transactions.TrueForAll(work => work.AreIdle) ? null : "some worker waits", 15_000_000);
         ServesAgain();
+        transactions.ForEach(JudgeTransactions);
         Demand("all replicas of each shard stand at the same place, and nothing is pending", () => ClusterVerdict.Unfinished(_world), 60_000_000);
         foreach (KeyspaceSettings keyspace in _settings.Keyspaces)
         {
@@ -110,6 +119,24 @@ internal sealed class ClusterSimulation
             Demand($"every replica of {keyspace.Name} answers for every key", () => reads.AreComplete ? null : "not yet", 5_000_000);
             ClusterVerdict.Check(keyspace, reads, _context, _faults.Crashed);
         }
+    }
+
+    private void JudgeTransactions(ClusterTransactions transactions)
+    {
+        transactions.ReadAgain();
+        Demand(
+            "a transaction is done",
+            () =>
+            {
+                if (!transactions.WasReadAgain)
+                {
+                    transactions.ReadAgain();
+                }
+
+                return transactions.WasReadAgain ? null : "no answer yet";
+            },
+            15_000_000);
+        transactions.CheckEnd();
     }
 
     /// <summary>After the heal every key can be written and read, from anywhere.</summary>

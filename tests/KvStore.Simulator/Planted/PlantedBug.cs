@@ -28,6 +28,9 @@ internal abstract class PlantedBug
     /// <summary>Whether it wants clients of counters and expiring keys. The others do without, and leave their seeds as they were.</summary>
     public virtual bool WantsCounters => false;
 
+    /// <summary>Whether it wants clients of transactions. The others do without.</summary>
+    public virtual bool WantsTransactions => false;
+
     protected SimulatedCluster Cluster { get; private set; } = null!;
 
     /// <summary>Of its own, so that the bug leaves load and faults as they are.</summary>

@@ -20,6 +20,7 @@ internal sealed class OrderedPlay
     private readonly ClientContext _context;
     private readonly List<OrderedClient> _clients = [];
     private readonly TypedLoad _typed;
+    private readonly TransactionLoad _transactions;
     private SessionClients? _sessions;
 
     public OrderedPlay(SimulationStage stage)
@@ -28,6 +29,7 @@ internal sealed class OrderedPlay
         var answers = new AnswerWatch(stage.Cluster.Watch) { AcknowledgesEarly = stage.Settings.Mode.Replication != Replication.Sync };
         _context = new ClientContext(stage.Cluster, stage.Recorder, answers);
         _typed = new TypedLoad(stage, _context);
+        _transactions = new TransactionLoad(stage, _context);
     }
 
     /// <summary>Share of requests and of answers that get lost between client and node.</summary>
@@ -40,7 +42,7 @@ internal sealed class OrderedPlay
     /// <summary>What else must come to rest when faults have ended.</summary>
     public Action AfterHeal { get; init; } = () => { };
 
-    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished) && _typed.HasFinished && _sessions?.HaveFinished != false;
+    public bool AreClientsDone => _clients.TrueForAll(client => client.HasFinished) && _typed.HasFinished && _transactions.HasFinished && _sessions?.HaveFinished != false;
 
     /// <summary>Operations that were done so far.</summary>
     public int Done => _clients.Sum(client => client.Done);
@@ -55,6 +57,7 @@ internal sealed class OrderedPlay
 
         _clients.ForEach(client => client.Begin());
         _typed.Begin();
+        _transactions.Begin();
         _sessions = new SessionClients(_context, _stage.Seeds);
         _sessions.Begin();
     }
@@ -65,7 +68,7 @@ internal sealed class OrderedPlay
         _context.Stopping = true;
         _stage.Faults.HealAll();
         AfterHeal();
-        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle) && _typed.IsIdle && _sessions?.AreIdle != false, 60_000_000);
+        _stage.Demand("after the heal, every pending operation ends", () => _clients.TrueForAll(client => client.IsIdle) && _typed.IsIdle && _transactions.IsIdle && _sessions?.AreIdle != false, 60_000_000);
         _context.Loss = 0;
         var last = new OrderedClient(_context, _clients.Count, _stage.Seeds.Next(), 0);
         for (int key = 0; key < _stage.Settings.Keys; key++)
@@ -79,6 +82,7 @@ internal sealed class OrderedPlay
 
         _stage.Demand("after the heal, all replicas apply the same", HaveAppliedTheSame, 20_000_000);
         _stage.Demand("after the heal, nothing is pending", () => _stage.Cluster.Usable.All(node => node.Replica?.PendingCount == 0), 10_000_000);
+        _transactions.Judge();
         _typed.Judge(() => _stage.Cluster.Usable);
         _stage.Demand("after what has expired is gone, all replicas apply the same", HaveAppliedTheSame, 20_000_000);
         Rest();

@@ -13,6 +13,9 @@ internal static class Simulation
     /// <summary>One seed in so many has counters and expiries too.</summary>
     private const ulong TypedSeeds = 3;
 
+    /// <summary>One seed in so many of the scenarios with an ordered shard has transactions too: not those that have counters.</summary>
+    private const ulong TransactionSeeds = 3;
+
     public static SimulationReport Run(ScenarioKind kind, ulong seed, SimulationOptions? options = null)
     {
         options ??= SimulationOptions.Default;
@@ -25,6 +28,7 @@ internal static class Simulation
         ScenarioSettings settings = ScenarioSettings.Draw(kind, seeds.Next());
         settings = options.Planted?.Adjust(settings) ?? settings;
         settings = settings with { CountsAndExpires = settings.MemoryBytes == 0 && (options.Planted?.WantsCounters ?? (seed % TypedSeeds == 0)) };
+        settings = settings with { Transacts = kind is ScenarioKind.Consensus or ScenarioKind.Members && (options.Planted?.WantsTransactions ?? (seed % TransactionSeeds == 1)) };
         settings = settings with { OperationsPerClient = Math.Max(1, settings.OperationsPerClient * options.LoadPercent / 100) };
         IReadOnlyList<Strike> plan = FaultPlan.Draw(settings, settings.WorkUs, seeds.Next());
         var stage = new SimulationStage(settings, seeds, options);

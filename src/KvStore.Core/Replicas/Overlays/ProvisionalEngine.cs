@@ -193,7 +193,7 @@ internal sealed class ProvisionalEngine
         PolicyDecision decision = PartitionPolicy.Decide(_regimes.Current.Mode, ServingRegime.Provisional, _peers.HasMajority, request);
 
         // A session's gate has seen to it that this overlay holds what the session has seen (C19). A bound on the age can't be kept without a leader.
-        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete, Level: <= ReadLevel.Session };
+        bool known = operation is { Kind: OperationKind.Get or OperationKind.Scan or OperationKind.Put or OperationKind.Delete or OperationKind.Transaction, Level: <= ReadLevel.Session };
         if (decision == PolicyDecision.ServeProvisionally && known)
         {
             return true;

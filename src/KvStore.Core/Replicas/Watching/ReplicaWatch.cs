@@ -79,7 +79,7 @@ public sealed class ReplicaWatch
             seen = seen.With(value.Dot);
         }
 
-        return OpenReads.EncodeVersion(isOrdered ? held.Fill(seen).Fill(VersionVector.Of(Dot.OfLog(KvStateMachine.VersionOf(held, since)))) : held.Fill(seen));
+        return OpenReads.EncodeVersion(isOrdered ? held.Fill(seen).Fill(VersionVector.Of(Dot.OfLog(RecordVersions.VersionOf(held, since)))) : held.Fill(seen));
     }
 
     /// <summary>Reads a page of keys as they stand here, in order.</summary>
