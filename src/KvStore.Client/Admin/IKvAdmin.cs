@@ -48,6 +48,17 @@ public interface IKvAdmin
     /// <param name="cancellationToken">Stops the waiting.</param>
     ValueTask<ReplaceNodeResponse> ReplaceNodeAsync(uint node, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Hands the leadership of one shard to the replica on another node, and waits until that one leads or the time is nearly over: look at the outcome. Not done: nothing was begun, or another node was
+    /// elected. Unknown: it was begun and may yet happen. While it is handed over, for some milliseconds, writes to the shard wait. An open shard (ap) has a leader too, but reads and writes don't go through it.
+    /// </summary>
+    /// <param name="keyspace">The keyspace.</param>
+    /// <param name="shard">The number of the shard, from 0.</param>
+    /// <param name="node">The node that shall lead; it must have a replica of the shard.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">There is no such keyspace or shard, or the node has no replica of it.</exception>
+    ValueTask<TransferLeaderResponse> TransferLeaderAsync(string keyspace, int shard, uint node, CancellationToken cancellationToken = default);
+
     /// <summary>The writes of an async or best-effort cp keyspace that were acknowledged and then lost in a failover, as far as their nodes can be reached.</summary>
     /// <param name="name">The keyspace.</param>
     /// <param name="clear">Records to forget first, as an earlier call has shown them. Null: none.</param>

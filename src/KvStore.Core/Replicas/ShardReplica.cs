@@ -255,6 +255,9 @@ public sealed class ShardReplica
         return !target.Replica.IsNone && Group!.Raft.TransferLeadership(target.Replica);
     }
 
+    /// <summary>This replica leads and is handing that over.</summary>
+    public bool IsTransferring => IsLeader && Group!.Raft.IsTransferring;
+
     /// <summary>Everything this replica's loop appended up to a position is durable.</summary>
     public void OnDurable(LogPosition position)
     {

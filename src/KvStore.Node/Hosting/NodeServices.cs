@@ -119,6 +119,7 @@ public sealed class NodeServices
         services.AddSingleton<LostWriteReader>();
         services.AddSingleton<KeyspaceAlteration>();
         services.AddSingleton<AlterProgressReader>();
+        services.AddSingleton<LeaderTransfer>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
         services.AddSingleton(new NodeFacts(_options.ClusterId, version, _options.EnableFaultInjection, Stopwatch.GetTimestamp()));
     }

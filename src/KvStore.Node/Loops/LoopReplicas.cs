@@ -141,6 +141,28 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         Touch(slot);
     }
 
+    /// <summary>Asks the replica, if it leads, to let the one on another node lead.</summary>
+    /// <returns>Whether that has begun.</returns>
+    public bool TransferLeadership(ShardId shard, NodeId to)
+    {
+        if (Find(shard) is not { } slot)
+        {
+            return false;
+        }
+
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        Touch(slot);
+        try
+        {
+            return slot.Replica.TransferLeadership(to);
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+            return false;
+        }
+    }
+
     /// <summary>Hands over the message at which the reader stands.</summary>
     public void Receive(NodeId from, ReplicaSlot slot, in PeerFrameReader reader)
     {

@@ -124,6 +124,9 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     /// <summary>On the loop: asks its replica of the shard, if it leads, to bring the shard into a mode (<see cref="ShardReplica.ChangeMode"/>). To be repeated until it is there.</summary>
     public void ChangeMode(ShardId shard, KeyspaceMode wanted, long deadlineMs) => _replicas.ChangeMode(shard, wanted, deadlineMs);
 
+    /// <summary>On the loop: asks its replica of the shard, if it leads, to let another one lead.</summary>
+    public bool TransferLeadership(ShardId shard, NodeId to) => _replicas.TransferLeadership(shard, to);
+
     /// <summary>On the loop.</summary>
     public ShardReplica? Find(ShardId shard) => _replicas.Find(shard)?.Replica;
 

@@ -69,6 +69,30 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
     }
 
     [Fact]
+    public async Task A_shard_is_handed_to_another_leader_and_what_can_not_lead_it_is_named()
+    {
+        string name = await nodes.NewKeyspaceAsync("cp");
+        uint before = await _cluster.LeaderOfAsync(name, 1);
+        uint wanted = (before % 3) + 1;
+        KvRun moved = await nodes.MustKvAsync("leader", "transfer", name, "1", $"{wanted}", "-o", "raw");
+        moved.Out.Should().StartWith($"{name}\t1\tdone\t{wanted}\t").And.Contain("\tordered");
+        JsonElement again = (await nodes.MustKvAsync("leader", "transfer", name, "1", $"{wanted}", "-o", "json")).Json();
+        (again.GetProperty("outcome").GetString(), again.GetProperty("leader").GetInt32()).Should().Be(("OUTCOME_DONE", (int)wanted));
+
+        (await nodes.KvAsync("leader", "transfer", "nowhere", "0", "1")).Code.Should().Be(ExitCode.NotFound);
+        KvRun shard = await nodes.KvAsync("leader", "transfer", name, "2", "1");
+        shard.Code.Should().Be(ExitCode.Usage, shard.Error);
+        shard.Error.Should().Contain("no shard 2");
+        KvRun stranger = await nodes.KvAsync("leader", "transfer", name, "0", "9");
+        stranger.Code.Should().Be(ExitCode.Usage, stranger.Error);
+        stranger.Error.Should().Contain("Node 9 has no replica");
+        string open = await nodes.NewKeyspaceAsync("ap");
+        await _cluster.LeaderOfAsync(open);
+        KvRun opened = await nodes.MustKvAsync("leader", "transfer", open, "0", "2");
+        opened.Error.Should().Contain("reads and writes don't go through it");
+    }
+
+    [Fact]
     public async Task The_status_shows_every_node_and_on_request_every_replica()
     {
         string name = await nodes.NewKeyspaceAsync("cp");
