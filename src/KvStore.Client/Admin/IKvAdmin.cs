@@ -31,6 +31,16 @@ public interface IKvAdmin
     /// <exception cref="KvException">Contradictory or unknown settings, an unknown keyspace, or no quorum.</exception>
     ValueTask<AlterKeyspaceResponse> AlterKeyspaceAsync(string name, KvKeyspaceChange change, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Deletes a keyspace with all its data, for good. Answers when that is decided, which needs a majority of the cluster; every node then destroys its replicas by itself, one that is down when it is back. What is
+    /// under way in the keyspace ends as not done or unknown. A keyspace that is created under the name later is another one, and begins empty.
+    /// </summary>
+    /// <param name="name">The keyspace.</param>
+    /// <param name="id">Only if it has this id (<see cref="KvKeyspaceInfo.Id"/>): then repeating the call is harmless, whatever was created since. 0: whichever has the name.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">An unknown keyspace, another id, the system's keyspace, or no quorum.</exception>
+    ValueTask<DeleteKeyspaceResponse> DeleteKeyspaceAsync(string name, uint id = 0, CancellationToken cancellationToken = default);
+
     /// <summary>How far the shards of a keyspace are on the way to its settings, and which replicas have not heard of them.</summary>
     ValueTask<KeyspaceProgress> AlterProgressAsync(string name, CancellationToken cancellationToken = default);
 

@@ -408,6 +408,18 @@ public sealed class ShardReplica
         }
     }
 
+    /// <summary>The keyspace was deleted: answer what waits, and never touch the storage again.</summary>
+    public void Close()
+    {
+        if (IsActive)
+        {
+            IsActive = false;
+            _engines.FailAll(RefusalCode.UnknownKeyspace, "The keyspace was deleted.");
+        }
+
+        FencedBecause ??= "the keyspace was deleted";
+    }
+
     /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>
     public int ClearLostWrites(ulong upTo) => IsActive && !_parts.View.IsReplacing ? _parts.LostWrites.Clear(upTo) : 0;
 

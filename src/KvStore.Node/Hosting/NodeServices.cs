@@ -86,6 +86,7 @@ public sealed class NodeServices
         _loops.QuorumForced += recoveries.Note;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.RegimeChanged += _topology.SetRegime;
+        _loops.Closed += _topology.Forget;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
     }
 
@@ -118,6 +119,7 @@ public sealed class NodeServices
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
         services.AddSingleton<KeyspaceAlteration>();
+        services.AddSingleton<KeyspaceDeletion>();
         services.AddSingleton<AlterProgressReader>();
         services.AddSingleton<LeaderTransfer>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
