@@ -173,6 +173,20 @@ public sealed class NodeStorage : IDisposable
     /// <exception cref="IOException">The disk refused it; the old file is still there.</exception>
     public void WriteNote(string name, ReadOnlySpan<byte> bytes) => SmallFile.Replace(_directory, name, bytes);
 
+    /// <summary>Whether the last process left something of a shard that was neither opened nor removed since. From any thread.</summary>
+    public bool HoldsRecovered(ShardId shard)
+    {
+        lock (_recoveredGate)
+        {
+            return _markers.ContainsKey(shard) || _records.ContainsKey(shard);
+        }
+    }
+
+    /// <summary>
+    /// Whether the shard was removed here, by this process or by an earlier one whose log still says so. The log forgets it only after everything before it is in the view for good. From any thread.
+    /// </summary>
+    public bool WasRemoved(ShardId shard) => _generations.ContainsKey(shard);
+
     /// <summary>Asks for a flush of the view, after which <see cref="IReplicaStorage.DurablePosition"/> has advanced.</summary>
     public void RequestFlush() => Flusher.Request();
 

@@ -63,9 +63,22 @@ public sealed class StorageLoop
         var replica = _replicas[index];
         _replicas.RemoveAt(index);
         replica.Close();
-        _node.NoteRemoved(replica.View);
-        Log.Append(shard.Packed, LogFormat.ShardRemoved, Term.Zero, new LogIndex(replica.View.LastGeneration), default, SyncUrgency.Now);
-        _node.Writer.Order(new RemoveView(replica.View, Log));
+        Remove(replica.View);
+    }
+
+    /// <summary>As <see cref="RemoveReplica"/>, for a shard that the last process left and that is not open. Its view is not read.</summary>
+    /// <returns>False: nothing was left of it.</returns>
+    public bool RemoveRecovered(ShardId shard)
+    {
+        Invariant.Assert(_replicas.TrueForAll(open => open.Shard != shard));
+        if (!_node.HoldsRecovered(shard))
+        {
+            return false;
+        }
+
+        _node.TakeRecovered(shard, out var marker);
+        Remove(new ReplicaView(shard, _sink, marker.Generation, marker.Position));
+        return true;
     }
 
     /// <summary>At the end of each loop step: hands what was appended to the log's writer, and keeps the tables within their budget.</summary>
@@ -112,6 +125,13 @@ public sealed class StorageLoop
             replica.View.Pinned?.Release();
             replica.View.Pinned = null;
         }
+    }
+
+    private void Remove(ReplicaView view)
+    {
+        _node.NoteRemoved(view);
+        Log.Append(view.Shard.Packed, LogFormat.ShardRemoved, Term.Zero, new LogIndex(view.LastGeneration), default, SyncUrgency.Now);
+        _node.Writer.Order(new RemoveView(view, Log));
     }
 
     private long Sweep(long bytes)

@@ -11,6 +11,8 @@ public abstract class ReplicaStorageContractTests(StorageEngine engine)
 {
     protected StorageBench Bench(Func<StorageOptions, StorageOptions>? adjust = null) => new(engine, adjust);
 
+    private static readonly ShardId Other = new(7, 2);
+
     [Fact]
     public void An_appended_record_is_reported_durable_and_found_after_a_restart()
     {
@@ -255,6 +257,66 @@ public abstract class ReplicaStorageContractTests(StorageEngine engine)
     }
 
     [Fact]
+    public void A_removed_shard_leaves_nothing_in_the_view_and_holds_no_segment_of_the_log()
+    {
+        using var bench = Bench(options => options with { SegmentBytes = 64 * 1024, RetainedLogBytes = 256 * 1024 });
+        WriteKept(bench);
+        FillOther(bench);
+        bench.Node.Stats.RetainedLogBytes.Should().BeGreaterThan(16 * 64 * 1024, "nothing of it was released");
+        KeysOf(bench, Other).Should().BePositive();
+        bench.Loop.RemoveReplica(Other);
+        bench.Loop.Submit();
+        AwaitGone(bench);
+        bench.CrashAndReopen();
+        AssertOnlyKeptIsLeft(bench);
+    }
+
+    [Fact]
+    public void A_shard_that_the_last_process_left_is_removed_without_being_opened()
+    {
+        using var bench = Bench(options => options with { SegmentBytes = 64 * 1024, RetainedLogBytes = 256 * 1024 });
+        WriteKept(bench);
+        FillOther(bench);
+        bench.CrashAndReopen();
+        bench.Node.RecoveredShards.Should().Equal(StorageBench.Shard, Other);
+        bench.Replica.ReleaseLog(new LogIndex(1), 0);
+        bench.Node.HoldsRecovered(Other).Should().BeTrue();
+        bench.Node.WasRemoved(Other).Should().BeFalse();
+        bench.Loop.RemoveRecovered(Other).Should().BeTrue();
+        bench.Node.HoldsRecovered(Other).Should().BeFalse();
+        bench.Node.WasRemoved(Other).Should().BeTrue();
+        bench.Loop.RemoveRecovered(Other).Should().BeFalse("there is nothing left to remove");
+        bench.Loop.Submit();
+        AwaitGone(bench);
+        bench.Reopen();
+        AssertOnlyKeptIsLeft(bench);
+    }
+
+    [Fact]
+    public void A_removal_that_a_crash_interrupts_is_there_or_can_be_repeated()
+    {
+        using var bench = Bench();
+        WriteKept(bench);
+        FillOther(bench);
+
+        // Nothing of it had reached the log.
+        bench.Loop.RemoveReplica(Other);
+        bench.CrashAndReopen();
+        bench.Node.RecoveredShards.Should().Equal(StorageBench.Shard, Other);
+        bench.Node.WasRemoved(Other).Should().BeFalse();
+
+        // The log knows, and the view need not: the start finishes it.
+        bench.Loop.RemoveRecovered(Other).Should().BeTrue();
+        bench.Sync(bench.Entry(2, "behind it"));
+        bench.CrashAndReopen();
+        bench.Node.WasRemoved(Other).Should().BeTrue("until the log is trimmed it is known that this shard must not begin again");
+        AssertOnlyKeptIsLeft(bench);
+        bench.CrashAndReopen();
+        bench.Node.WasRemoved(Other).Should().BeTrue();
+        AssertOnlyKeptIsLeft(bench);
+    }
+
+    [Fact]
     public void The_log_is_trimmed_behind_released_and_durable_records_and_keeps_the_last_hard_state()
     {
         using var bench = Bench(options => options with { SegmentBytes = 64 * 1024, RetainedLogBytes = 256 * 1024 });
@@ -305,6 +367,60 @@ public abstract class ReplicaStorageContractTests(StorageEngine engine)
     {
         bench.Loop.Submit();
         return bench.Replica.Find(RecordSpace.Data, StorageBench.Bytes(key), out _) == RecordLookup.NotResident;
+    }
+
+    private static void WriteKept(StorageBench bench)
+    {
+        bench.Sync(bench.Entry(1, "kept"));
+        bench.Put("kept", "value");
+        bench.Seal(1);
+        bench.Flush(1);
+        bench.Replica.ReleaseLog(new LogIndex(1), 0);
+    }
+
+    private static void FillOther(StorageBench bench)
+    {
+        const ulong Last = 200;
+        var other = bench.Loop.OpenReplica(Other, out _);
+        var payload = new byte[8_000];
+        for (ulong i = 1; i <= Last; i++)
+        {
+            bench.Sync(other.Append(LogRecordKind.Entry, new Term(1), new LogIndex(i), payload, SyncUrgency.Now));
+            other.Put(RecordSpace.Data, StorageBench.Bytes($"k{i}"), payload);
+            other.Seal(new ViewPosition(new LogIndex(i), new Term(1), 0));
+        }
+
+        bench.Loop.Submit();
+        bench.Sink.Until(() => Ask(bench, () => other.DurablePosition.Applied.Value == Last), "the other shard's view is durable");
+    }
+
+    private static bool Ask(StorageBench bench, Func<bool> holds)
+    {
+        bench.Node.RequestFlush();
+        return holds();
+    }
+
+    private static void AwaitGone(StorageBench bench)
+    {
+        bench.Sink.Until(() => KeysOf(bench, Other) == 0, "the view of the removed shard is empty");
+        bench.Sink.Until(() => Ask(bench, () => bench.Node.Stats.RetainedLogBytes <= 4 * 64 * 1024), "the removed shard's log is gone");
+        bench.Get("kept").Should().Be("value");
+    }
+
+    private static void AssertOnlyKeptIsLeft(StorageBench bench)
+    {
+        bench.Node.RecoveredShards.Should().Equal(StorageBench.Shard);
+        KeysOf(bench, Other).Should().Be(0);
+        KeysOf(bench, StorageBench.Shard).Should().Be(2, "its marker and its record");
+        bench.Get("kept").Should().Be("value");
+    }
+
+    private static int KeysOf(StorageBench bench, ShardId shard)
+    {
+        var count = 0;
+        using var snapshot = bench.Node.Store.Snapshot();
+        snapshot.Visit(ViewKeys.Marker(shard.Packed), ViewKeys.Prefix(shard.Packed + 1, 0), (_, _) => ++count > 0);
+        return count;
     }
 }
 

@@ -5,7 +5,7 @@ using KvStore.Client;
 
 namespace KvStore.Cli.Keyspaces;
 
-/// <summary><c>kv keyspace create|list|describe|alter|lost-writes</c>.</summary>
+/// <summary><c>kv keyspace create|list|describe|alter|delete|lost-writes</c>.</summary>
 internal static class KeyspaceCommands
 {
     private const string CreateExamples =
@@ -36,6 +36,7 @@ internal static class KeyspaceCommands
         List(host),
         Describe(host),
         AlterCommand.Create(host),
+        DeleteKeyspaceCommand.Create(host),
         LostWritesCommand.Create(host),
     };
 

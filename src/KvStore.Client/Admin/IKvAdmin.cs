@@ -31,6 +31,16 @@ public interface IKvAdmin
     /// <exception cref="KvException">Contradictory or unknown settings, an unknown keyspace, or no quorum.</exception>
     ValueTask<AlterKeyspaceResponse> AlterKeyspaceAsync(string name, KvKeyspaceChange change, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Deletes a keyspace with all its data, for good. Answers when that is decided, which needs a majority of the cluster; every node then destroys its replicas by itself, one that is down when it is back. What is
+    /// under way in the keyspace ends as not done or unknown. A keyspace that is created under the name later is another one, and begins empty.
+    /// </summary>
+    /// <param name="name">The keyspace.</param>
+    /// <param name="id">Only if it has this id (<see cref="KvKeyspaceInfo.Id"/>): then repeating the call is harmless, whatever was created since. 0: whichever has the name.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">An unknown keyspace, another id, the system's keyspace, or no quorum.</exception>
+    ValueTask<DeleteKeyspaceResponse> DeleteKeyspaceAsync(string name, uint id = 0, CancellationToken cancellationToken = default);
+
     /// <summary>How far the shards of a keyspace are on the way to its settings, and which replicas have not heard of them.</summary>
     ValueTask<KeyspaceProgress> AlterProgressAsync(string name, CancellationToken cancellationToken = default);
 
@@ -47,6 +57,17 @@ public interface IKvAdmin
     /// <param name="node">The node whose data is lost.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     ValueTask<ReplaceNodeResponse> ReplaceNodeAsync(uint node, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Hands the leadership of one shard to the replica on another node, and waits until that one leads or the time is nearly over: look at the outcome. Not done: nothing was begun, or another node was
+    /// elected. Unknown: it was begun and may yet happen. While it is handed over, for some milliseconds, writes to the shard wait. An open shard (ap) has a leader too, but reads and writes don't go through it.
+    /// </summary>
+    /// <param name="keyspace">The keyspace.</param>
+    /// <param name="shard">The number of the shard, from 0.</param>
+    /// <param name="node">The node that shall lead; it must have a replica of the shard.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">There is no such keyspace or shard, or the node has no replica of it.</exception>
+    ValueTask<TransferLeaderResponse> TransferLeaderAsync(string keyspace, int shard, uint node, CancellationToken cancellationToken = default);
 
     /// <summary>The writes of an async or best-effort cp keyspace that were acknowledged and then lost in a failover, as far as their nodes can be reached.</summary>
     /// <param name="name">The keyspace.</param>

@@ -12,6 +12,8 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 {
     private const string CreateKeyspace = "create keyspace";
     private const string AlterKeyspace = "alter keyspace";
+    private const string DeleteKeyspace = "delete keyspace";
+    private const string TransferLeader = "transfer of the leadership";
     private const string ReplaceNode = "replace node";
     private const string SetFaults = "set faults";
     private const string HealFaults = "heal faults";
@@ -98,6 +100,13 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         return AnyAsync(AlterKeyspace, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).AlterKeyspaceAsync(request, call), cancellationToken);
     }
 
+    public ValueTask<DeleteKeyspaceResponse> DeleteKeyspaceAsync(string name, uint id = 0, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        DeleteKeyspaceRequest request = new() { Name = name, Id = id };
+        return AnyAsync(DeleteKeyspace, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).DeleteKeyspaceAsync(request, call), cancellationToken);
+    }
+
     public ValueTask<KeyspaceProgress> AlterProgressAsync(string name, CancellationToken cancellationToken = default) =>
         AnyAsync("progress of a keyspace", (channel, call) => new Contracts.V1.Admin.AdminClient(channel).AlterProgressAsync(new() { Name = name }, call), cancellationToken);
 
@@ -110,6 +119,15 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         KvMember member = MemberOf(topology, node);
         ReplaceNodeRequest request = new() { Node = node, Generation = member.Generation + 1 };
         return await AnyAsync(ReplaceNode, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).ReplaceNodeAsync(request, call), cancellationToken).ConfigureAwait(false);
+    }
+
+    public ValueTask<TransferLeaderResponse> TransferLeaderAsync(string keyspace, int shard, uint node, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(keyspace);
+        ArgumentOutOfRangeException.ThrowIfNegative(shard);
+        ArgumentOutOfRangeException.ThrowIfZero(node);
+        TransferLeaderRequest request = new() { Keyspace = keyspace, Shard = (uint)shard, Node = node };
+        return AnyAsync(TransferLeader, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).TransferLeaderAsync(request, call), cancellationToken);
     }
 
     public ValueTask<LostWritesResponse> LostWritesAsync(string name, IEnumerable<LostWrite>? clear = null, CancellationToken cancellationToken = default)
@@ -223,7 +241,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null;
         bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
         bool open = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected);
-        bool unknown = what is CreateKeyspace or AlterKeyspace or ReplaceNode or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
+        bool unknown = what is CreateKeyspace or AlterKeyspace or DeleteKeyspace or ReplaceNode or TransferLeader or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
         string reason = code == KvCode.Unsupported
             ? "what answers does not speak this interface: it is no KvStore node, or one of another protocol version"
             : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;

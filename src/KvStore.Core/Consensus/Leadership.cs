@@ -38,6 +38,8 @@ internal sealed class Leadership
     /// <summary>Whether a quorum was heard so recently that no other leader can have been elected by pre-vote and lease. False while leadership is being handed over.</summary>
     public bool HasQuorumContact => _transferee.IsNone && HeardQuorumRecently && !WakingIsUnconfirmed;
 
+    public bool IsTransferring => !_transferee.IsNone;
+
     public bool HeardQuorumRecently => _progress.QuorumHeardSince(_state.Self, WindowStart(_state.Options.ElectionTicksMin));
 
     /// <summary>The leader has been quiet until a moment ago, and its followers with it: who calls for an election now has only just woken too.</summary>

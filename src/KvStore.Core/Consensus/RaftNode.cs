@@ -72,6 +72,9 @@ public sealed class RaftNode
     /// </summary>
     public bool HasQuorumContact => _state.IsLeader && !_state.IsQuiet && _leadership.HasQuorumContact;
 
+    /// <summary>This replica leads and is handing that over: no proposals are taken until another leads, or it is given up.</summary>
+    public bool IsTransferring => _state.IsLeader && _leadership.IsTransferring;
+
     /// <summary>
     /// The group has fallen silent and this replica with it: <see cref="TickQuiet"/> takes the place of <see cref="Tick"/>. Elections are suppressed, so the host must call <see cref="Wake"/> or
     /// <see cref="OnLeaderUnreachable"/> when its failure detector has news of a member's node. Nothing else is: leadership of a quiet group is proven anew by a round before it is relied on.

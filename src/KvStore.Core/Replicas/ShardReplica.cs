@@ -258,6 +258,9 @@ public sealed class ShardReplica
         return !target.Replica.IsNone && Group!.Raft.TransferLeadership(target.Replica);
     }
 
+    /// <summary>This replica leads and is handing that over.</summary>
+    public bool IsTransferring => IsLeader && Group!.Raft.IsTransferring;
+
     /// <summary>Everything this replica's loop appended up to a position is durable.</summary>
     public void OnDurable(LogPosition position)
     {
@@ -407,6 +410,18 @@ public sealed class ShardReplica
             IsActive = false;
             _engines.FailAll(RefusalCode.ShuttingDown, "The node is shutting down.");
         }
+    }
+
+    /// <summary>The keyspace was deleted: answer what waits, and never touch the storage again.</summary>
+    public void Close()
+    {
+        if (IsActive)
+        {
+            IsActive = false;
+            _engines.FailAll(RefusalCode.UnknownKeyspace, "The keyspace was deleted.");
+        }
+
+        FencedBecause ??= "the keyspace was deleted";
     }
 
     /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>

@@ -11,7 +11,7 @@ using CoreStatus = KvStore.Core.Replicas.ReplicaStatus;
 namespace KvStore.Node.Catalog;
 
 /// <summary>kvstore.v1.Admin.</summary>
-internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites, KeyspaceAlteration alteration, AlterProgressReader progress, PeerMesh mesh) : Admin.AdminBase
+internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites, KeyspaceAlteration alteration, KeyspaceDeletion deletion, AlterProgressReader progress, LeaderTransfer transfer, PeerMesh mesh) : Admin.AdminBase
 {
     public override async Task<Keyspace> CreateKeyspace(CreateKeyspaceRequest request, ServerCallContext context) =>
         CatalogCodec.ToWire(await keyspaces.CreateAsync(request, context.CancellationToken), topology.LeaderOf, topology.RegimeOf);
@@ -41,6 +41,12 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
             Changed = changed,
             Progress = await progress.ReadAsync(request.Name, topology.LeaderOf, context.CancellationToken),
         };
+    }
+
+    public override async Task<DeleteKeyspaceResponse> DeleteKeyspace(DeleteKeyspaceRequest request, ServerCallContext context)
+    {
+        (uint id, bool deleted) = await deletion.DeleteAsync(request.Name, request.Id, context.CancellationToken);
+        return new DeleteKeyspaceResponse { Id = id, Deleted = deleted };
     }
 
     public override Task<KeyspaceProgress> AlterProgress(AlterProgressRequest request, ServerCallContext context) =>
@@ -90,6 +96,9 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
     }
 
     public override Task<LostWritesResponse> LostWrites(LostWritesRequest request, ServerCallContext context) => lostWrites.ReadAsync(request, context.CancellationToken);
+
+    public override Task<TransferLeaderResponse> TransferLeader(TransferLeaderRequest request, ServerCallContext context) =>
+        transfer.RunAsync(request, context.Deadline, context.CancellationToken);
 
     private PeerStatus Describe(PeerLiveness peer) => new()
     {

@@ -5,11 +5,14 @@ using KvStore.Node.Loops;
 namespace KvStore.Node.Catalog;
 
 /// <summary>
-/// Follows the catalog record in this node's own replica of the system shard, and opens the replicas that it places here. Looks once per tick, on the loop of the system shard: the record changes rarely,
+/// Follows the catalog record in this node's own replica of the system shard, opens the replicas that it places here, and destroys those of keyspaces that were deleted. Looks once per tick, on the loop of the system shard: the record changes rarely,
 /// and a look is one table lookup.
 /// </summary>
 internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, LoopSet loops, TopologyFeed topology, Action<ClusterCatalog> adopted, Func<int> seed, ILogger<CatalogFollower> log)
 {
+    /// <summary>Shards other than the system's that may have something on this node: what the last process left, and what was opened since. On the system shard's loop only.</summary>
+    private readonly HashSet<ShardId> _held = [.. loops.Storage.RecoveredShards.Where(shard => shard.Keyspace > 0)];
+
     private LogIndex _seen;
 
     /// <summary>Publishes what the configuration says, and opens the system shard.</summary>
@@ -34,7 +37,22 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
         loops.Router.Publish(catalog);
         adopted(catalog);
         topology.OnChanged();
+        DestroyDeleted(catalog);
         OpenAll(catalog);
+    }
+
+    /// <summary>
+    /// Only what the catalog must know if it were there: ids are given out in order and never again, so one that is not in it and below the next was deleted. After a restart the record may be an older one for a
+    /// while; what was created since it has higher ids, and stays.
+    /// </summary>
+    private void DestroyDeleted(ClusterCatalog catalog)
+    {
+        HashSet<uint> known = [.. catalog.Keyspaces.Select(keyspace => keyspace.Id)];
+        foreach (ShardId shard in _held.Where(shard => shard.Keyspace < catalog.NextKeyspaceId && !known.Contains(shard.Keyspace)).ToList())
+        {
+            _held.Remove(shard);
+            loops.LoopOf(shard).Post(on => on.Destroy(shard));
+        }
     }
 
     private void OpenAll(ClusterCatalog catalog)
@@ -56,6 +74,11 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
     {
         ShardDescriptor descriptor = keyspace.Describe(number, own);
         var random = new Random(seed());
+        if (keyspace.Id > 0)
+        {
+            _held.Add(descriptor.Shard);
+        }
+
         loops.LoopOf(descriptor.Shard).Post(on => on.Open(descriptor, random));
     }
 }

@@ -13,6 +13,12 @@ internal static partial class CatalogLog
     [LoggerMessage(EventId = 4005, Level = LogLevel.Warning, Message = "Audit: keyspace {Name} was altered from {Before} to {Now}; its shards follow")]
     public static partial void KeyspaceAltered(ILogger logger, string name, string before, string now);
 
+    [LoggerMessage(EventId = 4010, Level = LogLevel.Information, Message = "Shard {Shard}: the leadership is handed from {From} to {To}, as an operator asked")]
+    public static partial void LeaderTransferred(ILogger logger, ShardId shard, NodeId from, NodeId to);
+
+    [LoggerMessage(EventId = 4011, Level = LogLevel.Warning, Message = "Audit: keyspace {Name} with id {Id} was deleted, {Shards} shards; every node destroys its replicas as it hears of it")]
+    public static partial void KeyspaceDeleted(ILogger logger, string name, uint id, int shards);
+
     [LoggerMessage(EventId = 4003, Level = LogLevel.Warning, Message = "{Node} is replaced by generation {Generation}: {Shards} shards get a new replica there")]
     public static partial void NodeReplaced(ILogger logger, NodeId node, uint generation, int shards);
 

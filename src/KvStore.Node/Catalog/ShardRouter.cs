@@ -46,12 +46,12 @@ internal sealed class ShardRouter(NodeId self)
     public NodeId NearestReplicaNodeFor(ShardId shard, IReadOnlySet<NodeId> unreachable, Func<NodeId, double> roundTripMs)
     {
         NodeId nearest = ReplicaNodeFor(shard, unreachable);
-        if (nearest.IsNone || unreachable.Contains(nearest))
+        if (nearest.IsNone || unreachable.Contains(nearest) || !_byId.TryGetValue(shard.Keyspace, out CatalogKeyspace? keyspace))
         {
             return nearest;
         }
 
-        foreach (CatalogReplica replica in _byId[shard.Keyspace].Shards[shard.Number])
+        foreach (CatalogReplica replica in keyspace.Shards[shard.Number])
         {
             if (replica.Node != self && !unreachable.Contains(replica.Node) && roundTripMs(replica.Node) < roundTripMs(nearest))
             {

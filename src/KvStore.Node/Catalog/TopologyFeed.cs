@@ -28,6 +28,13 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         OnChanged();
     }
 
+    /// <summary>The shard's keyspace was deleted.</summary>
+    public void Forget(ShardId shard)
+    {
+        _leaders.TryRemove(shard, out _);
+        _regimes.TryRemove(shard, out _);
+    }
+
     public ShardRegime? RegimeOf(ShardId shard) => _regimes.TryGetValue(shard, out ShardRegime regime) ? regime : null;
 
     public NodeId LeaderOf(ShardId shard) => _leaders.GetValueOrDefault(shard);

@@ -90,6 +90,7 @@ public sealed class NodeServices
         _loops.QuorumForced += recoveries.Note;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.RegimeChanged += _topology.SetRegime;
+        _loops.Closed += _topology.Forget;
         _loops.Failed += error => lifetime.Fail(error ?? new IOException("Storage has failed."));
     }
 
@@ -123,7 +124,9 @@ public sealed class NodeServices
         services.AddSingleton(_keyspaces);
         services.AddSingleton<LostWriteReader>();
         services.AddSingleton<KeyspaceAlteration>();
+        services.AddSingleton<KeyspaceDeletion>();
         services.AddSingleton<AlterProgressReader>();
+        services.AddSingleton<LeaderTransfer>();
         string version = typeof(NodeServices).Assembly.GetName().Version?.ToString(3) ?? "";
         services.AddSingleton(new NodeFacts(_options.ClusterId, version, _options.EnableFaultInjection, Stopwatch.GetTimestamp()));
     }

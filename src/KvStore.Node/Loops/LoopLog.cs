@@ -16,6 +16,9 @@ internal static partial class LoopLog
     [LoggerMessage(EventId = 3004, Level = LogLevel.Information, Message = "Replica {Shard} opened: {Mode}, applied {Applied}, {Records} log records to replay")]
     public static partial void ReplicaOpened(ILogger logger, ShardId shard, string mode, ulong applied, int records);
 
+    [LoggerMessage(EventId = 3011, Level = LogLevel.Information, Message = "Replica {Shard} is closed and its data destroyed: the keyspace was deleted")]
+    public static partial void ReplicaDestroyed(ILogger logger, ShardId shard);
+
     [LoggerMessage(EventId = 3005, Level = LogLevel.Information, Message = "Replica {Shard}: leader is {Leader} in term {Term}")]
     public static partial void LeaderChanged(ILogger logger, ShardId shard, NodeId leader, ulong term);
 

@@ -38,7 +38,7 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
             NodeId elsewhere = slot.Replica.BetterPlaceFor(routed.Operation);
             if (elsewhere.IsNone || routed.DeclineForwarding)
             {
-                routed.Operation.Handle = _held.Add(origin, routed.CallId);
+                routed.Operation.Handle = _held.Add(origin, routed.CallId, routed.Shard, routed.Operation.IsWrite);
                 if (!replicas.TrySubmit(slot, routed.Operation))
                 {
                     FailHandle(routed.Operation.Handle);
@@ -48,6 +48,13 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
             }
 
             forwards.Send(origin, routed, elsewhere, isLast: true);
+            return;
+        }
+
+        if (!set.Router.TryFind(routed.Shard.Keyspace, out _))
+        {
+            // It was deleted while the operation was on its way to the loop.
+            answers.Deliver(origin, routed.CallId, results.Refusal(RefusalCode.UnknownKeyspace, "The keyspace was deleted."));
             return;
         }
 
@@ -61,6 +68,21 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
 
         // Who has no replica does not know the leader either: whoever gets it may pass it on.
         forwards.Send(origin, routed, node, isLast: false);
+    }
+
+    /// <summary>
+    /// The replica of a shard is gone for good. What it has answered is delivered; of what it still held (waiting for a record from the disk, say) nobody can tell whether a write took effect.
+    /// </summary>
+    public void OnClosed(ShardId shard)
+    {
+        DeliverCompletions();
+        foreach ((ulong handle, bool isWrite) in _held.Of(shard))
+        {
+            if (_held.TryTake(handle, out OperationOrigin origin, out ulong callId))
+            {
+                answers.Deliver(origin, callId, results.Refusal(RefusalCode.UnknownKeyspace, "The keyspace was deleted before the operation was answered.", unknown: isWrite));
+            }
+        }
     }
 
     /// <summary>Once per tick: asks storage how much room the disk has.</summary>

@@ -54,6 +54,12 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             return;
         }
 
+        if (set.Storage.WasRemoved(descriptor.Shard))
+        {
+            // A node that restarts may read an older catalog first, in which the keyspace is not deleted yet. With its log and its vote gone this replica must not be founded again.
+            return;
+        }
+
         IReplicaStorage own = storage.OpenReplica(descriptor.Shard, out RecoveredReplica recovered);
         LoopLog.ReplicaOpened(log, descriptor.Shard, descriptor.Mode.ToString(), recovered.Position.Applied.Value, recovered.Records.Count);
         var replica = new ShardReplica(descriptor, set.OptionsFor(descriptor.Shard), own, outbox, recovered, clock, random, completions);
@@ -81,6 +87,30 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
 
         Touch(slot);
+    }
+
+    /// <summary>The shard's keyspace was deleted: closes the replica, if it is open, and destroys whatever this node has of it. What the replica answers is among the completions.</summary>
+    /// <returns>False: there was nothing.</returns>
+    public bool Destroy(ShardId shard)
+    {
+        if (!_slots.Remove(shard, out ReplicaSlot? slot))
+        {
+            return storage.RemoveRecovered(shard);
+        }
+
+        _touched.Remove(slot);
+        _awake.Remove(slot);
+        try
+        {
+            slot.Replica.Close();
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        storage.RemoveReplica(shard);
+        return true;
     }
 
     /// <returns>False: the replica broke and is fenced; what became of the operation is unknown, and it will not be answered.</returns>
@@ -140,6 +170,28 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
 
         Touch(slot);
+    }
+
+    /// <summary>Asks the replica, if it leads, to let the one on another node lead.</summary>
+    /// <returns>Whether that has begun.</returns>
+    public bool TransferLeadership(ShardId shard, NodeId to)
+    {
+        if (Find(shard) is not { } slot)
+        {
+            return false;
+        }
+
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        Touch(slot);
+        try
+        {
+            return slot.Replica.TransferLeadership(to);
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+            return false;
+        }
     }
 
     /// <summary>Hands over the message at which the reader stands.</summary>

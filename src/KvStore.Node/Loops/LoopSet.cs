@@ -56,6 +56,9 @@ internal sealed class LoopSet : IDisposable
     /// <summary>On a shard's loop: a replica of this node learned who leads.</summary>
     public event Action<ShardId, NodeId>? LeaderChanged;
 
+    /// <summary>On a shard's loop: the shard's keyspace was deleted, and this node has no replica of it any more.</summary>
+    public event Action<ShardId>? Closed;
+
     /// <summary>The replica of this node is in another regime than before. Raised on the shard's loop.</summary>
     public event Action<ShardId, ShardRegime>? RegimeChanged;
 
@@ -232,6 +235,8 @@ internal sealed class LoopSet : IDisposable
             }
         }
     }
+
+    internal void OnClosed(ShardId shard) => Closed?.Invoke(shard);
 
     internal void OnRegime(ShardId shard, ShardRegime regime) => RegimeChanged?.Invoke(shard, regime);
 

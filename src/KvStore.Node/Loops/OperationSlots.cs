@@ -1,3 +1,5 @@
+using KvStore.Core.Identity;
+
 namespace KvStore.Node.Loops;
 
 /// <summary>
@@ -9,6 +11,8 @@ internal sealed class OperationSlots
     {
         public OperationOrigin? Origin;
         public ulong CallId;
+        public ShardId Shard;
+        public bool IsWrite;
         public uint Generation;
         public int NextFree;
     }
@@ -19,7 +23,7 @@ internal sealed class OperationSlots
 
     public int Count { get; private set; }
 
-    public ulong Add(OperationOrigin origin, ulong callId)
+    public ulong Add(OperationOrigin origin, ulong callId, ShardId shard, bool isWrite)
     {
         int index = _free;
         if (index >= 0)
@@ -39,9 +43,27 @@ internal sealed class OperationSlots
         ref Slot slot = ref _slots[index];
         slot.Origin = origin;
         slot.CallId = callId;
+        slot.Shard = shard;
+        slot.IsWrite = isWrite;
         slot.Generation++;
         Count++;
         return ((ulong)slot.Generation << 32) | (uint)(index + 1);
+    }
+
+    /// <summary>The handles of one shard's operations. Looks at all of them: for rare occasions.</summary>
+    public List<(ulong Handle, bool IsWrite)> Of(ShardId shard)
+    {
+        List<(ulong, bool)> found = [];
+        for (int index = 0; index < _used; index++)
+        {
+            ref readonly Slot slot = ref _slots[index];
+            if (slot.Origin is not null && slot.Shard == shard)
+            {
+                found.Add((((ulong)slot.Generation << 32) | (uint)(index + 1), slot.IsWrite));
+            }
+        }
+
+        return found;
     }
 
     public bool TryTake(ulong handle, out OperationOrigin origin, out ulong callId)

@@ -118,6 +118,18 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     /// <summary>On the loop: opens this node's replica of a shard.</summary>
     public void Open(ShardDescriptor descriptor, Random random) => _replicas.Open(descriptor, random);
 
+    /// <summary>On the loop: the shard's keyspace was deleted; closes its replica and destroys what is on the disk. Harmless when there is nothing.</summary>
+    public void Destroy(ShardId shard)
+    {
+        if (_replicas.Destroy(shard))
+        {
+            _operations.OnClosed(shard);
+            LoopLog.ReplicaDestroyed(_log, shard);
+        }
+
+        _set.OnClosed(shard);
+    }
+
     /// <summary>On the loop: asks its replica of the shard, if it leads, for other members.</summary>
     public void ChangeMembers(ShardId shard, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs) =>
         _replicas.ChangeMembers(shard, voters, learners, deadlineMs);
@@ -134,6 +146,9 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     /// <summary>On the loop: nodes that the failure detector has given up.</summary>
     public IReadOnlySet<NodeId> Unreachable => _replicas.Unreachable;
+
+    /// <summary>On the loop: asks its replica of the shard, if it leads, to let another one lead.</summary>
+    public bool TransferLeadership(ShardId shard, NodeId to) => _replicas.TransferLeadership(shard, to);
 
     /// <summary>On the loop.</summary>
     public ShardReplica? Find(ShardId shard) => _replicas.Find(shard)?.Replica;

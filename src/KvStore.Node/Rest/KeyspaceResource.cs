@@ -5,7 +5,7 @@ using KvStore.Node.Loops;
 
 namespace KvStore.Node.Rest;
 
-/// <summary>Keyspaces: list, describe, create.</summary>
+/// <summary>Keyspaces: list, describe, create, delete.</summary>
 internal static class KeyspaceResource
 {
     public static KeyspaceDocument[] List(LoopSet loops) => [.. loops.Router.Catalog.Keyspaces.Where(keyspace => keyspace.Id > 0).Select(KeyspaceDocument.Of)];
@@ -24,6 +24,19 @@ internal static class KeyspaceResource
             Replicas = (uint)Math.Max(0, settings.Replicas ?? 0),
         };
         return KeyspaceDocument.Of(await keyspaces.CreateAsync(request, context.RequestAborted));
+    }
+
+    /// <summary>The id must be given, so that a request that is repeated never deletes what was created since.</summary>
+    public static async Task<IResult> Delete(HttpContext context, string keyspace, KeyspaceDeletion deletion)
+    {
+        Microsoft.Extensions.Primitives.StringValues given = context.Request.Query["id"];
+        if (given.Count != 1 || !uint.TryParse(given[0], System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out uint id) || id == 0)
+        {
+            throw RestRefusal.BadRequest("Say which keyspace is meant by its id, as GET /v1/keyspaces/NAME shows it: DELETE /v1/keyspaces/NAME?id=ID.");
+        }
+
+        await deletion.DeleteAsync(keyspace, id, context.RequestAborted);
+        return Results.NoContent();
     }
 
     public static string NameOf<T>(T choice)

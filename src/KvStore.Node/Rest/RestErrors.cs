@@ -77,6 +77,7 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
             StatusCode.InvalidArgument => (StatusCodes.Status400BadRequest, Code.InvalidArgument, Outcome.NotDone, false),
             StatusCode.NotFound => (StatusCodes.Status404NotFound, Code.UnknownKeyspace, Outcome.NotDone, false),
             StatusCode.AlreadyExists => (StatusCodes.Status409Conflict, Code.InvalidArgument, Outcome.NotDone, false),
+            StatusCode.FailedPrecondition => (StatusCodes.Status409Conflict, Code.InvalidArgument, Outcome.NotDone, false),
             StatusCode.Aborted => (StatusCodes.Status409Conflict, Code.ChangePending, Outcome.NotDone, true),
             StatusCode.ResourceExhausted => (StatusCodes.Status429TooManyRequests, Code.Overloaded, Outcome.NotDone, true),
             StatusCode.DeadlineExceeded => (StatusCodes.Status504GatewayTimeout, Code.DeadlineExceeded, Outcome.Unknown, true),

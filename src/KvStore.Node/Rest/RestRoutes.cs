@@ -46,6 +46,8 @@ internal static class RestRoutes
         keyspaces.MapGet("{keyspace}", KeyspaceResource.Get).WithName("getKeyspace").WithSummary("One keyspace").Produces<KeyspaceDocument>().WithRefusals();
         keyspaces.MapPut("{keyspace}", KeyspaceResource.Create).WithName("createKeyspace")
             .WithSummary("Creates a keyspace; repeating it with the same settings changes nothing").Accepts<KeyspaceSettingsDocument>("application/json").Produces<KeyspaceDocument>().WithRefusals();
+        keyspaces.MapDelete("{keyspace}", KeyspaceResource.Delete).WithName("deleteKeyspace")
+            .WithSummary("Deletes a keyspace with all its data; its id must be given (?id=)").Produces(StatusCodes.Status204NoContent).Produces(StatusCodes.Status409Conflict, contentType: Problem).WithRefusals();
     }
 
     private static RouteHandlerBuilder WithRefusals(this RouteHandlerBuilder route) => route

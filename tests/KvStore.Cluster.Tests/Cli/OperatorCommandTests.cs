@@ -69,6 +69,53 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
     }
 
     [Fact]
+    public async Task A_keyspace_is_deleted_only_when_its_name_was_typed_or_yes_was_said()
+    {
+        string name = await nodes.NewKeyspaceAsync("cp");
+        foreach (string typed in (string[])["", "yes\n", $"{name}-x\n"])
+        {
+            KvRun refused = await nodes.KvAsync(["keyspace", "delete", name], System.Text.Encoding.UTF8.GetBytes(typed));
+            refused.Code.Should().Be(ExitCode.Usage, refused.Error);
+            refused.Error.Should().Contain("nothing was deleted");
+        }
+
+        await nodes.MustKvAsync("put", "k", "v", "-k", name);
+        KvRun confirmed = await nodes.KvAsync(["keyspace", "delete", name, "-o", "raw"], System.Text.Encoding.UTF8.GetBytes($"{name}\n"));
+        confirmed.Code.Should().Be(ExitCode.Ok, confirmed.Error);
+        confirmed.Out.Should().StartWith($"{name}\t").And.Contain("\tdeleted");
+        (await nodes.KvAsync("keyspace", "delete", name, "--yes")).Code.Should().Be(ExitCode.NotFound);
+        (await nodes.KvAsync("keyspace", "delete", "_system", "--yes")).Code.Should().Be(ExitCode.Usage);
+
+        await nodes.MustKvAsync("keyspace", "create", name, "--policy", "cp", "--shards", "2");
+        (await nodes.KvAsync("get", "k", "-k", name)).Code.Should().Be(ExitCode.NotFound, "it begins empty");
+        (await nodes.MustKvAsync("keyspace", "delete", name, "--yes", "-o", "json")).Json().GetProperty("deleted").GetBoolean().Should().BeTrue();
+    }
+
+    [Fact]
+    public async Task A_shard_is_handed_to_another_leader_and_what_can_not_lead_it_is_named()
+    {
+        string name = await nodes.NewKeyspaceAsync("cp");
+        uint before = await _cluster.LeaderOfAsync(name, 1);
+        uint wanted = (before % 3) + 1;
+        KvRun moved = await nodes.MustKvAsync("leader", "transfer", name, "1", $"{wanted}", "-o", "raw");
+        moved.Out.Should().StartWith($"{name}\t1\tdone\t{wanted}\t").And.Contain("\tordered");
+        JsonElement again = (await nodes.MustKvAsync("leader", "transfer", name, "1", $"{wanted}", "-o", "json")).Json();
+        (again.GetProperty("outcome").GetString(), again.GetProperty("leader").GetInt32()).Should().Be(("OUTCOME_DONE", (int)wanted));
+
+        (await nodes.KvAsync("leader", "transfer", "nowhere", "0", "1")).Code.Should().Be(ExitCode.NotFound);
+        KvRun shard = await nodes.KvAsync("leader", "transfer", name, "2", "1");
+        shard.Code.Should().Be(ExitCode.Usage, shard.Error);
+        shard.Error.Should().Contain("no shard 2");
+        KvRun stranger = await nodes.KvAsync("leader", "transfer", name, "0", "9");
+        stranger.Code.Should().Be(ExitCode.Usage, stranger.Error);
+        stranger.Error.Should().Contain("Node 9 has no replica");
+        string open = await nodes.NewKeyspaceAsync("ap");
+        await _cluster.LeaderOfAsync(open);
+        KvRun opened = await nodes.MustKvAsync("leader", "transfer", open, "0", "2");
+        opened.Error.Should().Contain("reads and writes don't go through it");
+    }
+
+    [Fact]
     public async Task The_status_shows_every_node_and_on_request_every_replica()
     {
         string name = await nodes.NewKeyspaceAsync("cp");

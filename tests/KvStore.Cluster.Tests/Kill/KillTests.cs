@@ -1,3 +1,4 @@
+using FluentAssertions;
 using KvStore.Client;
 using KvStore.Cluster.Tests.Clusters;
 using KvStore.Cluster.Tests.Load;
@@ -41,6 +42,53 @@ public sealed class KillTests(ThreeProcesses processes, ITestOutputHelper output
         output.WriteLine($"ordered: {ordered}{Environment.NewLine}open: {open}");
         Verdicts.MustBeLinearizable(ordered.ToHistory(), await RestAsync("ordered"), $"seed {seed}; {ordered}");
         Verdicts.MustKeepWhatWasAcknowledged(open.ToHistory(), await RestAsync("open"), $"seed {seed}; {open}");
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Kill_9_of_all_nodes_around_the_deletion_of_a_keyspace_leaves_nothing_of_it_once_it_was_repeated(bool whenDecided)
+    {
+        await _cluster.CreateKeyspaceAsync("doomed", PartitionPolicy.Cp, Replication.Sync);
+        await using IKvClient client = Connect();
+        uint id = (await client.Admin.DescribeKeyspaceAsync("doomed")).Keyspace.Id;
+        await Task.WhenAll(Enumerable.Range(0, 50).Select(number => client.Keyspace("doomed").PutAsync($"k{number}", "v").AsTask()));
+        Task<DeleteKeyspaceResponse> deletion = client.Admin.DeleteKeyspaceAsync("doomed", id).AsTask();
+        if (whenDecided)
+        {
+            await deletion;
+        }
+
+        await Task.WhenAll(_cluster.Nodes.Select(node => _cluster.KillAsync(node.Id)));
+        try
+        {
+            output.WriteLine($"before the kill: {await deletion}");
+        }
+        catch (KvException failure)
+        {
+            output.WriteLine($"the kill came first: {failure.Message}");
+        }
+
+        await Task.WhenAll(_cluster.Nodes.Select(node => _cluster.RestartAsync(node.Id)));
+        await _cluster.WaitUntilAsync("it is decided", async () =>
+        {
+            try
+            {
+                return (await client.Admin.DeleteKeyspaceAsync("doomed", id)).Id == id;
+            }
+            catch (KvException failure) when (failure.Code is not (KvCode.InvalidArgument or KvCode.UnknownKeyspace))
+            {
+                return false;
+            }
+        });
+        await _cluster.WaitUntilAsync("no node has a replica of it", async () =>
+        {
+            NodeStatusResponse[] all = await Task.WhenAll(_cluster.Nodes.Select(node => client.Admin.NodeStatusAsync(node.Id, replicas: true).AsTask()));
+            return all.All(status => status.Replicas.All(replica => replica.KeyspaceId != id));
+        });
+        await _cluster.CreateKeyspaceAsync("doomed", PartitionPolicy.Cp, Replication.Sync);
+        (await client.Keyspace("doomed").GetAsync<string>("k0")).Should().BeNull("another keyspace of the same name begins empty");
+        await client.Admin.DeleteKeyspaceAsync("doomed");
     }
 
     [Fact]

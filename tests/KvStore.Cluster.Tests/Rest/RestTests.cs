@@ -124,7 +124,27 @@ public sealed class RestTests(RestNodes nodes) : IClassFixture<RestNodes>
         other.StatusCode.Should().Be(HttpStatusCode.Conflict);
     }
 
+    [Fact]
+    public async Task A_keyspace_is_deleted_by_its_id_and_repeating_that_is_harmless()
+    {
+        HttpContent Settings() => new StringContent("""{"policy": "cp", "replication": "sync", "shards": 1}""", Encoding.UTF8, "application/json");
+        (await _http.PutAsync("/v1/keyspaces/rest-gone", Settings())).StatusCode.Should().Be(HttpStatusCode.OK);
+        uint id = (await _http.GetFromJsonAsync<JsonElement>("/v1/keyspaces/rest-gone")).GetProperty("id").GetUInt32();
+        (await _http.DeleteAsync($"/v1/keyspaces/rest-gone?id={id + 1_000}")).StatusCode.Should().Be(HttpStatusCode.Conflict);
+        (await _http.DeleteAsync($"/v1/keyspaces/rest-gone?id={id}")).StatusCode.Should().Be(HttpStatusCode.NoContent);
+        (await _http.GetAsync("/v1/keyspaces/rest-gone")).StatusCode.Should().Be(HttpStatusCode.NotFound);
+        (await _http.PutAsync("/v1/keyspaces/rest-gone", Settings())).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await _http.DeleteAsync($"/v1/keyspaces/rest-gone?id={id}")).StatusCode.Should().Be(HttpStatusCode.NoContent, "that one is gone");
+        (await _http.GetAsync("/v1/keyspaces/rest-gone")).StatusCode.Should().Be(HttpStatusCode.OK, "and the new one was not meant");
+    }
+
     [Theory]
+    [InlineData("DELETE", "/v1/keyspaces/orders", null, 400, "invalid-argument")]
+    [InlineData("DELETE", "/v1/keyspaces/orders?id=0", null, 400, "invalid-argument")]
+    [InlineData("DELETE", "/v1/keyspaces/orders?id=-1", null, 400, "invalid-argument")]
+    [InlineData("DELETE", "/v1/keyspaces/orders?id=1&id=2", null, 400, "invalid-argument")]
+    [InlineData("DELETE", "/v1/keyspaces/nowhere?id=4000000000", null, 404, "unknown-keyspace")]
+    [InlineData("DELETE", "/v1/keyspaces/_system?id=1", null, 400, "invalid-argument")]
     [InlineData("GET", "/v1/keyspaces/nowhere/keys/k", null, 404, "unknown-keyspace")]
     [InlineData("GET", "/v1/keyspaces/orders/keys/k?level=best", null, 400, "invalid-argument")]
     [InlineData("GET", "/v1/keyspaces/orders/keys/k?level=quorum", null, 409, "level-not-offered")]
