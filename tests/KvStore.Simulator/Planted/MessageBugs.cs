@@ -11,7 +11,7 @@ namespace KvStore.Simulator.Planted;
 /// <summary>Answers of an earlier term come again under the term of now.</summary>
 internal sealed class ReplayAcrossTerms : PlantedBug
 {
-    private const int Rarity = 5;
+    private const int Rarity = 1;
 
     public override string Name => "replay-across-terms";
 
