@@ -11,7 +11,7 @@ namespace KvStore.Simulator.Planted;
 /// <summary>Answers of an earlier term come again under the term of now.</summary>
 internal sealed class ReplayAcrossTerms : PlantedBug
 {
-    private const int Rarity = 5;
+    private const int Rarity = 1;
 
     public override string Name => "replay-across-terms";
 
@@ -25,20 +25,26 @@ internal sealed class ReplayAcrossTerms : PlantedBug
 
     private sealed class Replayer(ReplayAcrossTerms bug, IPeerTransport inner) : TransportDecorator(inner)
     {
-        private readonly Dictionary<NodeId, RaftMessage> _kept = [];
+        private readonly Dictionary<(NodeId, RaftMessageKind), RaftMessage> _kept = [];
 
         public override void Send(ShardId shard, NodeId to, in RaftMessage message)
         {
             base.Send(shard, to, message);
-            if (_kept.TryGetValue(to, out RaftMessage old) && old.Term < message.Term && bug.OneIn(Rarity))
-            {
-                old.Term = message.Term;
-                base.Send(shard, to, old);
-            }
+            Repeat(RaftMessageKind.AppendResponse, shard, to, message.Term);
+            Repeat(RaftMessageKind.VoteResponse, shard, to, message.Term);
 
             if (!message.Reject && message.Kind is RaftMessageKind.AppendResponse or RaftMessageKind.VoteResponse)
             {
-                _kept[to] = message;
+                _kept[(to, message.Kind)] = message;
+            }
+        }
+
+        private void Repeat(RaftMessageKind kind, ShardId shard, NodeId to, Term now)
+        {
+            if (_kept.TryGetValue((to, kind), out RaftMessage old) && old.Term < now && bug.OneIn(Rarity))
+            {
+                old.Term = now;
+                base.Send(shard, to, old);
             }
         }
     }

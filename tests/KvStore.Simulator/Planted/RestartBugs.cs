@@ -1,7 +1,9 @@
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
 using KvStore.Simulator.Nodes;
 using KvStore.Simulator.Scenarios;
+using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Simulator.Planted;
 
@@ -74,6 +76,13 @@ internal sealed class TruncationForgotten : PlantedBug
     public override string StandsFor => "A truncation that is not durable: after a restart the old end of the log stands behind the new one.";
 
     public override string ExpectedBy => "Invariants, LogsAgree";
+
+    /// <summary>Leaders change often, and one that is cut off has taken more than its successor: its clients need not wait for a majority.</summary>
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn) with
+    {
+        Mode = drawn.Mode with { Replication = Replication.Async },
+        MaxLag = MaxLag.Default,
+    };
 
     public override RecoveredReplica Recover(SimulatedNode node, RecoveredReplica recovered)
     {
