@@ -337,6 +337,11 @@ public sealed class KvStateMachine
                 return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
             default:
                 PutDotted(command.Key, counted.Object);
+                if (held.IsEmpty)
+                {
+                    NoteExpiry(command);
+                }
+
                 return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
         }
     }
@@ -389,7 +394,7 @@ public sealed class KvStateMachine
 
         if (alive.IsEmpty)
         {
-            _storage.Remove(RecordSpace.Data, command.Key);
+            PutGone(command.Key, index, alive.Context.Without(ImpliedAt(index)));
             _expiries.Remove(command.Key);
         }
         else
@@ -433,30 +438,41 @@ public sealed class KvStateMachine
     }
 
     /// <summary>
-    /// While dots are missing below some that are accounted for, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back.
+    /// While dots are missing below some that are accounted for, or that contexts name, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would
+    /// bring it back.
     /// </summary>
     private void WriteInContext(in WriteCommand command, LogIndex index, ReadOnlyMemory<byte> record)
     {
-        VersionVector implied = Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
         DottedObject before = record.IsEmpty ? DottedObject.Empty : DottedObject.Decode(record);
-        VersionVector kept = before.Context.Without(implied);
-        if (kept.IsEmpty && command.Kind == OperationKind.Put)
+        VersionVector kept = before.Context.Without(ImpliedAt(index));
+        if (command.Kind != OperationKind.Put)
         {
-            _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
+            PutGone(command.Key, index, kept);
         }
         else if (kept.IsEmpty)
         {
-            _storage.Remove(RecordSpace.Data, command.Key);
+            _storage.Put(RecordSpace.Data, command.Key, OrderedRecord.Encode(index, command.Timestamp, command.Value, ValueForm.Bytes, command.ExpiresMs));
         }
         else
         {
-            DottedObject gone = DottedObject.Gone(kept);
-            DottedObject written = command.Kind == OperationKind.Put
-                ? gone.Write(new DottedValue(Dot.OfLog(index), new HybridTimestamp(command.Timestamp), command.Value.ToArray()) { ExpiresMs = command.ExpiresMs })
-                : gone.Write(Dot.OfLog(index), null, new HybridTimestamp(command.Timestamp));
-            var output = new ArrayBufferWriter<byte>(128);
-            written.Encode(output);
-            _storage.Put(RecordSpace.Data, command.Key, output.WrittenMemory);
+            var value = new DottedValue(Dot.OfLog(index), new HybridTimestamp(command.Timestamp), command.Value.ToArray()) { ExpiresMs = command.ExpiresMs };
+            PutDotted(command.Key, DottedObject.Gone(kept).Write(value));
+        }
+    }
+
+    /// <summary>What no context need name behind an index.</summary>
+    private VersionVector ImpliedAt(LogIndex index) => Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
+
+    /// <summary>The key has no value any more. What it has superseded and not everything implies is all that stays.</summary>
+    private void PutGone(ReadOnlySpan<byte> key, LogIndex index, VersionVector kept)
+    {
+        if (kept.IsEmpty)
+        {
+            _storage.Remove(RecordSpace.Data, key);
+        }
+        else
+        {
+            PutDotted(key, DottedObject.Gone(kept).Write(Dot.OfLog(index), null, default));
         }
     }
 }
