@@ -66,6 +66,14 @@ public sealed class DottedReplica
     /// <summary>How many records hold a context that the clock's base did not imply when they were stored: deletes above all.</summary>
     public int UncoveredContexts => _state.Contexts.Count;
 
+    /// <summary>All that stored contexts name and the clock's base does not imply: writes that were superseded before they came here. Only while the <see cref="Digests"/> are complete.</summary>
+    /// <param name="maxActors">Past so many it need not be all.</param>
+    public VersionVector ContextsBeyondBase(int maxActors)
+    {
+        Invariant.Assert(Digests.AreComplete, "every context is known when all records are counted");
+        return _state.Contexts.Beyond(Clock.BaseVector, maxActors);
+    }
+
     /// <summary>What the data comes to, for comparing replicas whose clocks are equal.</summary>
     public DataDigests Digests => _state.Digests;
 

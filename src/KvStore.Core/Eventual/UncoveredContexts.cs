@@ -115,6 +115,22 @@ internal sealed class UncoveredContexts(int capacity)
         }
     }
 
+    /// <summary>All that the contexts together say and the base doesn't imply. If that names more than so many actors: the part of it that was found first, which names more as well.</summary>
+    public VersionVector Beyond(VersionVector clockBase, int maxActors)
+    {
+        VersionVector beyond = VersionVector.Empty;
+        foreach (VersionVector context in _contexts.Values)
+        {
+            beyond = beyond.Join(context.Without(clockBase));
+            if (beyond.Count > maxActors)
+            {
+                break;
+            }
+        }
+
+        return beyond;
+    }
+
     private void LookAnew()
     {
         _fruitlessAt = null;

@@ -279,7 +279,7 @@ internal sealed class ClosingDialogue(
             return false;
         }
 
-        _baseline = new Baseline(engine.Clock.Clone(), data, stateMachine.SumOfRequests());
+        _baseline = new Baseline(engine.Clock.Clone(), data, stateMachine.SumOfRequests(), engine.ContextsBeyondBase());
         _round++;
         _roundSinceMs = clock.NowMs;
         _holders.Clear();

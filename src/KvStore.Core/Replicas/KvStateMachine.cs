@@ -313,6 +313,11 @@ public sealed class KvStateMachine
                 return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
             default:
                 _writer.PutDotted(command.Key, counted.Object);
+                if (held.IsEmpty)
+                {
+                    _writer.NoteExpiry(command.Key, command.ExpiresMs, command.TtlMs);
+                }
+
                 return new ApplyResult(Outcome.Done, RefusalCode.None, index, counted.Sum);
         }
     }
@@ -365,7 +370,7 @@ public sealed class KvStateMachine
 
         if (alive.IsEmpty)
         {
-            _storage.Remove(RecordSpace.Data, command.Key);
+            _writer.PutGone(command.Key, index, alive.Context);
             _expiries.Remove(command.Key);
         }
         else

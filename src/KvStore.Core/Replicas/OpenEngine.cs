@@ -1,6 +1,7 @@
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -278,6 +279,9 @@ internal sealed class OpenEngine
 
     /// <summary>A check over the data at the clock of this moment; null while it is not known.</summary>
     public UInt128? DataSum() => CaptureDigests()?.Fold();
+
+    /// <summary>What the contexts of records name above the clock's base. Only where there is a <see cref="DataSum"/>: then every context is known.</summary>
+    public VersionVector ContextsBeyondBase() => AccountedDots.Bounded(_dotted.ContextsBeyondBase(AccountedDots.MaxNamed));
 
     /// <summary>Takes what waited beside the data, with the context that it had. False: the key is only on the disk.</summary>
     public bool TryAbsorb(Key key, DottedObject frozen, ReadOnlySpan<Dot> dots)

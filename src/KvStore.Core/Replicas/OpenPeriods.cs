@@ -166,13 +166,7 @@ internal sealed class OpenPeriods(ReplicaParts parts, Random random)
         }
 
         engine.Freeze();
-        ShardClock known = new();
-        if (!accounted.IsEmpty)
-        {
-            BinaryCursor input = new(accounted);
-            known = ShardClock.Decode(ref input);
-        }
-
+        ShardClock known = accounted.IsEmpty ? new ShardClock() : AccountedDots.ReadClock(accounted);
         known.AdvanceBase(ActorId.Log, index.Value);
         Save(engine, engine.Unaccounted(known, out _), 0, then);
     }

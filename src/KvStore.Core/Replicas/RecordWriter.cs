@@ -15,7 +15,7 @@ internal readonly record struct EntryStamp(LogIndex Index, ulong Timestamp)
 internal sealed class RecordWriter(IReplicaStorage storage, RegimeState regimes, ExpiryIndex expiries)
 {
     /// <summary>
-    /// While dots are missing below some that are accounted for, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back. So then a write needs
+    /// While dots are missing below some that are accounted for, or that contexts name, what a write supersedes above them is not implied by the base: it stays in the record's context, or a late copy would bring it back. So then a write needs
     /// to know the record.
     /// </summary>
     public bool NeedsRecords => regimes.Accounted.HasGaps;
@@ -40,17 +40,22 @@ internal sealed class RecordWriter(IReplicaStorage storage, RegimeState regimes,
     /// <inheritdoc cref="Put"/>
     public void Delete(ReadOnlySpan<byte> key, in EntryStamp stamp, ReadOnlyMemory<byte> current)
     {
-        VersionVector kept = KeptContext(current, stamp.Index);
+        PutGone(key, stamp.Index, KeptContext(current, stamp.Index));
+        expiries.Remove(key);
+    }
+
+    /// <summary>The key has no value any more. What it has superseded and not everything implies is all that stays.</summary>
+    public void PutGone(ReadOnlySpan<byte> key, LogIndex index, VersionVector context)
+    {
+        VersionVector kept = context.Without(ImpliedAt(index));
         if (kept.IsEmpty)
         {
             storage.Remove(RecordSpace.Data, key);
         }
         else
         {
-            PutDotted(key, DottedObject.Gone(kept).Write(Dot.OfLog(stamp.Index), null, new HybridTimestamp(stamp.Timestamp)));
+            PutDotted(key, DottedObject.Gone(kept).Write(Dot.OfLog(index), null, default));
         }
-
-        expiries.Remove(key);
     }
 
     public void PutDotted(ReadOnlySpan<byte> key, DottedObject written)
@@ -80,7 +85,9 @@ internal sealed class RecordWriter(IReplicaStorage storage, RegimeState regimes,
             return VersionVector.Empty;
         }
 
-        VersionVector implied = regimes.Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
-        return DottedObject.Decode(current).Context.Without(implied);
+        return DottedObject.Decode(current).Context.Without(ImpliedAt(index));
     }
+
+    /// <summary>What no context need name behind an index.</summary>
+    private VersionVector ImpliedAt(LogIndex index) => regimes.Accounted.Clock.BaseVector.Join(VersionVector.Of(Dot.OfLog(index)));
 }

@@ -63,7 +63,7 @@ internal sealed class RegimeState(ShardDescriptor descriptor, IReplicaStorage st
 
         if (entry.Step == RegimeStep.Order)
         {
-            Accounted.Replace(entry.Baseline!.Clock.Without(ActorId.Log));
+            Accounted.Replace(entry.Baseline!.Clock.Without(ActorId.Log), entry.Baseline.Beyond);
         }
 
         return before;

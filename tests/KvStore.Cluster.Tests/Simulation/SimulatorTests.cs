@@ -54,6 +54,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("dial-adaptive", 102, 102)]
     [InlineData("dial-adaptive", 492, 492)]
     [InlineData("dial-adaptive", 562, 562)]
+    [InlineData("dial-adaptive", 1671, 1671)]
     [InlineData("adaptive", 1, 12)]
     [InlineData("adaptive", 16, 16)]
     [InlineData("adaptive", 153, 153)]

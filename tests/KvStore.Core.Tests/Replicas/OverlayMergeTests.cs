@@ -8,6 +8,7 @@ using KvStore.Core.Replicas;
 using KvStore.Core.Replicas.Overlays;
 using KvStore.Core.Versioning;
 using Xunit;
+using Replication = KvStore.Core.Policy.Replication;
 
 namespace KvStore.Core.Tests.Replicas;
 
@@ -17,10 +18,11 @@ public class OverlayMergeTests
     private static readonly ActorId X = new(100_001), Y = new(100_002);
 
     private readonly ScriptedStorage _storage = new();
+    private readonly ExpiryIndex _expiries = new(new ReplicaClock());
     private readonly KvStateMachine _machine;
     private ulong _index;
 
-    public OverlayMergeTests() => _machine = new KvStateMachine(_storage, OrderedShard.Regimes(_storage), new ExpiryIndex(new ReplicaClock()));
+    public OverlayMergeTests() => _machine = new KvStateMachine(_storage, OrderedShard.Regimes(_storage), _expiries);
 
     [Fact]
     public void C1_a_merge_erases_only_what_its_frozen_context_had_seen()
@@ -188,6 +190,106 @@ public class OverlayMergeTests
         Values("renewed").Should().Equal("newer");
     }
 
+    [Theory]
+    [InlineData(OperationKind.Put)]
+    [InlineData(OperationKind.Delete)]
+    public void What_a_merged_record_had_superseded_does_not_come_back_although_the_log_overwrites_the_record_before_it_comes(OperationKind last)
+    {
+        OverlayRecord late = Record("k", "superseded", new Dot(Y, 2), seenUpTo: 0);
+        Merge(Superseding(late, "by who had read it", new Dot(X, 1)));
+        Put("k", "ordered");
+        Apply(Command("k", last == OperationKind.Put ? "last" : null, default));
+
+        Merge(late);
+
+        Values("k").Should().Equal(last == OperationKind.Put ? ["last"] : []);
+    }
+
+    [Fact]
+    public void What_was_superseded_does_not_come_back_when_what_superseded_it_has_expired()
+    {
+        OverlayRecord late = Record("k", "superseded", new Dot(Y, 2), seenUpTo: 0);
+        Merge(Superseding(late, "for a moment", new Dot(X, 1), expiresMs: 1));
+
+        Expire("k", new Dot(X, 1), atMs: 2);
+        Values("k").Should().BeEmpty();
+        Merge(late);
+
+        Values("k").Should().BeEmpty();
+    }
+
+    [Fact]
+    public void A_counter_that_begins_where_something_was_superseded_expires_all_the_same()
+    {
+        OverlayRecord late = Record("k", "superseded", new Dot(Y, 2), seenUpTo: 0);
+        Merge(Superseding(late, null, new Dot(X, 1)));
+        Increment("k", ttlMs: 100);
+
+        _expiries.Count.Should().Be(1);
+    }
+
+    [Fact]
+    public void Once_what_contexts_name_has_come_or_is_given_up_the_log_writes_without_looking_at_what_was_there()
+    {
+        OverlayRecord late = Record("k", "superseded", new Dot(Y, 2), seenUpTo: 0);
+        Merge(Superseding(late, "by who had read it", new Dot(X, 1)));
+        _machine.Accounted.Beyond.Should().Be(VersionVector.Of(new Dot(Y, 2)));
+        _machine.Accounted.HasGaps.Should().BeTrue();
+        Restored().HasGaps.Should().BeTrue("the view says so");
+
+        Merge(late);
+        _machine.Accounted.HasGaps.Should().BeTrue("the first dot is missing");
+        MergeDone(new Dot(Y, 2));
+
+        _machine.Accounted.HasGaps.Should().BeFalse();
+        Restored().HasGaps.Should().BeFalse("the view says so");
+        Put("k", "ordered");
+        _storage.Find(RecordSpace.Data, "k"u8, out ReadOnlyMemory<byte> record);
+        OrderedRecord.IsOrdered(record.Span).Should().BeTrue();
+    }
+
+    [Fact]
+    public void An_order_says_what_the_contexts_in_its_data_name_and_takes_the_place_of_what_was_known_before()
+    {
+        var clock = new ShardClock();
+        clock.AdvanceBase(X, 3);
+        VersionVector beyond = VersionVector.Of(new Dot(Y, 5));
+        var order = new RegimeEntry(RegimeStep.Order, new Epoch(2), new KeyspaceMode(PartitionChoice.Cp, Replication.Sync), new Baseline(clock, 1, 2, beyond));
+
+        RegimeEntry decoded = RegimeEntry.Decode(order.Encode());
+        decoded.Baseline!.Beyond.Should().Be(beyond);
+        FluentActions.Invoking(() => RegimeEntry.Decode(order.Encode().AsMemory()[..^1])).Should().Throw<MalformedRecordException>();
+
+        var accounted = new AccountedDots();
+        accounted.Replace(decoded.Baseline.Clock, decoded.Baseline.Beyond);
+        accounted.HasGaps.Should().BeTrue();
+        accounted.AdvanceTo(new Dot(Y, 4));
+        accounted.HasGaps.Should().BeTrue();
+        accounted.Replace(clock, VersionVector.Empty);
+        accounted.HasGaps.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Contexts_that_name_actors_without_end_cost_no_more_than_a_bound()
+    {
+        AccountedDots accounted = _machine.Accounted;
+        for (ulong actor = 0; actor <= AccountedDots.MaxNamed; actor++)
+        {
+            accounted.NoteContext(VersionVector.Of(new Dot(new ActorId(100_000 + actor), 1)));
+        }
+
+        accounted.Beyond.Count.Should().Be(1);
+        Restored().HasGaps.Should().BeTrue();
+        for (ulong actor = 0; actor <= AccountedDots.MaxNamed; actor++)
+        {
+            accounted.AdvanceTo(new Dot(new ActorId(100_000 + actor), 1));
+        }
+
+        accounted.HasGaps.Should().BeTrue("nobody knows any more what else there was");
+        accounted.Replace(new ShardClock(), VersionVector.Empty);
+        accounted.HasGaps.Should().BeFalse();
+    }
+
     [Fact]
     public void A_flapping_link_does_not_toss_a_replica_to_and_fro()
     {
@@ -248,6 +350,16 @@ public class OverlayMergeTests
         return new OverlayRecord(held.Key, written, [.. held.Dots.ToArray(), dot], [.. held.Requests.ToArray(), .. requests], new Epoch(1), held.SinceMs);
     }
 
+    /// <summary>What somebody writes elsewhere who had read a record that does not come with it. No value: a delete.</summary>
+    private static OverlayRecord Superseding(OverlayRecord read, string? value, Dot dot, ulong expiresMs = 0)
+    {
+        DottedObject seen = DottedObject.Gone(read.Object.Context);
+        DottedObject written = value is null
+            ? seen.Write(dot, null, new HybridTimestamp(1))
+            : seen.Write(new DottedValue(dot, new HybridTimestamp(1), Encoding.UTF8.GetBytes(value)) { ExpiresMs = expiresMs });
+        return new OverlayRecord(read.Key, written, [dot], [], new Epoch(1), 1);
+    }
+
     private static OverlayRecord Deletion(string key, Dot dot, ulong seenUpTo) =>
         new(Key.FromText(key), DottedObject.Gone(Seen(seenUpTo)).Write(dot, null, new HybridTimestamp(1)), [dot], [], new Epoch(1), 1);
 
@@ -264,6 +376,35 @@ public class OverlayMergeTests
     }
 
     private void Put(string key, string value, RequestId request = default) => Apply(Command(key, value, request));
+
+    private void Expire(string key, Dot dot, long atMs)
+    {
+        var dots = new ArrayBufferWriter<byte>();
+        VarInt.WriteDot(dots, dot);
+        byte[] entry = new byte[WriteCommand.SizeOf(key.Length, dots.WrittenCount)];
+        WriteCommand.EncodeExpiry(entry, Encoding.UTF8.GetBytes(key), LogIndex.Zero, dots.WrittenSpan, HybridTimestamp.FromPhysical(atMs).Packed, new Epoch(1));
+        Apply(entry);
+    }
+
+    private void Increment(string key, ulong ttlMs)
+    {
+        var operation = new ClientOperation { Kind = OperationKind.Increment, Key = Encoding.UTF8.GetBytes(key), Delta = 1, TtlMs = ttlMs };
+        byte[] command = new byte[WriteCommand.SizeOf(operation, 0)];
+        WriteCommand.Encode(command, operation, LogIndex.Zero, 1, new Epoch(1), 0);
+        Apply(command);
+    }
+
+    /// <summary>As after a restart.</summary>
+    private AccountedDots Restored()
+    {
+        _machine.WriteChangedSessions();
+        _storage.Find(RecordSpace.Meta, AccountedDots.MetaKey, out ReadOnlyMemory<byte> record).Should().Be(RecordLookup.Found);
+        var restored = new AccountedDots();
+        restored.Restore(record);
+        restored.Beyond.Should().Be(_machine.Accounted.Beyond);
+        AccountedDots.ReadClock(record).Should().Be(_machine.Accounted.Clock);
+        return restored;
+    }
 
     private void Merge(params OverlayRecord[] records)
     {

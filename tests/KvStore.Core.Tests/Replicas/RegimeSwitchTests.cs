@@ -281,6 +281,41 @@ public class RegimeSwitchTests
         cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[3], "mine", ReadLevel.Eventual)) == "x", "it has it back from the log");
     }
 
+    [Theory]
+    [InlineData(OperationKind.Put, false)]
+    [InlineData(OperationKind.Put, true)]
+    [InlineData(OperationKind.Delete, false)]
+    [InlineData(OperationKind.Delete, true)]
+    public void What_a_client_had_superseded_elsewhere_is_not_brought_back_by_the_late_replica_however_often_it_was_overwritten_since(OperationKind last, bool restarts)
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        cluster.Cut(3);
+        cluster.Put(cluster[3], "k", "superseded").Degraded.Should().BeTrue();
+        ReadOnlyMemory<byte> seen = cluster.Get(cluster[3], "k", ReadLevel.Eventual).Version;
+        cluster.Submit(cluster[1], new ClientOperation { Kind = OperationKind.Put, Key = "k"u8.ToArray(), Condition = WriteCondition.InContext, Value = "by who had read it"u8.ToArray(), Version = seen }).Outcome.Should().Be(Outcome.Done);
+        cluster.Tick(60);
+        cluster.TickUntil(() => cluster[1].Replica.IsLeader || cluster[2].Replica.IsLeader, "the majority has a leader");
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        if (restarts)
+        {
+            // Their views have it.
+            cluster[1].LosePower();
+            cluster[2].LosePower();
+            cluster[1].Start();
+            cluster[2].Start();
+            cluster.TickUntil(() => cluster[1].Replica.IsActive && cluster[2].Replica.IsActive && (cluster[1].Replica.IsLeader || cluster[2].Replica.IsLeader), "they are back");
+        }
+
+        cluster.Put(cluster.Leader, "k", "ordered").Outcome.Should().Be(Outcome.Done);
+        cluster.Submit(cluster.Leader, new ClientOperation { Kind = last, Key = "k"u8.ToArray(), Value = last == OperationKind.Put ? "last"u8.ToArray() : default }).Outcome.Should().Be(Outcome.Done);
+
+        cluster.Heal();
+        cluster.TickUntil(() => cluster[3].Status is { Current.Kind: RegimeKind.Ordered, Switch.IsLate: false, OverlayKeys: 0 }, "its writes are handed in");
+        cluster.TickUntilLed();
+        cluster.Get(cluster.Leader, "k").Siblings.Should().BeNull();
+        ReplicaCluster.TextOf(cluster.Get(cluster.Leader, "k")).Should().Be(last == OperationKind.Put ? "last" : "(none)");
+    }
+
     [Fact]
     public void Scenario_63_a_replica_that_was_away_through_two_switches_comes_back_into_the_open_shard_with_its_own_writes()
     {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using KvStore.Core.Identity;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas.Overlays;
@@ -9,14 +10,31 @@ namespace KvStore.Core.Replicas.Overlays;
 /// </summary>
 internal sealed class AccountedDots
 {
+    /// <summary>Actors that <see cref="Beyond"/> tells apart: many times what restarts and late replicas amount to.</summary>
+    public const int MaxNamed = 1_024;
+
+    /// <summary>Nothing of the log comes late.</summary>
+    private static readonly VersionVector AllOfLog = VersionVector.Of(new Dot(ActorId.Log, Dot.MaxCounter));
+
+    /// <summary>Stands for more than is worth remembering one by one: reserved, so nobody mints it and no base ever covers it.</summary>
+    private static readonly VersionVector Anything = VersionVector.Of(new Dot(new ActorId(2), Dot.MaxCounter));
+
+    private VersionVector _beyond = VersionVector.Empty;
     private bool _dirty;
 
     public ShardClock Clock { get; private set; } = new();
 
     /// <summary>
-    /// Dots above ones that are still missing. Meanwhile a context must name what a record superseded there: the base of the clock does not imply it.
+    /// Dots are missing below some that are accounted for, or below some that a record names as superseded. Meanwhile a context must name what a record superseded there: the base of the clock does not
+    /// imply it.
     /// </summary>
     public bool HasGaps { get; private set; }
+
+    /// <summary>
+    /// What the contexts of records may name above the base: a client that had read it where it was written has superseded it elsewhere, and it may still come. No less than the records say; it shrinks as the
+    /// base moves.
+    /// </summary>
+    public VersionVector Beyond => _beyond;
 
     public static ReadOnlySpan<byte> MetaKey => "accounted"u8;
 
@@ -24,7 +42,7 @@ internal sealed class AccountedDots
     {
         Invariant.Assert(!dot.Actor.IsLog, "the log accounts for itself");
         _dirty |= Clock.Add(dot);
-        HasGaps = Clock.HasGaps;
+        Look();
     }
 
     public void AdvanceTo(Dot last)
@@ -32,16 +50,33 @@ internal sealed class AccountedDots
         Invariant.Assert(!last.Actor.IsLog, "the log accounts for itself");
         _dirty |= Clock.BaseOf(last.Actor) < last.Counter;
         Clock.AdvanceBase(last.Actor, last.Counter);
-        HasGaps = Clock.HasGaps;
+        Look();
     }
 
     /// <summary>An open episode has ended: the state holds all that its baseline covers.</summary>
-    public void Replace(ShardClock clock)
+    /// <param name="clock">What it covers.</param>
+    /// <param name="beyond">What the contexts of its records name above the base of that.</param>
+    public void Replace(ShardClock clock, VersionVector beyond)
     {
         Clock = clock;
-        HasGaps = clock.HasGaps;
+        _beyond = VersionVector.Empty;
         _dirty = true;
+        NoteContext(beyond);
     }
+
+    /// <summary>A record with this context is about to be stored.</summary>
+    public void NoteContext(VersionVector context)
+    {
+        VersionVector named = Bounded(_beyond.Join(context.Without(AllOfLog).Without(Clock.BaseVector)));
+        _dirty |= !ReferenceEquals(named, _beyond);
+        _beyond = named;
+        Look();
+    }
+
+    /// <summary>
+    /// Clients say which contexts they have read, and could make up actors without end. Of more than <see cref="MaxNamed"/> it is only known that there are some, until the next order finds fewer.
+    /// </summary>
+    public static VersionVector Bounded(VersionVector named) => named.Count > MaxNamed ? Anything : named;
 
     /// <summary>Before each seal.</summary>
     public void WriteTo(IReplicaStorage storage)
@@ -51,6 +86,7 @@ internal sealed class AccountedDots
             _dirty = false;
             var output = new ArrayBufferWriter<byte>(64);
             Clock.Encode(output);
+            _beyond.Encode(output);
             storage.Put(RecordSpace.Meta, MetaKey, output.WrittenMemory);
         }
     }
@@ -59,14 +95,39 @@ internal sealed class AccountedDots
     {
         BinaryCursor input = new(record);
         Clock = ShardClock.Decode(ref input);
-        HasGaps = Clock.HasGaps;
+        _beyond = VersionVector.Decode(ref input);
         input.ExpectEnd();
+        Look();
+    }
+
+    /// <summary>The clock of a record that another replica's view holds.</summary>
+    /// <exception cref="MalformedRecordException">The bytes are no such record.</exception>
+    public static ShardClock ReadClock(ReadOnlyMemory<byte> record)
+    {
+        BinaryCursor input = new(record);
+        ShardClock clock = ShardClock.Decode(ref input);
+        VersionVector.Decode(ref input);
+        input.ExpectEnd();
+        return clock;
     }
 
     public void Clear()
     {
         Clock = new ShardClock();
+        _beyond = VersionVector.Empty;
         HasGaps = false;
         _dirty = false;
+    }
+
+    private void Look()
+    {
+        if (!_beyond.IsEmpty)
+        {
+            VersionVector rest = _beyond.Without(Clock.BaseVector);
+            _dirty |= !ReferenceEquals(rest, _beyond);
+            _beyond = rest;
+        }
+
+        HasGaps = !_beyond.IsEmpty || Clock.HasGaps;
     }
 }

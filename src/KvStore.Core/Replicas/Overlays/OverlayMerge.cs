@@ -78,7 +78,13 @@ internal sealed class OverlayMerge(IReplicaStorage storage, DedupTable dedup, Ac
         DottedObject current = lookup == RecordLookup.Found ? DottedObject.Decode(stored) : DottedObject.Empty;
         List<Dot> fresh = FreshDotsOf(record);
         List<Dot> repeated = EnterRequests(record, fresh, index, timestampMs, out List<(Dot Outside, Dot InLog)> elsewhere);
-        DottedObject joined = repeated.Count < fresh.Count ? Join(current, record, repeated, SupersededOf(current, record, fresh, repeated, elsewhere), index) : current;
+        DottedObject joined = current;
+        if (repeated.Count < fresh.Count)
+        {
+            joined = Join(current, record, repeated, SupersededOf(current, record, fresh, repeated, elsewhere), index);
+            accounted.NoteContext(record.Object.Context);
+        }
+
         foreach (Dot dot in fresh)
         {
             accounted.Add(dot);
