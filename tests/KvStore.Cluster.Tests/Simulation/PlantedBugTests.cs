@@ -62,6 +62,7 @@ public class PlantedBugTests(ITestOutputHelper output)
         "overlay-context-refilled",
         "merge-without-dedup",
         "merge-clock-too-far",
+        "provisional-without-request",
     ];
 
     [Theory]

@@ -11,8 +11,6 @@ namespace KvStore.Simulator.Planted;
 /// <summary>Answers of an earlier term come again under the term of now.</summary>
 internal sealed class ReplayAcrossTerms : PlantedBug
 {
-    private const int Rarity = 1;
-
     public override string Name => "replay-across-terms";
 
     public override string StandsFor => "Frames that are kept over a reconnect and stamped with the term when they leave: old answers count in a new term (scenario 9, the ABA of asynchronous appends).";
@@ -21,9 +19,9 @@ internal sealed class ReplayAcrossTerms : PlantedBug
 
     public override ScenarioSettings Adjust(ScenarioSettings drawn) => ManyElections(drawn);
 
-    public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Replayer(this, transport);
+    public override IPeerTransport Over(SimulatedNode node, IPeerTransport transport) => new Replayer(transport);
 
-    private sealed class Replayer(ReplayAcrossTerms bug, IPeerTransport inner) : TransportDecorator(inner)
+    private sealed class Replayer(IPeerTransport inner) : TransportDecorator(inner)
     {
         private readonly Dictionary<(NodeId, RaftMessageKind), RaftMessage> _kept = [];
 
@@ -41,7 +39,7 @@ internal sealed class ReplayAcrossTerms : PlantedBug
 
         private void Repeat(RaftMessageKind kind, ShardId shard, NodeId to, Term now)
         {
-            if (_kept.TryGetValue((to, kind), out RaftMessage old) && old.Term < now && bug.OneIn(Rarity))
+            if (_kept.TryGetValue((to, kind), out RaftMessage old) && old.Term < now)
             {
                 old.Term = now;
                 base.Send(shard, to, old);
