@@ -75,7 +75,6 @@ public class SimulatorTests(ITestOutputHelper output)
     }
 
     /// <summary>New seeds each time, for so many seconds. The floor is far below what a slow machine plays: it only notices a slice that has become empty.</summary>
-    /// <remarks>Not here: dial-adaptive, of which docs/testing.md names a seed that fails.</remarks>
     [Theory]
     [InlineData("consensus", 35, 10)]
     [InlineData("members", 12, 4)]
@@ -83,6 +82,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("memory", 3, 2)]
     [InlineData("open", 12, 4)]
     [InlineData("dial", 10, 4)]
+    [InlineData("dial-adaptive", 6, 2)]
     [InlineData("adaptive", 8, 3)]
     [InlineData("cluster", 8, 4)]
     public void Fresh_seeds_hold(string scenario, int seconds, int atLeast)
