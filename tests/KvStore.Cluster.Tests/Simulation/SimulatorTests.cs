@@ -23,6 +23,7 @@ public class SimulatorTests(ITestOutputHelper output)
     [InlineData("open", 1662, 1662)]
     [InlineData("open", 1748, 1748)]
     [InlineData("open", 5112, 5112)]
+    [InlineData("open", 177449589, 177449589)]
     [InlineData("ap", 1, 1)]
     [InlineData("ap", 4, 5)]
     [InlineData("ap", 10, 10)]

@@ -60,6 +60,9 @@ internal sealed class TypedLedger(SimulationStage stage)
         /// <summary>On fewer than two replicas: a quorum need not know it.</summary>
         public bool IsThin { get; set; }
 
+        /// <summary>Open: on fewer replicas than a majority, so that a read of a quorum elsewhere need not meet it.</summary>
+        public bool IsDegraded { get; set; }
+
         public Fate Fate { get; set; }
     }
 
@@ -86,12 +89,13 @@ internal sealed class TypedLedger(SimulationStage stage)
 
     public Entry Read(string key) => new() { Key = key, Kind = OperationKind.Get, BeganUs = stage.Timeline.NowUs };
 
-    public void Done(Entry entry, long counter, string? value, bool thin)
+    public void Done(Entry entry, long counter, string? value, bool thin, bool degraded = false)
     {
         entry.Fate = Fate.Done;
         entry.EndedUs = stage.Timeline.NowUs;
         entry.Result = counter;
         entry.IsThin = thin;
+        entry.IsDegraded = degraded;
         switch (entry.Kind)
         {
             case OperationKind.Increment:
@@ -175,7 +179,7 @@ internal sealed class TypedLedger(SimulationStage stage)
             return;
         }
 
-        foreach (Entry put in puts.Where(put => put.Fate == Fate.Done && put.EndedUs < read.BeganUs && (IsOrdered || !put.IsThin)))
+        foreach (Entry put in puts.Where(put => put.Fate == Fate.Done && put.EndedUs < read.BeganUs && (IsOrdered || !(put.IsThin || put.IsDegraded))))
         {
             // The same time to live everywhere: another put may have followed and be over only if it began earlier.
             bool maybeOver = puts.Any(other => other.Fate != Fate.NotDone && other.EndedUs >= put.BeganUs && EndsUs(other) - ToleranceUs <= read.EndedUs);

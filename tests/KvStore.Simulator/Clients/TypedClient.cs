@@ -140,7 +140,7 @@ internal sealed class TypedClient(ClientContext context, TypedLedger ledger, Ran
             case Outcome.Done:
                 _leader = context.Cluster.Settings.IsOpen ? null : node;
                 string? value = answer.Found ? Encoding.UTF8.GetString(answer.Value.Span) : null;
-                ledger.Done(call.Entry, answer.Counter, value, thin: answer.Acknowledgements < 2);
+                ledger.Done(call.Entry, answer.Counter, value, thin: answer.Acknowledgements < 2, degraded: answer.Degraded);
                 End(call, $"done {answer.Counter} {value}");
                 break;
             case Outcome.NotDone:
