@@ -1,12 +1,17 @@
 using BenchmarkDotNet.Running;
 using KvStore.Benchmarks;
+using KvStore.Benchmarks.Compare;
 
 // dotnet run -c Release --project tests/KvStore.Benchmarks -- --filter '*'
 // dotnet run -c Release --project tests/KvStore.Benchmarks -- anti-entropy [keys]
-if (args is ["anti-entropy", .. string[] rest])
+// dotnet run -c Release --project tests/KvStore.Benchmarks -- compare [--rounds N] [--seconds S] [--only GROUP,...]
+switch (args)
 {
-    return AntiEntropyTable.Run(rest, Console.Out);
+    case ["anti-entropy", .. string[] rest]:
+        return AntiEntropyTable.Run(rest, Console.Out);
+    case ["compare", .. string[] rest]:
+        return await Comparison.RunAsync(rest, Console.Out);
+    default:
+        BenchmarkSwitcher.FromAssembly(typeof(RaftRound).Assembly).Run(args);
+        return 0;
 }
-
-BenchmarkSwitcher.FromAssembly(typeof(RaftRound).Assembly).Run(args);
-return 0;

@@ -31,7 +31,7 @@ internal sealed class OpenReplication(
     {
         if (!journal.TryFind(message.Key.Span, out DottedObject stored))
         {
-            loader.Load(RecordSpace.Data, message.Key.Span, () => Receive(from, message));
+            LoadFirst(from, message);
             return;
         }
 
@@ -76,6 +76,9 @@ internal sealed class OpenReplication(
             SendAcknowledgement(next.To, next.Operation, next.Actor);
         }
     }
+
+    /// <summary>On its own, because what a lambda captures is put on the heap at the beginning of its method: <see cref="Receive"/> would do so for every message.</summary>
+    private void LoadFirst(NodeId from, ReplicateMessage message) => loader.Load(RecordSpace.Data, message.Key.Span, () => Receive(from, message));
 
     private void SendAcknowledgement(NodeId to, ulong operation, ActorId actor)
     {
