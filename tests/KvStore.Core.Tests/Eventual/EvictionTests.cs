@@ -162,6 +162,8 @@ public sealed class EvictionTests
     public void An_old_value_goes_although_the_puller_holds_a_write_that_covers_its_successor_by_chance()
     {
         DottedEnvironment environment = new(3, options: InMemory);
+        environment[2].Put("gap", "a write that arrives nowhere, so that no clock's base implies the next one");
+        environment.DropAll();
         environment[2].Put("k", "old");
         DottedEnvironment.Message late = environment.HoldTo(1).Single();
         environment.DeliverAll();
@@ -181,6 +183,8 @@ public sealed class EvictionTests
     public void Who_takes_over_a_dot_that_was_let_go_hands_on_what_it_had_superseded()
     {
         DottedEnvironment environment = new(4, options: InMemory);
+        environment[2].Put("gap", "a write that arrives nowhere, so that no clock's base implies the next one");
+        environment.DropAll();
         environment[2].Put("k", "old");
         environment.Deliver(environment.HoldTo(4).Single());
         environment.DropAll();
