@@ -99,16 +99,24 @@ public sealed class AntiEntropy
         Invariant.Assert(plan.Instant == _state.Number, "a page is built at the instant at which it was planned");
         ArrayBufferWriter<byte> body = _state.Scratch;
         body.ResetWrittenCount();
+        VersionVector? letGo = _state.LetGo?.Covered;
         int built = 0;
         while (built < plan.Keys.Count && body.WrittenCount < _state.Options.MaxPageBytes)
         {
             Key key = plan.Keys[built];
             DottedObject filled = stored(key).Fill(_state.FillBase);
-            PullPage.EncodeKey(body, key, plan.Dots[built], PullPage.Accounts(filled, plan.Dots[built]) ? filled : DottedObject.Empty);
+            if (!PullPage.Accounts(filled, plan.Dots[built]))
+            {
+                // Written again after it was evicted. Withheld, because it can't say what the earlier dots did; but what it knows is handed on, as if it were let go.
+                letGo = letGo?.Join(filled.Context);
+                filled = DottedObject.Empty;
+            }
+
+            PullPage.EncodeKey(body, key, plan.Dots[built], filled);
             built++;
         }
 
-        PullPage.EncodeHeader(output, built < plan.Keys.Count ? PullAnswer.More : plan.Answer, plan.Asker, _state.LetGo?.Covered);
+        PullPage.EncodeHeader(output, built < plan.Keys.Count ? PullAnswer.More : plan.Answer, plan.Asker, letGo);
         output.Write(body.WrittenSpan);
     }
 
@@ -121,6 +129,7 @@ public sealed class AntiEntropy
         Invariant.Assert(Accepts(page));
         List<DottedChange> changes = [];
         List<Dot> fresh = [];
+        List<Key> handedOn = [];
         foreach (PulledKey pulled in page.Keys)
         {
             fresh.Clear();
@@ -142,14 +151,21 @@ public sealed class AntiEntropy
             if (fresh.Count > 0)
             {
                 DottedObject mine = stored(pulled.Key);
-                DottedObject joined = _state.JoinReceived(pulled.Key, mine, pulled.Object, CollectionsMarshal.AsSpan(fresh));
-                if (pulled.IsUnknown)
+                VersionVector? letGo = _state.LetGo is not null && page.LetGo is { } theirs && (pulled.IsUnknown || fresh.Exists(theirs.Covers)) ? theirs : null;
+                DottedObject joined = _state.JoinReceived(pulled.Key, mine, pulled.Object, CollectionsMarshal.AsSpan(fresh), letGo);
+                if (letGo is not null)
                 {
-                    _state.LetGo!.Note(pulled.Key, page.LetGo!);
+                    handedOn.Add(pulled.Key);
                 }
 
                 changes.Add(_state.Commit(pulled.Key, mine, joined, CollectionsMarshal.AsSpan(fresh)));
             }
+        }
+
+        // Not before all are joined: what the answerer let go says nothing against what it still holds of other keys.
+        foreach (Key key in handedOn)
+        {
+            _state.LetGo!.Note(key, page.LetGo!);
         }
 
         return changes;

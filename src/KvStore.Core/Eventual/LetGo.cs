@@ -56,12 +56,17 @@ internal sealed class LetGo
     /// <param name="seen">The own clock, before the new dots are added.</param>
     /// <param name="fresh">The dots that are added with it.</param>
     /// <param name="copied">Not null: the key's range was copied, and what the source knew counts as seen here (C5), though the clock doesn't say so yet.</param>
+    /// <param name="theirLetGo">
+    /// Not null: what the peer has let go, and some of the fresh dots with it. Its object may cover such a dot without what the dot had superseded: the context of a write made elsewhere covers dots that its writer
+    /// never saw. So an own value below what the peer has let go, that its object doesn't account for, may be old.
+    /// </param>
     /// <returns>Empty: the key is let go, or stays so.</returns>
-    public DottedObject Join(Key key, DottedObject mine, DottedObject theirs, ShardClock seen, ReadOnlySpan<Dot> fresh, CopiedRanges? copied)
+    public DottedObject Join(Key key, DottedObject mine, DottedObject theirs, ShardClock seen, ReadOnlySpan<Dot> fresh, CopiedRanges? copied, VersionVector? theirLetGo)
     {
         DottedObject joined = DottedObject.Sync(mine, theirs);
         bool isNew = IsNew(theirs, mine, seen, Covered) && (copied is null || IsNew(theirs, mine, copied.FirstClock, copied.SourceLetGo!));
-        return isNew && Accounts(joined, fresh) ? joined : Drop(key, mine, theirs);
+        bool isMineOld = theirLetGo is not null && !IsNew(mine, theirs, null, theirLetGo);
+        return isNew && !isMineOld && Accounts(joined, fresh) ? joined : Drop(key, mine, theirs);
     }
 
     /// <summary>The same for a key of a full copy, where the source's clock is adopted too: what it has seen and does not hold any more is suspect in the own object.</summary>
@@ -72,11 +77,11 @@ internal sealed class LetGo
     }
 
     /// <summary>Whether each value of one is held or accounted for by the other, or was never seen there.</summary>
-    private static bool IsNew(DottedObject values, DottedObject other, ShardClock seen, VersionVector letGo)
+    private static bool IsNew(DottedObject values, DottedObject other, ShardClock? seen, VersionVector letGo)
     {
         foreach (ref readonly DottedValue value in values.Values)
         {
-            if (!other.Context.Covers(value.Dot) && (seen.Covers(value.Dot) || letGo.Covers(value.Dot)))
+            if (!other.Context.Covers(value.Dot) && (seen?.Covers(value.Dot) == true || letGo.Covers(value.Dot)))
             {
                 return false;
             }

@@ -41,7 +41,7 @@ public sealed record PullPage(PullAnswer Answer, ActorId Asker, IReadOnlyList<Pu
 {
     private const byte LetGoFlag = 0x80;
 
-    /// <summary>Not null: the answerer keeps objects in memory only, and this is what it has evicted: among it whatever the dots of its unknown keys had superseded.</summary>
+    /// <summary>Not null: the answerer keeps objects in memory only, and this is what it has evicted, and the contexts of what it withheld: among it whatever the dots of its unknown keys had superseded.</summary>
     public VersionVector? LetGo { get; init; }
 
     /// <exception cref="MalformedRecordException">The bytes are no such message.</exception>

@@ -70,8 +70,10 @@ internal sealed class ReplicaState
     public VersionVector StripBase => LetGo is null || Peers.PeerCount == 0 ? Clock.BaseVector : Peers.Everywhere.BaseVector;
 
     /// <summary>Joins what came from a peer with the own object. Before the dots are counted as seen (C20).</summary>
-    public DottedObject JoinReceived(Key key, DottedObject stored, DottedObject theirs, ReadOnlySpan<Dot> fresh) =>
-        LetGo is null ? DottedObject.Sync(stored.Fill(KnownFor(key)), theirs) : LetGo.Join(key, stored, theirs, Clock, fresh, Copied is { } copied && copied.Covers(key) ? copied : null);
+    /// <param name="theirLetGo">Not null: what some of the dots had superseded is perhaps not in the object, but in what the peer has let go.</param>
+    public DottedObject JoinReceived(Key key, DottedObject stored, DottedObject theirs, ReadOnlySpan<Dot> fresh, VersionVector? theirLetGo = null) => LetGo is null
+        ? DottedObject.Sync(stored.Fill(KnownFor(key)), theirs)
+        : LetGo.Join(key, stored, theirs, Clock, fresh, Copied is { } copied && copied.Covers(key) ? copied : null, theirLetGo);
 
     /// <param name="key">The key.</param>
     /// <param name="before">Its object as stored until now.</param>

@@ -159,23 +159,82 @@ public sealed class EvictionTests
     }
 
     [Fact]
-    public void Whatever_is_evicted_lost_or_restarted_nothing_old_and_nothing_deleted_is_visible_after_the_heal() => Gen.Int[0, int.MaxValue].Sample(
-        seed =>
-        {
-            DottedEnvironment environment = Run(seed, losses: true, evicting: [1, 2, 3]);
-            foreach (DottedNode node in environment.Nodes)
-            {
-                node.Replica.Clock.Should().Be(environment[1].Replica.Clock);
-                foreach (Key key in Keys())
-                {
-                    foreach (DottedValue value in node.Stored(key).Values.ToArray())
-                    {
-                        Live(environment, key).Should().Contain(value.Dot, $"{key} at {node.Id} {node.Stored(key)}, seed {seed}, writes {environment.WritesTo(key)}");
-                    }
-                }
-            }
-        },
-        iter: 400);
+    public void An_old_value_goes_although_the_puller_holds_a_write_that_covers_its_successor_by_chance()
+    {
+        DottedEnvironment environment = new(3, options: InMemory);
+        environment[2].Put("gap", "a write that arrives nowhere, so that no clock's base implies the next one");
+        environment.DropAll();
+        environment[2].Put("k", "old");
+        DottedEnvironment.Message late = environment.HoldTo(1).Single();
+        environment.DeliverAll();
+        environment[3].Put("k", "new");
+        environment.DropAll();
+        WriteThatCoversWhatItNeverSaw(environment, environment[3]);
+        environment.Deliver(late);
+        environment[1].Values("k").Should().Equal("mine", "old");
+        environment[1].Pull(new NodeId(3));
+        environment.DeliverAll();
+        environment[1].Values("k").Should().NotContain("old", "its successor is seen here now, and all that is known of it is that it was let go");
+        environment.Heal();
+        environment[2].Values("k").Should().NotContain("old");
+    }
+
+    [Fact]
+    public void Who_takes_over_a_dot_that_was_let_go_hands_on_what_it_had_superseded()
+    {
+        DottedEnvironment environment = new(4, options: InMemory);
+        environment[2].Put("gap", "a write that arrives nowhere, so that no clock's base implies the next one");
+        environment.DropAll();
+        environment[2].Put("k", "old");
+        environment.Deliver(environment.HoldTo(4).Single());
+        environment.DropAll();
+        environment[4].Put("k", "new");
+        environment.Deliver(environment.HoldTo(3).Single());
+        environment.DropAll();
+        WriteThatCoversWhatItNeverSaw(environment, environment[4]);
+        environment[1].Pull(new NodeId(3));
+        environment.DeliverAll();
+        environment[1].Values("k").Should().NotContain("old");
+        environment[2].Values("k").Should().Equal("old");
+        environment[2].Pull(new NodeId(1));
+        environment.DeliverAll();
+        environment[2].Values("k").Should().NotContain("old");
+    }
+
+    [Fact]
+    public void A_key_that_was_written_again_after_it_was_evicted_is_withheld_but_not_what_the_new_write_superseded()
+    {
+        DottedEnvironment environment = new(3, options: InMemory);
+        environment[3].Put("k", "first");
+        environment.DropAll();
+        environment[3].Evict("k");
+        environment[2].Put("k", "old");
+        DottedEnvironment.Message late = environment.HoldTo(1).Single();
+        environment.DropAll();
+        environment[2].Put("k", "new");
+        environment.Deliver(environment.HoldTo(3).Single());
+        environment.DropAll();
+        environment[3].Values("k").Should().Equal("new");
+        environment[1].Pull(new NodeId(3));
+        environment.DeliverAll();
+        environment.Deliver(late);
+        environment[1].Values("k").Should().BeEmpty("the write that superseded it is counted as seen");
+    }
+
+    [Fact]
+    public void Whatever_is_evicted_lost_or_restarted_nothing_old_and_nothing_deleted_is_visible_after_the_heal()
+        => Gen.Int[0, int.MaxValue].Sample(CheckNothingOldIsVisible, iter: 400 * SeedFactor);
+
+    /// <summary>Seeds that failed once.</summary>
+    [Theory]
+    [InlineData(634099678)]
+    [InlineData(12138)]
+    [InlineData(14481)]
+    [InlineData(24533)]
+    [InlineData(33693)]
+    [InlineData(78324)]
+    [InlineData(172030)]
+    public void Nothing_old_is_visible_after_the_heal_of_a_history_that_went_wrong_once(int seed) => CheckNothingOldIsVisible(seed);
 
     [Fact]
     public void Without_losses_replicas_that_evict_nothing_hold_exactly_what_was_written_however_much_another_one_evicts() => Gen.Int[0, int.MaxValue].Sample(
@@ -190,7 +249,42 @@ public sealed class EvictionTests
                 }
             }
         },
-        iter: 400);
+        iter: 400 * SeedFactor);
+
+    private static int SeedFactor => int.TryParse(Environment.GetEnvironmentVariable("KV_SEED_FACTOR"), out int more) ? more : 1;
+
+    /// <summary>
+    /// The first replica evicts another key that was written later by the same writer: its own write to "k" then covers that writer's dots up to there, though it saw none that went to "k". The third replica,
+    /// which has evicted "k", gets the write.
+    /// </summary>
+    private static void WriteThatCoversWhatItNeverSaw(DottedEnvironment environment, DottedNode writer)
+    {
+        writer.Put("other", "x");
+        environment.Deliver(environment.HoldTo(1).Single());
+        environment.DropAll();
+        environment[3].Evict("k");
+        environment[1].Evict("other");
+        environment[1].Put("k", "mine");
+        environment.Deliver(environment.HoldTo(3).Single());
+        environment.DropAll();
+        environment[3].Values("k").Should().Equal("mine");
+    }
+
+    private static void CheckNothingOldIsVisible(int seed)
+    {
+        DottedEnvironment environment = Run(seed, losses: true, evicting: [1, 2, 3]);
+        foreach (DottedNode node in environment.Nodes)
+        {
+            node.Replica.Clock.Should().Be(environment[1].Replica.Clock);
+            foreach (Key key in Keys())
+            {
+                foreach (DottedValue value in node.Stored(key).Values.ToArray())
+                {
+                    Live(environment, key).Should().Contain(value.Dot, $"{key} at {node.Id} {node.Stored(key)}, seed {seed}, writes {environment.WritesTo(key)}");
+                }
+            }
+        }
+    }
 
     private static IEnumerable<Key> Keys() => Enumerable.Range(0, 4).Select(i => Key.FromText($"k{i}"));
 
