@@ -168,8 +168,10 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
             KeyspaceProgress progress = await majority.Admin.WaitForAlterationAsync(name, Patience);
             progress.Done.Should().BeTrue(progress.ToString());
             progress.Shards[0].Unbound.Should().Equal(3U);
-            (await _cluster.ClientOf(3).PutAsync(name, $"island-{round}", $"v{round}")).IsDone.Should().BeTrue();
-            (await _cluster.ClientOf(1).PutAsync(name, $"mainland-{round}", $"v{round}")).IsDone.Should().BeTrue();
+
+            // A node may take its peer for dead for a moment, and refuse.
+            await _cluster.WaitUntilAsync("the island takes a write", async () => (await _cluster.ClientOf(3).PutAsync(name, $"island-{round}", $"v{round}")).IsDone);
+            await _cluster.WaitUntilAsync("the mainland takes a write", async () => (await _cluster.ClientOf(1).PutAsync(name, $"mainland-{round}", $"v{round}")).IsDone);
         }
 
         await _cluster.HealAsync();
