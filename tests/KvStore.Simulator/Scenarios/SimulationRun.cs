@@ -9,6 +9,9 @@ public sealed class SimulationRun
 {
     private const ulong TwiceEvery = 20;
 
+    /// <summary>A played seed is garbage as a whole. Left to itself the collector lets it grow to gigabytes, and then stops the process for seconds: in a run of tests that is long enough for the nodes of other tests to take each other for dead.</summary>
+    private const long CollectAboveBytes = 512L << 20;
+
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
     private readonly long[] _rare = new long[Enum.GetValues<RareBranch>().Length];
     private readonly SortedDictionary<int, (int Seeds, TimeSpan Virtual, TimeSpan Wall)> _bySize = [];
@@ -37,6 +40,11 @@ public sealed class SimulationRun
         long began = Stopwatch.GetTimestamp();
         SimulationReport report = Simulation.Run(kind, seed);
         Add(report, Stopwatch.GetElapsedTime(began));
+        if (GC.GetTotalMemory(forceFullCollection: false) > CollectAboveBytes)
+        {
+            GC.Collect();
+        }
+
         if (report.Failure is { } failure)
         {
             Failures.Add($"Scenario {scenario}, seed {seed} ({report.Settings}) failed: {failure}{Environment.NewLine}Replay: {report.Replay}{(Shrinks ? Environment.NewLine + Shrinker.Shrink(report) : "")}");
