@@ -92,9 +92,14 @@ internal sealed class Election(RaftState state)
         bool mayVote = state.Vote == message.From
             || (state.Vote.IsNone && state.Leader.IsNone)
             || (preVote && message.Term > state.Term);
-        bool grant = mayVote && !state.Quarantine.IsActive && state.Log.IsAtMost(message.Index, message.LogTerm);
+        bool grant = mayVote && !state.Quarantine.IsActive && state.Log.IsAtMost(message.Index, message.LogTerm) && !(preVote && GoesFirst(message));
         if (preVote)
         {
+            if (grant)
+            {
+                state.AwaitRival();
+            }
+
             ref RaftMessage answer = ref state.SendNow(RaftMessageKind.PreVoteResponse, message.From);
             answer.Term = grant ? message.Term : state.Term;
             answer.Reject = !grant;
@@ -113,6 +118,14 @@ internal sealed class Election(RaftState state)
             TellCommit(ref answer);
         }
     }
+
+    /// <summary>
+    /// Two replicas that ask for pre-votes at the same time would grant each other's, vote for themselves in the same term, and wait for another timeout. So of two that are equally good one goes first: while its own question is fresh,
+    /// the one with the lower id refuses the other's. Only while it is fresh: a replica that reaches too few to win asks for ever, and must not keep others from winning.
+    /// </summary>
+    private bool GoesFirst(in RaftMessage rival) =>
+        state.Role == RaftRole.PreCandidate && state.ElectionElapsed < state.RivalTicks
+        && rival.Term == state.Term.Next && state.Self.CompareTo(rival.From) < 0 && rival.Index == state.Log.LastIndex && rival.LogTerm == state.Log.LastTerm;
 
     /// <summary>Who answers says how far it knows the log to be committed: see <see cref="LearnConfiguration"/>.</summary>
     public void TellCommit(ref RaftMessage answer)

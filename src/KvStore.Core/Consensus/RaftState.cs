@@ -113,6 +113,12 @@ internal sealed class RaftState
     /// <summary>The leader is known to be out of reach: elections are no longer refused for its sake, and the own one comes as if the shortest timeout had passed.</summary>
     public void EndLeaderLease() => ElectionElapsed = Math.Max(ElectionElapsed, Options.ElectionTicksMin);
 
+    /// <summary>For so many ticks a replica that asked for pre-votes first is waited for: longer than the questions take, far shorter than any election timeout.</summary>
+    public int RivalTicks => Math.Max(1, Options.ElectionTicksMin / 5);
+
+    /// <summary>Somebody else was just told that it could win an election: the own campaign waits for its request, never longer than a little past the longest timeout.</summary>
+    public void AwaitRival() => ElectionTimeout = Math.Max(ElectionTimeout, Math.Min(ElectionElapsed, Options.ElectionTicksMax) + RivalTicks);
+
     /// <summary>A sign of life from the leader of this term. The drawn timeout stays.</summary>
     public void HeardFromLeader(ReplicaId leader)
     {

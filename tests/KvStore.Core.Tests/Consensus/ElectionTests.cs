@@ -102,6 +102,53 @@ public sealed class ElectionTests
     }
 
     [Fact]
+    public void Of_two_that_ask_at_the_same_time_and_are_equally_good_the_lower_id_goes_first()
+    {
+        SingleNode lower = new(Patient, recovered: SingleNode.Disk(2, 0, 1, 2));
+        lower.Node.Campaign();
+        lower.Ready();
+        Asks(lower, RaftMessageKind.PreVote, 3, 3, 2, 2).Should().Be("no 2", "its own question is fresh");
+        Asks(lower, RaftMessageKind.PreVote, 3, 3, 3, 2).Should().Be("yes 3", "a longer log wins");
+        Asks(lower, RaftMessageKind.PreVote, 3, 3, 1, 3).Should().Be("yes 3", "and so does a later one");
+        Asks(lower, RaftMessageKind.PreVote, 3, 4, 2, 2).Should().Be("yes 4", "who is a term ahead would refuse the own question");
+        Asks(lower, RaftMessageKind.Vote, 3, 3, 2, 2).Should().Be("yes 3", "a vote is not a question");
+
+        SingleNode higher = new(Patient, recovered: SingleNode.Disk(2, 0, 1, 2), self: 3);
+        higher.Node.Campaign();
+        higher.Ready();
+        Asks(higher, RaftMessageKind.PreVote, 1, 3, 2, 2).Should().Be("yes 3");
+    }
+
+    [Fact]
+    public void Who_asks_in_vain_does_not_keep_others_from_winning()
+    {
+        SingleNode node = new(Patient);
+        node.Node.Campaign();
+        node.Ready();
+        node.Tick(1);
+        Asks(node, RaftMessageKind.PreVote, 3, 1, 0, 0).Should().Be("no 0");
+        node.Tick(1);
+        node.Node.State.Should().Be(RaftRole.PreCandidate);
+        Asks(node, RaftMessageKind.PreVote, 3, 1, 0, 0).Should().Be("yes 1", "the own question is two ticks old");
+    }
+
+    [Fact]
+    public void Who_granted_a_pre_vote_waits_a_little_for_the_request_that_follows()
+    {
+        SingleNode node = new();
+        node.Tick(9);
+        Asks(node, RaftMessageKind.PreVote, 2, 1, 0, 0).Should().Be("yes 1");
+        node.Tick(1);
+        node.Node.State.Should().Be(RaftRole.Follower);
+        Asks(node, RaftMessageKind.PreVote, 2, 1, 0, 0).Should().Be("yes 1");
+        node.Tick(1);
+        node.Node.State.Should().Be(RaftRole.Follower);
+        Asks(node, RaftMessageKind.PreVote, 2, 1, 0, 0).Should().Be("yes 1", "and however often it is asked");
+        node.Tick(1);
+        node.Node.State.Should().Be(RaftRole.PreCandidate, "not for ever");
+    }
+
+    [Fact]
     public void While_the_leader_was_heard_lately_elections_are_not_even_answered()
     {
         SingleNode node = new(Patient);

@@ -4,7 +4,7 @@ using KvStore.Core.Identity;
 namespace KvStore.Core.Tests.Consensus;
 
 /// <summary>
-/// Replica 1 of a group, with everybody else played by hand: for what a node does with one message at a time, also with such as no honest member would send. Its disk is quick: whatever a Ready
+/// Replica 1 of a group (or another one), with everybody else played by hand: for what a node does with one message at a time, also with such as no honest member would send. Its disk is quick: whatever a Ready
 /// hands out is durable when <see cref="Ready"/> returns, unless <see cref="SlowDisk"/> is set. Election timeouts are 10 ticks exactly.
 /// </summary>
 internal sealed class SingleNode
@@ -13,11 +13,11 @@ internal sealed class SingleNode
 
     private readonly int _voters;
 
-    public SingleNode(RaftOptions? options = null, int voters = 3, int learners = 0, RaftRecoveredState? recovered = null, MembershipConfig? group = null)
+    public SingleNode(RaftOptions? options = null, int voters = 3, int learners = 0, RaftRecoveredState? recovered = null, MembershipConfig? group = null, ulong self = 1)
     {
         _voters = voters;
         MembershipConfig members = group ?? new MembershipConfig(Ids(1, voters), Ids(voters + 1, learners));
-        Node = new RaftNode(options ?? Options, new ReplicaId(1), members, recovered ?? RaftRecoveredState.Empty, new Random(1));
+        Node = new RaftNode(options ?? Options, new ReplicaId(self), members, recovered ?? RaftRecoveredState.Empty, new Random(1));
     }
 
     public RaftNode Node { get; }
