@@ -58,6 +58,10 @@ public sealed class KvProcessNode : IAsyncDisposable
     /// <summary>Started and not killed.</summary>
     public bool IsRunning => _shell is not null;
 
+    /// <summary>The number of its process, for tools such as strace. Another one after each restart.</summary>
+    /// <exception cref="InvalidOperationException">It does not run.</exception>
+    public int ProcessId => _shell is not null ? _pid : throw new InvalidOperationException($"Node {Id} does not run.");
+
     /// <summary>Talks to this node and no other.</summary>
     public KvNodeClient Client { get; }
 
