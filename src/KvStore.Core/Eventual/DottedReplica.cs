@@ -88,11 +88,7 @@ public sealed class DottedReplica
     /// <param name="operation">Comes back with acknowledgements; zero if none are wanted.</param>
     /// <param name="lifetime">When the value expires.</param>
     public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
-    {
-        // Also what this replica has seen and evicted: whoever overwrites blindly means that too.
-        DottedObject filled = Fill(key, _state.LetGo is null ? stored : stored.Fill(Clock.BaseVector));
-        return Mint(key, stored, filled, DottedObject.Gone(filled.Context), value, timestamp, operation, lifetime);
-    }
+        => Overwrite(key, stored, VersionVector.Empty, value, timestamp, operation, lifetime);
 
     /// <summary>A write that supersedes exactly what the context saw. Other arguments as for a blind write.</summary>
     /// <param name="context">Of the <see cref="ObjectVersion"/> that the client had read.</param>
@@ -106,8 +102,8 @@ public sealed class DottedReplica
 
         if (_state.LetGo is not null && stored.IsVacant)
         {
-            // An own dot that was evicted can't be left out of a context that covers the new one; so nothing that was evicted here is kept beside it.
-            return Write(key, stored, value, timestamp, operation, lifetime);
+            // An own dot that was evicted can't be left out of a context that covers the new one; so nothing that was evicted here is kept beside it. What the client saw elsewhere may never have come here.
+            return Overwrite(key, stored, context, value, timestamp, operation, lifetime);
         }
 
         DottedObject filled = Fill(key, stored);
@@ -448,6 +444,14 @@ public sealed class DottedReplica
             _state.Index.Restore(dot, Key.CopyOf(key));
             DurableClock.Add(dot);
         }
+    }
+
+    /// <summary>Supersedes all that this replica holds of the key, what it has seen and evicted (whoever overwrites blindly means that too), and what the client has seen, be it somewhere else.</summary>
+    private DottedWrite Overwrite(
+        Key key, DottedObject stored, VersionVector seen, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
+    {
+        DottedObject filled = Fill(key, _state.LetGo is null ? stored : stored.Fill(Clock.BaseVector));
+        return Mint(key, stored, filled, DottedObject.Gone(filled.Context.Join(seen)), value, timestamp, operation, lifetime);
     }
 
     private DottedWrite Mint(

@@ -85,6 +85,20 @@ public sealed class EvictionTests
     }
 
     [Fact]
+    public void A_write_in_context_supersedes_what_its_client_read_elsewhere_although_its_coordinator_has_never_heard_of_it()
+    {
+        DottedEnvironment environment = new(3, options: InMemory);
+        environment[1].Put("k", "old");
+        environment.DropTo(3);
+        environment.DeliverAll();
+        VersionVector seen = environment[2].Read("k").Context;
+        environment[3].Put("k", "new", seen);
+        environment.Heal();
+        environment[1].Values("k").Should().Equal("new");
+        environment[3].Values("k").Should().Equal("new");
+    }
+
+    [Fact]
     public void An_old_value_does_not_survive_where_only_a_write_arrives_that_knew_its_evicted_successor()
     {
         DottedEnvironment environment = new(3, options: InMemory);
@@ -305,7 +319,9 @@ public sealed class EvictionTests
                     node.Put(key, $"{random.Next(1000)}", atMs: random.Next(100));
                     break;
                 case 2 when evicting.Length == 3:
-                    node.Put(key, $"{random.Next(1000)}", contexts[key][random.Next(contexts[key].Count)]);
+                    VersionVector context = contexts[key][random.Next(contexts[key].Count)];
+                    DottedWrite write = node.Put(key, $"{random.Next(1000)}", context);
+                    (write.Status != DottedWriteStatus.Written || write.Written.Context.Descends(context)).Should().BeTrue($"{key}: a client has seen {context} and wrote {write.Written}, seed {seed}");
                     break;
                 case 3:
                     node.Delete(key);

@@ -35,6 +35,9 @@ internal sealed class FaultDriver
     /// <summary>Whether a process died, with or without its power.</summary>
     public bool Crashed => _processes.Crashed;
 
+    /// <summary>Data in memory only: whether a process that ended in good order took something with it that no other replica is known to have held.</summary>
+    public bool LostMemory => _processes.LostMemory;
+
     /// <summary>The strikes that have happened.</summary>
     public List<Strike> Struck { get; } = [];
 

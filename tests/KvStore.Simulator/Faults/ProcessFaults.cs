@@ -10,6 +10,9 @@ internal sealed class ProcessFaults(SimulatedCluster cluster, Random random)
     /// <summary>Whether a process died, with or without its power.</summary>
     public bool Crashed { get; private set; }
 
+    /// <summary>Whether a process of a shard in memory was stopped in good order that held something which no other replica is known to have held: gone as much as with a crash.</summary>
+    public bool LostMemory { get; private set; }
+
     public void End() => _ended = true;
 
     public void Strike(FaultKind kind, SimulatedNode victim, Random dice)
@@ -99,9 +102,17 @@ internal sealed class ProcessFaults(SimulatedCluster cluster, Random random)
         if (node.IsUp && !node.IsPaused)
         {
             cluster.Trace.Fault("GentleRestart", node.Index);
+            LostMemory |= cluster.Settings.MemoryBytes > 0 && !IsHeldElsewhere(node);
             node.Stop();
             StartLater(node, downUs);
         }
+    }
+
+    /// <summary>Whether another process has all that this one has: it is whole, and its clock is equal.</summary>
+    private bool IsHeldElsewhere(SimulatedNode node)
+    {
+        string clock = node.Replica!.Describe().Clock;
+        return cluster.Up.Any(other => other != node && other.Replica!.Describe() is { Open.IsRecovering: false } status && status.Clock == clock);
     }
 
     private void RollOver(Random dice)

@@ -7,7 +7,7 @@ namespace KvStore.Simulator.Scenarios;
 
 /// <summary>
 /// An open shard in memory, often with too little of it: whatever is evicted, and whoever restarts with nothing, in the end all clocks are equal, no replica waits for a copy, and none shows a value that nobody wrote, or one
-/// that an acknowledged write which saw it has superseded (unless that write was lost with a process). With room enough and no crash nothing may be missing anywhere.
+/// that an acknowledged write which saw it has superseded (unless that write was lost with a process, be it one that was stopped in good order: a restart takes the memory too). With room enough, and if all that a stopped process held was held elsewhere, nothing may be missing anywhere.
 /// </summary>
 internal static class MemoryPlay
 {
@@ -26,14 +26,14 @@ internal static class MemoryPlay
         var dumps = new OpenDumps(stage.Cluster, stage.Cluster.Nodes);
         stage.Demand("after the heal, every replica answers for every key", () => dumps.AreComplete, 5_000_000);
         stage.Demand("after the heal, nothing is pending", () => stage.Cluster.Nodes.TrueForAll(node => node.Replica?.PendingCount == 0), 10_000_000);
-        bool crashed = stage.Faults.Crashed;
-        bool complete = !crashed && stage.Settings.MemoryBytes == Roomy;
+        bool mayLose = stage.Faults.Crashed || stage.Faults.LostMemory;
+        bool complete = !mayLose && stage.Settings.MemoryBytes == Roomy;
         for (int node = 0; node < stage.Cluster.Nodes.Count; node++)
         {
             OpenLoad.Judge(
                 stage.Recorder.ToHistory(),
                 dumps.Values[node],
-                fault => (fault == AcknowledgedWriteFault.Lost && !complete) || (fault == AcknowledgedWriteFault.Resurrected && crashed));
+                fault => (fault == AcknowledgedWriteFault.Lost && !complete) || (fault == AcknowledgedWriteFault.Resurrected && mayLose));
         }
     }
 
