@@ -214,6 +214,7 @@ internal sealed class OpenEngine
     public void OnReachabilityChanged()
     {
         _acknowledgements.AnswerSatisfied();
+        _reads.OnReachabilityChanged();
         _healing.OnReachabilityChanged();
     }
 
