@@ -4,11 +4,14 @@ using KvStore.Benchmarks.Compare;
 
 // dotnet run -c Release --project tests/KvStore.Benchmarks -- --filter '*'
 // dotnet run -c Release --project tests/KvStore.Benchmarks -- anti-entropy [keys]
+// dotnet run -c Release --project tests/KvStore.Benchmarks -- heal [keys] [rounds]
 // dotnet run -c Release --project tests/KvStore.Benchmarks -- compare [--rounds N] [--seconds S] [--only GROUP,...]
 switch (args)
 {
     case ["anti-entropy", .. string[] rest]:
         return AntiEntropyTable.Run(rest, Console.Out);
+    case ["heal", .. string[] rest]:
+        return await HealingTime.RunAsync(rest, Console.Out);
     case ["compare", .. string[] rest]:
         return await Comparison.RunAsync(rest, Console.Out);
     default:

@@ -87,13 +87,15 @@ public sealed class DottedReplica
     /// <param name="timestamp">From the shard's hybrid clock.</param>
     /// <param name="operation">Comes back with acknowledgements; zero if none are wanted.</param>
     /// <param name="lifetime">When the value expires.</param>
-    public DottedWrite Write(Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
-        => Overwrite(key, stored, VersionVector.Empty, value, timestamp, operation, lifetime);
+    /// <param name="request">Goes with the write to the other replicas, which then know a retry.</param>
+    public DottedWrite Write(
+        Key key, DottedObject stored, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default, in RequestId request = default)
+        => Overwrite(key, stored, VersionVector.Empty, value, timestamp, operation, lifetime, request);
 
     /// <summary>A write that supersedes exactly what the context saw. Other arguments as for a blind write.</summary>
     /// <param name="context">Of the <see cref="ObjectVersion"/> that the client had read.</param>
     public DottedWrite WriteInContext(
-        Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default)
+        Key key, DottedObject stored, VersionVector context, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime = default, in RequestId request = default)
     {
         if (context[Self] > _state.Minted || context[ActorId.Log] > Clock.BaseOf(ActorId.Log))
         {
@@ -103,7 +105,7 @@ public sealed class DottedReplica
         if (_state.LetGo is not null && stored.IsVacant)
         {
             // An own dot that was evicted can't be left out of a context that covers the new one; so nothing that was evicted here is kept beside it. What the client saw elsewhere may never have come here.
-            return Overwrite(key, stored, context, value, timestamp, operation, lifetime);
+            return Overwrite(key, stored, context, value, timestamp, operation, lifetime, request);
         }
 
         DottedObject filled = Fill(key, stored);
@@ -113,7 +115,7 @@ public sealed class DottedReplica
         int after = kept.SiblingCount + (value is null ? 0 : 1);
         return after > _state.Options.MaxSiblings && after > filled.SiblingCount
             ? DottedWrite.Refused(DottedWriteStatus.TooManySiblings)
-            : Mint(key, stored, kept, kept, value, timestamp, operation, lifetime);
+            : Mint(key, stored, kept, kept, value, timestamp, operation, lifetime, request);
     }
 
     /// <summary>Adds to a counter: this actor's running total moves on, the others' stay. Other arguments as for a blind write.</summary>
@@ -448,14 +450,14 @@ public sealed class DottedReplica
 
     /// <summary>Supersedes all that this replica holds of the key, what it has seen and evicted (whoever overwrites blindly means that too), and what the client has seen, be it somewhere else.</summary>
     private DottedWrite Overwrite(
-        Key key, DottedObject stored, VersionVector seen, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
+        Key key, DottedObject stored, VersionVector seen, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime, in RequestId request)
     {
         DottedObject filled = Fill(key, _state.LetGo is null ? stored : stored.Fill(Clock.BaseVector));
-        return Mint(key, stored, filled, DottedObject.Gone(filled.Context.Join(seen)), value, timestamp, operation, lifetime);
+        return Mint(key, stored, filled, DottedObject.Gone(filled.Context.Join(seen)), value, timestamp, operation, lifetime, request);
     }
 
     private DottedWrite Mint(
-        Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime)
+        Key key, DottedObject stored, DottedObject filled, DottedObject kept, ReadOnlyMemory<byte>? value, HybridTimestamp timestamp, ulong operation, Lifetime lifetime, in RequestId request = default)
     {
         if (!TryMint(filled, out Dot dot))
         {
@@ -466,7 +468,7 @@ public sealed class DottedReplica
         DottedObject written = value is { } bytes
             ? kept.Write(new DottedValue(dot, timestamp, bytes) { ExpiresMs = lifetime.ExpiresMs })
             : kept.Write(dot, null, timestamp);
-        return Publish(key, stored, written, dot, operation);
+        return Publish(key, stored, written, dot, operation, request);
     }
 
     /// <summary>Whoever learns that a dot is superseded must learn what that dot had superseded, or an old value stays where only this write arrives.</summary>
@@ -484,11 +486,11 @@ public sealed class DottedReplica
         return true;
     }
 
-    private DottedWrite Publish(Key key, DottedObject stored, DottedObject written, Dot dot, ulong operation)
+    private DottedWrite Publish(Key key, DottedObject stored, DottedObject written, Dot dot, ulong operation, in RequestId request = default)
     {
         DottedChange change = _state.Commit(key, stored, written, dot);
         _message.ResetWrittenCount();
-        ReplicateMessage.Encode(_message, operation, key, dot, written);
+        ReplicateMessage.Encode(_message, operation, key, dot, written, request);
         return new DottedWrite(DottedWriteStatus.Written, dot, change, written, _message.WrittenMemory);
     }
 

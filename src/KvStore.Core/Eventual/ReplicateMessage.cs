@@ -10,9 +10,10 @@ namespace KvStore.Core.Eventual;
 /// </summary>
 public readonly struct ReplicateMessage
 {
-    private ReplicateMessage(ulong operation, Key key, Dot dot, DottedObject filled)
+    private ReplicateMessage(ulong operation, in RequestId request, Key key, Dot dot, DottedObject filled)
     {
         Operation = operation;
+        Request = request;
         Key = key;
         Dot = dot;
         Object = filled;
@@ -23,6 +24,9 @@ public readonly struct ReplicateMessage
 
     public bool WantsAcknowledgement => Operation != 0;
 
+    /// <summary>Which request of a client it is, so that a retry here is known; without the floor. None: of no client, or of one that sends none.</summary>
+    public RequestId Request { get; }
+
     public Key Key { get; }
 
     public Dot Dot { get; }
@@ -30,9 +34,15 @@ public readonly struct ReplicateMessage
     /// <summary>Filled with the sender's clock. Values are slices of the message.</summary>
     public DottedObject Object { get; }
 
-    public static void Encode(IBufferWriter<byte> output, ulong operation, Key key, Dot dot, DottedObject filled)
+    public static void Encode(IBufferWriter<byte> output, ulong operation, Key key, Dot dot, DottedObject filled, in RequestId request = default)
     {
         VarInt.Write(output, operation);
+        VarInt.Write(output, request.IsNone ? 0 : request.Sequence);
+        if (!request.IsNone && request.Sequence != 0)
+        {
+            VarInt.WriteFixed64(output, request.Session);
+        }
+
         VarInt.WriteBytes(output, key.Span);
         VarInt.WriteDot(output, dot);
         filled.Encode(output);
@@ -43,12 +53,14 @@ public readonly struct ReplicateMessage
     {
         BinaryCursor input = new(bytes);
         ulong operation = input.ReadVarInt();
+        ulong sequence = input.ReadVarInt();
+        RequestId request = sequence == 0 ? RequestId.None : new RequestId(input.ReadFixed64(), sequence, 0);
         Key key = input.ReadKey();
         Dot dot = input.ReadDot();
         DottedObject filled = DottedObject.Decode(ref input);
         input.ExpectEnd();
         MessageChecks.ExpectCovered(filled, dot);
-        return new ReplicateMessage(operation, key, dot, filled);
+        return new ReplicateMessage(operation, request, key, dot, filled);
     }
 }
 

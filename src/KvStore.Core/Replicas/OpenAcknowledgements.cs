@@ -1,6 +1,7 @@
 using KvStore.Core.Eventual;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
+using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
@@ -21,22 +22,36 @@ internal sealed class OpenAcknowledgements(
     private readonly OpenRequests _requests = new();
     private readonly PendingOpenWrites _pending = new(places);
 
+    /// <summary>Peers that said last that they are no whole copy: their clocks speak of more than they hold.</summary>
+    private readonly HashSet<NodeId> _recovering = [];
+
     public int Count => _pending.Count;
 
     /// <summary>The number that the next write gets.</summary>
     public ulong Next => _pending.Next;
 
-    /// <summary>Whether the request was made here before; then it is answered as it was, or when the first attempt is.</summary>
+    /// <summary>
+    /// Whether the request was made here before; then it is answered as it was, or when the first attempt is. Or elsewhere, and the write has come here; then it is done. (What an increment came to is remembered in the counter.)
+    /// </summary>
     public bool TryAnswerRepeated(in ClientOperation operation)
     {
-        if (!_requests.TryRepeat(operation, out ulong earlier))
+        if (_requests.TryRepeat(operation, out ulong earlier))
+        {
+            AnswerRepeated(operation, earlier);
+            return true;
+        }
+
+        if (operation.Kind == OperationKind.Increment || !_requests.TryFindElsewhere(operation.Request, out Dot dot))
         {
             return false;
         }
 
-        AnswerRepeated(operation, earlier);
+        AwaitWrittenElsewhere(operation, dot);
         return true;
     }
+
+    /// <summary>The write of this request has come from the replica that made it.</summary>
+    public void NoteWrittenElsewhere(in RequestId request, Dot dot) => _requests.RememberElsewhere(request, dot);
 
     /// <summary>A write was minted and published.</summary>
     public void Await(in ClientOperation operation, in DottedWrite written)
@@ -74,6 +89,48 @@ internal sealed class OpenAcknowledgements(
         AnswerIfSatisfied(pending, ref _pending.Find(pending));
     }
 
+    /// <summary>
+    /// The write has come here from the replica that took the first attempt: done as soon as it is durable here. The version is that of its dot alone. What it had seen is not known any more, and one of what is here now would speak of
+    /// values that the caller has never seen.
+    /// </summary>
+    private void AwaitWrittenElsewhere(in ClientOperation operation, Dot dot)
+    {
+        DottedObject alone = operation.Kind == OperationKind.Put
+            ? DottedObject.Single(new DottedValue(dot, default, default), VersionVector.Empty)
+            : DottedObject.Gone(VersionVector.Of(dot));
+        ulong pending = _pending.Add(new PendingOpenWrite
+        {
+            Handle = operation.Handle,
+            DeadlineMs = operation.DeadlineMs,
+            Number = dotted.Number,
+            Dot = dot,
+            HeldBy = HoldersOf(dot),
+            Version = OpenReads.EncodeVersion(alone),
+            Session = sessions.After(operation, dot),
+            IsKnownFromElsewhere = true,
+        });
+        _requests.Remember(operation, pending);
+        if (regimes.Replication == Replication.BestEffort)
+        {
+            Answer(pending, acknowledgements: 1, degraded: false);
+            return;
+        }
+
+        AnswerIfSatisfied(pending, ref _pending.Find(pending));
+    }
+
+    /// <summary>The peers that have told that they hold it durably.</summary>
+    private ulong HoldersOf(Dot dot)
+    {
+        ulong holders = 0;
+        for (int i = 0; i < places.Peers.Length; i++)
+        {
+            holders |= !_recovering.Contains(places.Peers[i]) && dotted.KnownOf(places.Peers[i]).Covers(dot) ? ReplicaPlaces.BitOf(i) : 0;
+        }
+
+        return holders;
+    }
+
     /// <summary>A peer has said that it holds a write durably.</summary>
     public void OnAcknowledged(NodeId from, in ReplicateAcknowledged acknowledged)
     {
@@ -90,6 +147,15 @@ internal sealed class OpenAcknowledgements(
     /// <summary>A push or its acknowledgement may have been lost, and the peer has got the write by pulling: its durable clock says so.</summary>
     public void OnAdvertised(NodeId from, ClockAdvertised advertised)
     {
+        if (advertised.Recovering)
+        {
+            _recovering.Add(from);
+        }
+        else
+        {
+            _recovering.Remove(from);
+        }
+
         int place = places.PeerIndexOf(from);
         if (place < 0 || advertised.Recovering || regimes.Replication != Replication.Sync)
         {
@@ -190,13 +256,13 @@ internal sealed class OpenAcknowledgements(
             return;
         }
 
+        int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
         if (write.IsKnownFromElsewhere)
         {
-            Answer(operation, 1, degraded: regimes.Replication == Replication.Sync);
+            Answer(operation, copies, degraded: regimes.Replication == Replication.Sync && !places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit));
             return;
         }
 
-        int copies = 1 + System.Numerics.BitOperations.PopCount(write.HeldBy);
         if (regimes.Replication != Replication.Sync || places.IsMajority(write.HeldBy | ReplicaPlaces.SelfBit))
         {
             Answer(operation, copies, degraded: false);

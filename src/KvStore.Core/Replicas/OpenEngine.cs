@@ -85,7 +85,7 @@ internal sealed class OpenEngine
         _acknowledgements = new OpenAcknowledgements(parts.Regimes, parts.Places, parts.Clock, _dotted, _journal, parts.Peers, _sessions, parts.Completions);
         _writes = new OpenWrites(
             parts.Regimes, parts.Places, parts.Options, parts.Clock, _journal, parts.Loader, _healing, _sessions, mint, _publisher, _expirer, _sweeper, _acknowledgements, parts.Completions);
-        _replication = new OpenReplication(parts.Descriptor, parts.Options, parts.Clock, _dotted, _journal, transport, parts.Loader, _healing, _expirer);
+        _replication = new OpenReplication(parts.Descriptor, parts.Options, parts.Clock, _dotted, _journal, transport, parts.Loader, _healing, _expirer, _acknowledgements);
         _inbox = new OpenInbox(_healing, _replication, _acknowledgements, _reads, _freshness, _scrub, _recovery);
         _state = new OpenState(_dotted, _journal, parts.Storage, _expirer, memory is not null);
         _stripper = new ContextStripper(_dotted, _journal, parts.Storage, parts.Loader);
@@ -214,6 +214,7 @@ internal sealed class OpenEngine
     public void OnReachabilityChanged()
     {
         _acknowledgements.AnswerSatisfied();
+        _reads.OnReachabilityChanged();
         _healing.OnReachabilityChanged();
     }
 

@@ -43,14 +43,14 @@ internal sealed class OpenMint(
 
         if (context is null)
         {
-            return dotted.Write(key, stored, value, timestamp, number, lifetime);
+            return dotted.Write(key, stored, value, timestamp, number, lifetime, operation.Request);
         }
 
-        DottedWrite written = dotted.WriteInContext(key, stored, context, value, timestamp, number, lifetime);
+        DottedWrite written = dotted.WriteInContext(key, stored, context, value, timestamp, number, lifetime, operation.Request);
 
         // Nobody sees the losers, so nobody is refused because of them.
         return written.Status == DottedWriteStatus.TooManySiblings && sweeper is not null
-            ? dotted.WriteInContext(key, sweeper.Drop(key, stored), context, value, timestamp, number, lifetime)
+            ? dotted.WriteInContext(key, sweeper.Drop(key, stored), context, value, timestamp, number, lifetime, operation.Request)
             : written;
     }
 

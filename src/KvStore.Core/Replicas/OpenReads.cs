@@ -26,28 +26,14 @@ internal sealed class OpenReads(
     OpenHealing healing,
     OpenExpirer expirer)
 {
-    private sealed class QuorumRead(ClientOperation operation, DottedObject joined)
-    {
-        public ClientOperation Operation { get; } = operation;
-
-        public DottedObject Joined { get; set; } = joined;
-
-        /// <summary>Who has answered. Whole: and lacks nothing, this node included.</summary>
-        public HashSet<NodeId> Answered { get; } = [];
-
-        public List<NodeId> Whole { get; } = [];
-    }
-
-    private readonly Dictionary<ulong, QuorumRead> _quorum = [];
     private readonly ArrayBufferWriter<byte> _message = new(256);
-
-    /// <summary>Counts from a random place that is new at each start, so that an answer to a read of an earlier life is nobody's. It would bring the data of another key.</summary>
-    private ulong _lastOperation = dotted.Self.Value;
 
     /// <summary>Whether the data here is what the regime in force says that it is. A read that waited for the disk is refused otherwise.</summary>
     public Func<bool> MayServe { get; init; } = () => true;
 
-    public int PendingCount => _quorum.Count;
+    public int PendingCount => Quorum.Count;
+
+    private QuorumReads Quorum => field ??= new QuorumReads(descriptor, places, options, clock, dotted, journal, transport, peers, completions, healing) { OnCompleted = Complete };
 
     public static ReadOnlyMemory<byte> EncodeVersion(DottedObject filled)
     {
@@ -87,54 +73,13 @@ internal sealed class OpenReads(
         transport.Send(descriptor.Shard, from, DottedMessageKind.ReadResponse, _message.WrittenSpan);
     }
 
-    public void OnResponse(NodeId from, ReadResponse response)
-    {
-        if (!_quorum.TryGetValue(response.Operation, out QuorumRead? read) || !read.Answered.Add(from))
-        {
-            return;
-        }
+    public void OnResponse(NodeId from, ReadResponse response) => Quorum.OnResponse(from, response, counts: !response.Recovering);
 
-        DottedObject before = read.Joined;
-        read.Joined = DottedObject.Sync(before, response.Object);
-        if (!response.Recovering && journal.Memory is null && !before.Values.SequenceEqual(read.Joined.Values))
-        {
-            healing.PullFrom(from);
-        }
+    public void OnReachabilityChanged() => Quorum.OnReachabilityChanged();
 
-        if (!response.Recovering)
-        {
-            read.Whole.Add(from);
-        }
+    public void OnTick() => Quorum.OnTick();
 
-        FinishIfMajority(response.Operation, read);
-    }
-
-    public void OnTick()
-    {
-        if (_quorum.Count == 0)
-        {
-            return;
-        }
-
-        foreach ((ulong number, QuorumRead read) in _quorum)
-        {
-            if (read.Operation.DeadlineMs <= clock.NowMs)
-            {
-                completions.Unknown(read.Operation.Handle, RefusalCode.DeadlineExceeded, "Too few replicas answered the quorum read in time.");
-                _quorum.Remove(number);
-            }
-        }
-    }
-
-    public void FailAll(RefusalCode code, string reason)
-    {
-        foreach (QuorumRead read in _quorum.Values)
-        {
-            completions.Refuse(read.Operation, code, reason);
-        }
-
-        _quorum.Clear();
-    }
+    public void FailAll(RefusalCode code, string reason) => Quorum.FailAll(code, reason);
 
     private void Serve(ClientOperation operation)
     {
@@ -169,54 +114,21 @@ internal sealed class OpenReads(
         DottedObject filled = dotted.Fill(new Key(operation.Key), stored);
         if (operation.Level == ReadLevel.Quorum && places.Peers.Length > 0)
         {
-            Gather(operation, filled);
+            Quorum.Gather(operation, filled, counts: !dotted.IsRecovering && !IsUnknown(filled));
         }
         else
         {
-            Complete(operation, filled, answers: 1);
+            Complete(operation, filled, answers: 1, degraded: false);
         }
     }
 
     private void RefuseSwitched(in ClientOperation operation) =>
         completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode while the read waited for the disk; try again.");
 
-    private void Gather(in ClientOperation operation, DottedObject own)
-    {
-        ulong number = ++_lastOperation;
-        var read = new QuorumRead(operation, own);
-        if (!dotted.IsRecovering && !IsUnknown(own))
-        {
-            read.Whole.Add(descriptor.Self.Node);
-        }
-
-        _quorum.Add(number, read);
-        _message.ResetWrittenCount();
-        new ReadRequest(number, new Key(operation.Key)).Encode(_message);
-        foreach (NodeId peer in places.Peers)
-        {
-            transport.Send(descriptor.Shard, peer, DottedMessageKind.ReadRequest, _message.WrittenSpan);
-        }
-    }
-
-    private void FinishIfMajority(ulong number, QuorumRead read)
-    {
-        if (places.IsMajority(places.MaskOf(read.Whole)))
-        {
-            _quorum.Remove(number);
-            Complete(read.Operation, read.Joined, read.Whole.Count);
-        }
-        else if (journal.Memory is not null && places.Peers.All(peer => read.Answered.Contains(peer) || !peers.IsReachable(peer)))
-        {
-            // Too few hold the key, and nobody else is left to ask: it never was, or it was evicted.
-            _quorum.Remove(number);
-            Complete(read.Operation, read.Joined, Math.Max(1, read.Whole.Count), degraded: true);
-        }
-    }
-
     /// <summary>In memory only, absence says nothing: the key may never have been here, or may have been evicted.</summary>
     private bool IsUnknown(DottedObject stored) => journal.Memory is not null && stored.IsVacant;
 
-    private void Complete(in ClientOperation operation, DottedObject filled, int answers, bool degraded = false)
+    private void Complete(in ClientOperation operation, DottedObject filled, int answers, bool degraded)
     {
         ReadOnlyMemory<byte> position = answers > 1 ? sessions.Joined(operation, filled.Context) : sessions.Now(operation);
         if (position.Length > SessionPosition.MaxBytes)

@@ -15,7 +15,8 @@ internal sealed class OpenReplication(
     IPeerTransport transport,
     RecordLoader loader,
     OpenHealing healing,
-    OpenExpirer expirer)
+    OpenExpirer expirer,
+    OpenAcknowledgements acknowledgements)
 {
     private readonly Queue<(ulong Number, NodeId To, ulong Operation, ActorId Actor)> _due = new();
     private readonly ArrayBufferWriter<byte> _scratch = new(256);
@@ -41,6 +42,7 @@ internal sealed class OpenReplication(
         }
 
         DottedReceipt receipt = dotted.Receive(message, stored);
+        acknowledgements.NoteWrittenElsewhere(message.Request, message.Dot);
         if (receipt.IsNew)
         {
             foreach (ref readonly DottedValue value in message.Object.Values)

@@ -76,6 +76,7 @@ public sealed class MessageDecoders
         Dot dot = new(new ActorId(7), 3);
         DottedObject written = filled.Write(dot, null, HybridTimestamp.Zero);
         yield return Encoded(output => ReplicateMessage.Encode(output, 1, SomeKey, dot, written));
+        yield return Encoded(output => ReplicateMessage.Encode(output, 1, SomeKey, dot, written, new RequestId(9, 4, 0)));
         yield return Encoded(new ClockAdvertised(clock, false).Encode);
         yield return Encoded(new PullMessage(new ActorId(7), clock).Encode);
         yield return Encoded(new ReadResponse(1, false, filled).Encode);

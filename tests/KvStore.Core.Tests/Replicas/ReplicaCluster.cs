@@ -71,6 +71,12 @@ internal sealed class ReplicaCluster
     /// <summary>Messages of these kinds get lost.</summary>
     public HashSet<string> Lost { get; } = [];
 
+    /// <summary>Messages to these nodes of these kinds get lost.</summary>
+    public HashSet<(uint To, string Kind)> LostOnWayTo { get; } = [];
+
+    /// <summary>What was sent, in order, lost or not. To be cleared by who looks.</summary>
+    public List<(uint From, uint To, string Kind)> Sent { get; } = [];
+
     public ReplicaMachine Leader => _machines.Values.Where(machine => machine.IsUp && machine.Replica.IsLeader).MaxBy(machine => machine.Replica.Term)
         ?? throw new InvalidOperationException("Nobody leads.");
 
@@ -140,7 +146,8 @@ internal sealed class ReplicaCluster
 
     public void Post(NodeId from, NodeId to, string kind, Action<ShardReplica> deliver)
     {
-        if (!Lost.Contains(kind))
+        Sent.Add((from.Value, to.Value, kind));
+        if (!Lost.Contains(kind) && !LostOnWayTo.Contains((to.Value, kind)))
         {
             _network.Enqueue((from, to, deliver));
         }

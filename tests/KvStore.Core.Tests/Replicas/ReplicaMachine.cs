@@ -114,6 +114,9 @@ internal sealed class ReplicaMachine : IPeerTransport, IStorageSink
         _replica = null;
     }
 
+    /// <summary>Of a node that is down.</summary>
+    public void FlipBit(string file, long offset, int bit) => _disk.FlipBit(file, offset, bit);
+
     /// <summary>The directory is emptied, and the node comes back under another replica id (or, if somebody does it wrong, under the same).</summary>
     public void ComeBackEmpty(ReplicaId under)
     {

@@ -118,7 +118,7 @@ internal sealed class DeleteWithoutContext : OpenMessageBug
         }
 
         var output = new ArrayBufferWriter<byte>();
-        ReplicateMessage.Encode(output, message.Operation, message.Key, message.Dot, DottedObject.Gone(VersionVector.Of(message.Dot)));
+        ReplicateMessage.Encode(output, message.Operation, message.Key, message.Dot, DottedObject.Gone(VersionVector.Of(message.Dot)), message.Request);
         return output.WrittenSpan.ToArray();
     }
 }

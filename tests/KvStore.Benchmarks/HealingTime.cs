@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using System.Globalization;
+using KvStore.Contracts.V1;
+using KvStore.TestKit;
+
+namespace KvStore.Benchmarks;
+
+/// <summary>
+/// How long three real nodes on loopback take from the heal of a partition until they are equal: <c>heal [keys] [rounds]</c>, 10,000 differing keys and five rounds if nothing is said. Half of the keys are written on either side.
+/// Counted from the call that heals, so the time until the nodes hear one another again is in it.
+/// </summary>
+internal static class HealingTime
+{
+    private const int Writers = 32;
+    private const int ValueBytes = 100;
+    private static readonly TimeSpan PatienceAfterHeal = TimeSpan.FromMinutes(2);
+
+    public static async Task<int> RunAsync(string[] arguments, TextWriter output)
+    {
+        int keys = arguments.Length > 0 ? int.Parse(arguments[0], CultureInfo.InvariantCulture) : 10_000;
+        int rounds = arguments.Length > 1 ? int.Parse(arguments[1], CultureInfo.InvariantCulture) : 5;
+        if (keys is < 2 or > 1_000_000 || rounds < 1)
+        {
+            await output.WriteLineAsync("heal [keys] [rounds]: 2 to 1,000,000 keys.");
+            return 2;
+        }
+
+        MachineLoad before = MachineLoad.Now();
+        await using KvTestCluster cluster = await KvTestCluster.StartAsync(nodes: 3);
+        var times = new List<double>();
+        for (int round = 1; round <= rounds; round++)
+        {
+            string keyspace = $"heal-{round}";
+            await cluster.CreateKeyspaceAsync(keyspace, PartitionPolicy.Ap, Replication.Async);
+            await cluster.PartitionAsync([1], [2, 3]);
+            await Task.WhenAll(WriteAsync(cluster.ClientOf(1), keyspace, "left", keys / 2), WriteAsync(cluster.ClientOf(2), keyspace, "right", keys - (keys / 2)));
+
+            long healed = Stopwatch.GetTimestamp();
+            await cluster.HealAsync();
+            TimeSpan heard = TimeSpan.Zero, equal;
+            do
+            {
+                (bool areHeard, bool areEqual) = await LookAsync(cluster, keyspace);
+                equal = Stopwatch.GetElapsedTime(healed);
+                heard = heard == TimeSpan.Zero && areHeard ? equal : heard;
+                if (areEqual)
+                {
+                    break;
+                }
+
+                await Task.Delay(5);
+            }
+            while (equal < PatienceAfterHeal);
+
+            times.Add(equal.TotalMilliseconds);
+            await output.WriteLineAsync($"Round {round}: {keys:N0} differing keys, all nodes hear one another after {heard.TotalMilliseconds:N0} ms, all replicas equal {equal.TotalMilliseconds:N0} ms after the heal.");
+            await cluster.WaitUntilWholeAsync();
+        }
+
+        times.Sort();
+        await output.WriteLineAsync($"Median {times[times.Count / 2]:N0} ms, from {times[0]:N0} to {times[^1]:N0} ms. {MachineLoad.Now().Since(before)}");
+        return times[^1] < PatienceAfterHeal.TotalMilliseconds ? 0 : 1;
+    }
+
+    private static Task WriteAsync(KvNodeClient client, string keyspace, string side, int keys)
+    {
+        string value = new('x', ValueBytes);
+        int next = 0;
+        return Task.WhenAll(Enumerable.Range(0, Writers).Select(async _ =>
+        {
+            for (int i = Interlocked.Increment(ref next); i <= keys; i = Interlocked.Increment(ref next))
+            {
+                KvNodeAnswer answer = await client.PutAsync(keyspace, $"{side}-{i}", value);
+                if (!answer.IsDone)
+                {
+                    throw new InvalidOperationException($"A put was not done: {answer.Reason}");
+                }
+            }
+        }));
+    }
+
+    /// <summary>Whether all nodes hear one another, and whether all replicas have equal clocks and equal digests.</summary>
+    private static async Task<(bool Heard, bool Equal)> LookAsync(KvTestCluster cluster, string keyspace)
+    {
+        NodeStatusResponse[] nodes = await Task.WhenAll(cluster.Nodes.Select(node => cluster.StatusAsync(node.Id, replicas: true)));
+        ReplicaStatus[] replicas = [.. nodes.SelectMany(node => node.Replicas).Where(replica => replica.Keyspace == keyspace)];
+        bool equal = replicas.Length > 0 && replicas.All(replica => replica.Digest.Length > 0)
+            && replicas.GroupBy(replica => replica.Shard).All(shard => shard.Count() == nodes.Length && shard.Select(replica => (replica.Clock, replica.Digest)).Distinct().Count() == 1);
+        return (nodes.All(node => node.Peers.All(peer => peer.Reachability == Reachability.Up && peer.HearsUs)), equal);
+    }
+}
