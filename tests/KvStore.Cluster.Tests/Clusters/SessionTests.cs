@@ -22,7 +22,7 @@ public sealed class SessionTests(ThreeNodes nodes, ITestOutputHelper output) : I
     [InlineData(PartitionPolicy.Ap, Replication.Sync)]
     [InlineData(PartitionPolicy.Ap, Replication.Async)]
     [InlineData(PartitionPolicy.Ap, Replication.BestEffort)]
-    public async Task A_client_that_moves_from_node_to_node_reads_what_it_wrote_and_never_anything_older(PartitionPolicy policy, Replication replication)
+    public async Task Scenario_58_A_client_that_moves_from_node_to_node_reads_what_it_wrote_and_never_anything_older(PartitionPolicy policy, Replication replication)
     {
         string name = nodes.NewName("moving");
         await _cluster.CreateKeyspaceAsync(name, policy, replication);
@@ -41,7 +41,7 @@ public sealed class SessionTests(ThreeNodes nodes, ITestOutputHelper output) : I
     }
 
     [Fact]
-    public async Task On_the_other_side_of_a_cut_a_session_is_refused_and_after_the_heal_it_goes_on()
+    public async Task Scenario_58_On_the_other_side_of_a_cut_a_session_is_refused_and_after_the_heal_it_goes_on()
     {
         string name = nodes.NewName("cut");
         await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Async);
