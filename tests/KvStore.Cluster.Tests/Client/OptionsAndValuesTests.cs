@@ -41,7 +41,7 @@ public sealed class OptionsAndValuesTests
     }
 
     [Fact]
-    public async Task Keys_and_values_outside_the_bounds_are_refused_before_anything_is_sent()
+    public async Task Scenario_46_Keys_and_values_outside_the_bounds_are_refused_before_anything_is_sent()
     {
         await using KvClient client = KvClient.Create("http://127.0.0.1:1");
         IKvKeyspace ks = client.Keyspace("ks");

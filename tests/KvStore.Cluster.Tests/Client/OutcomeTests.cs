@@ -52,7 +52,7 @@ public sealed class OutcomeTests
     }
 
     [Fact]
-    public async Task A_conditional_write_that_is_never_answered_is_the_value_unknown()
+    public async Task Scenario_45_A_conditional_write_that_is_never_answered_is_the_value_unknown()
     {
         await using FakeCluster cluster = await FakeCluster.StartAsync(nodes: 1);
         cluster.Nodes[0].Script = _ => null;

@@ -51,7 +51,7 @@ public sealed class OrderedKeyspaceTests(ThreeNodes nodes, ITestOutputHelper out
     }
 
     [Fact]
-    public async Task A_comparison_holds_once_and_then_fails_with_the_current_version()
+    public async Task Scenario_45_A_comparison_holds_once_and_then_fails_with_the_current_version()
     {
         string name = nodes.NewName("cas");
         await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Cp, Replication.Sync);
