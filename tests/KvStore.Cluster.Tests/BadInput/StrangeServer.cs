@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using KvStore.Contracts.V1;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -124,5 +125,5 @@ internal sealed class StrangeServer : IAsyncDisposable
         }
     }
 
-    private sealed class OtherService : Contracts.V1.Fault.FaultBase;
+    private sealed class OtherService : Fault.FaultBase;
 }
