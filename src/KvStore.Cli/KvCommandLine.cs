@@ -41,6 +41,7 @@ internal static class KvCommandLine
             ConflictCommands.Create(host),
             KeyspaceCommands.Create(host),
             ClusterCommands.Create(host),
+            MemberCommands.Create(host),
             LeaderCommands.Create(host),
             EndpointCommands.Create(host),
             ContextCommands.Create(host),

@@ -18,12 +18,6 @@ internal static class ClusterCommands
         kv cluster status -o json
         """;
 
-    private const string ReplaceExamples =
-        """
-        kv cluster replace-node 3
-        kv node --node-id 3 --generation 1 --data ./fresh ...     then start the newcomer
-        """;
-
     public static Command Create(CommandHost host)
     {
         var replicas = new Option<bool>("--replicas") { Description = "Also list every replica." };
@@ -40,22 +34,7 @@ internal static class ClusterCommands
 
             return nodes.All(node => node.Status is not null) ? ExitCode.Ok : ExitCode.Refused;
         });
-        return new Command("cluster", "Look at the cluster and its nodes.") { status, CreateReplaceNode(host) };
-    }
-
-    private static Command CreateReplaceNode(CommandHost host)
-    {
-        var node = new Argument<uint>("NODE") { Description = "The id of the node whose data is lost." };
-        var command = new Command("replace-node", "Put a new node in the place of one whose data is lost, under the same id. Refused while that node is up.") { node };
-        host.Add(command, ReplaceExamples, async context =>
-        {
-            var answer = await context.Client.Admin.ReplaceNodeAsync(context.Value(node), context.Stop);
-            context.Terminal.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"Node {context.Value(node)} is generation {answer.Generation} now. Start it with an empty data directory and --generation {answer.Generation}; {answer.Shards} shards will copy to it. What only the lost node had is gone."));
-            return ExitCode.Ok;
-        });
-        return command;
+        return new Command("cluster", "Look at the cluster and its nodes.") { status, MemberCommands.CreateReplace(host, "replace-node") };
     }
 
     private static void Show(CommandContext context, OutputFormat format, IReadOnlyList<NodeReport> nodes, bool replicas)

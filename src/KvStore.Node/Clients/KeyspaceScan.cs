@@ -8,9 +8,19 @@ namespace KvStore.Node.Clients;
 /// <summary>One page of a whole keyspace: asks every shard for its share, and merges. For callers without the client's own merging.</summary>
 internal sealed class KeyspaceScan(OperationExecutor executor)
 {
+    /// <param name="session">What the caller has seen, of all shards. Null: it has none.</param>
     /// <param name="refusal">What to throw for the answer of a shard that is none.</param>
     public async Task<ScanPage> ReadAsync(
-        CatalogKeyspace keyspace, ReadOnlyMemory<byte> prefix, ReadOnlyMemory<byte> after, int limit, ReadLevel level, uint maxStalenessMs, uint timeoutMs, Func<Result, Exception> refusal, CancellationToken cancellation)
+        CatalogKeyspace keyspace,
+        ReadOnlyMemory<byte> prefix,
+        ReadOnlyMemory<byte> after,
+        int limit,
+        ReadLevel level,
+        uint maxStalenessMs,
+        UnarySession? session,
+        uint timeoutMs,
+        Func<Result, Exception> refusal,
+        CancellationToken cancellation)
     {
         IEnumerable<Task<Result>> asked = Enumerable.Range(0, keyspace.Shards.Length).Select(shard => executor.ExecuteAsync(
             new WireOperation
@@ -23,6 +33,7 @@ internal sealed class KeyspaceScan(OperationExecutor executor)
                 Limit = (uint)limit,
                 Level = level,
                 MaxStalenessMs = maxStalenessMs,
+                SessionPosition = session?.PositionIn(keyspace.Id, shard) ?? default,
                 TimeoutMs = timeoutMs,
             },
             cancellation));
@@ -30,6 +41,11 @@ internal sealed class KeyspaceScan(OperationExecutor executor)
         if (Array.Find(answers, answer => answer.Outcome != Outcome.Done) is { } refused)
         {
             throw refusal(refused);
+        }
+
+        for (int shard = 0; shard < answers.Length; shard++)
+        {
+            session?.Learn(keyspace.Id, shard, answers[shard].Session);
         }
 
         // A shard whose page ended early bounds what can be told in order: nothing beyond its last key.

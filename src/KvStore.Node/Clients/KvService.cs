@@ -59,8 +59,7 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
     public override Task<Result> Transact(TransactRequest request, ServerCallContext context)
     {
         Transaction transaction = request.Transaction ?? new Transaction();
-        ByteString? first = transaction.Comparisons.Select(comparison => comparison.Key).Concat(transaction.Then.Concat(transaction.Otherwise).Select(operation => operation.Key)).FirstOrDefault();
-        var operation = new WireOperation { Kind = OperationKind.Transaction, Key = first?.Memory ?? default, Transaction = transaction.ToByteArray() };
+        var operation = new WireOperation { Kind = OperationKind.Transaction, Key = TransactionMapper.AnyKey(transaction), Transaction = transaction.ToByteArray() };
         return RunAsync(request.Keyspace, WithRequest(operation, request.Request), context, request.Session);
     }
 
@@ -71,6 +70,7 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         request.Limit == 0 ? KvLimits.DefaultScanRecords : (int)Math.Min(request.Limit, KvLimits.MaxScanRecords),
         request.Level,
         request.MaxStalenessMs,
+        session: null,
         TimeoutOf(context),
         ResultMessages.RefusalOf,
         context.CancellationToken);
@@ -129,9 +129,11 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
         operation.KeyspaceId = found.Id;
         operation.TimeoutMs = TimeoutOf(context);
         var unary = UnarySession.Open(session, loops.Router.Catalog.ClusterId);
-        operation.SessionPosition = unary.PositionIn(found.Id, KeyRouting.ShardOf(operation.Key.Span, found.Shards.Length));
+        int shard = KeyRouting.ShardOf(operation.Key.Span, found.Shards.Length);
+        operation.SessionPosition = unary.PositionIn(found.Id, shard);
         Result result = ResultMessages.ThrowIfRefused(await executor.ExecuteAsync(operation, context.CancellationToken));
-        result.Session = unary.After(result.Session);
+        unary.Learn(found.Id, shard, result.Session);
+        result.Session = unary.ToToken();
         return result;
     }
 

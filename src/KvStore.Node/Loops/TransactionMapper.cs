@@ -10,6 +10,11 @@ namespace KvStore.Node.Loops;
 /// <summary>Checks a transaction from the wire, finds the one shard it is for, and turns it into what the shard's log carries; and its answer back.</summary>
 internal static class TransactionMapper
 {
+    /// <summary>A key of the transaction as it came, which tells the shard if they all share one; empty where it has none.</summary>
+    public static ReadOnlyMemory<byte> AnyKey(Contracts.V1.Transaction message) => message.Comparisons.Select(comparison => comparison.Key)
+        .Concat(message.Then.Concat(message.Otherwise).Select(operation => operation.Key))
+        .FirstOrDefault()?.Memory ?? default;
+
     /// <param name="wire">The operation: its key becomes the transaction's first, its value what the log carries.</param>
     /// <param name="shardCount">Of the keyspace.</param>
     /// <param name="code">What kind of complaint it is.</param>

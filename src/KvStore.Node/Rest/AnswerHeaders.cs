@@ -16,7 +16,11 @@ internal static class AnswerHeaders
     public const string Degraded = "KvStore-Degraded";
     public const string Siblings = "KvStore-Siblings";
     public const string Staleness = "KvStore-Staleness-Ms";
+    public const string ExpiresIn = "KvStore-Expires-In-Ms";
     public const string Node = "KvStore-Node";
+
+    /// <summary>Of requests too.</summary>
+    public const string Session = "KvStore-Session";
 
     public static void Write(HttpResponse response, Result result)
     {
@@ -35,6 +39,11 @@ internal static class AnswerHeaders
         if (result.Siblings.Count > 1)
         {
             headers[Siblings] = Text((uint)result.Siblings.Count);
+        }
+
+        if (result.ExpiresInMs > 0)
+        {
+            headers[ExpiresIn] = Text(result.ExpiresInMs);
         }
 
         if (!result.Version.IsEmpty)

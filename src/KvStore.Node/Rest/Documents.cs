@@ -9,13 +9,19 @@ namespace KvStore.Node.Rest;
 /// <param name="Key">Percent-encoded, as it stands in a URL behind <c>/keys/</c>.</param>
 /// <param name="Value">In base64.</param>
 /// <param name="Version">The ETag of the key.</param>
-internal sealed record ScanItemDocument(string Key, byte[] Value, string Version, uint Siblings);
+/// <param name="ExpiresInMs">How long the value has to live; left out where it does not expire.</param>
+internal sealed record ScanItemDocument(string Key, byte[] Value, string Version, uint Siblings, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] ulong? ExpiresInMs);
 
 /// <param name="Next">Where more are: the value of <c>after</c> for the next page. Null: that was all.</param>
 internal sealed record ScanDocument(IReadOnlyList<ScanItemDocument> Items, string? Next)
 {
     public static ScanDocument Of(ScanPage page, bool base64) => new(
-        [.. page.Items.Select(item => new ScanItemDocument(RestKey.Encode(item.Key.Span, base64), item.Value.ToByteArray(), AnswerHeaders.ETagOf(item.Version.Span), Math.Max(1, item.SiblingCount)))],
+        [.. page.Items.Select(item => new ScanItemDocument(
+            RestKey.Encode(item.Key.Span, base64),
+            item.Value.ToByteArray(),
+            AnswerHeaders.ETagOf(item.Version.Span),
+            Math.Max(1, item.SiblingCount),
+            item.ExpiresInMs == 0 ? null : item.ExpiresInMs))],
         page.More && page.Items.Count > 0 ? RestKey.Encode(page.Items[^1].Key.Span, base64) : null);
 }
 

@@ -1,14 +1,14 @@
 using System.Buffers;
+using System.Globalization;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
 using KvStore.Contracts.V1;
-using KvStore.Node.Catalog;
 using KvStore.Node.Clients;
 using KvStore.Node.Loops;
 
 namespace KvStore.Node.Rest;
 
-/// <summary>One key: GET, HEAD, PUT, DELETE. The body is the value.</summary>
+/// <summary>One key: GET, HEAD, PUT, DELETE, with the value as the body; and POST, which adds to a counter.</summary>
 internal static class KeyResource
 {
     private const string Octets = "application/octet-stream";
@@ -16,10 +16,9 @@ internal static class KeyResource
     public static async Task Get(HttpContext context, [AsParameters] ReadParameters read, string key, LoopSet loops, OperationExecutor executor, bool siblings = false)
     {
         _ = key; // For the OpenAPI document; the bytes come from the target itself.
-        Result result = await RunAsync(
-            context,
-            executor,
-            new WireOperation { Kind = OperationKind.Get, KeyspaceId = Find(loops, read.Keyspace).Id, Key = RestKey.Of(context), Level = read.ParsedLevel, TimeoutMs = read.ParsedTimeoutMs });
+        (ReadLevel level, uint maxStalenessMs) = read.ParsedLevel();
+        var operation = new WireOperation { Kind = OperationKind.Get, Key = RestKey.Of(context), Level = level, MaxStalenessMs = maxStalenessMs };
+        Result result = await new RestCall(context, read, loops, executor).RunAsync(operation);
         if (!result.Found)
         {
             throw new RestRefusal(StatusCodes.Status404NotFound, Code.Unspecified, Outcome.Done, retryable: false, "The key has no value.");
@@ -45,47 +44,49 @@ internal static class KeyResource
         }
     }
 
-    public static async Task Put(HttpContext context, [AsParameters] WriteParameters write, string key, LoopSet loops, OperationExecutor executor)
+    public static async Task Put(HttpContext context, [AsParameters] PutParameters write, string key, LoopSet loops, OperationExecutor executor)
     {
         _ = key;
-        WireOperation operation = Describe(context, write, loops, OperationKind.Put);
+        WireOperation operation = Describe(context, write, OperationKind.Put);
+        operation.TtlMs = write.ParsedTtlMs;
+        var call = new RestCall(context, write, loops, executor);
         operation.Value = await ReadValueAsync(context);
-        await RunAsync(context, executor, operation);
+        await call.RunAsync(operation);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
     public static async Task Delete(HttpContext context, [AsParameters] WriteParameters write, string key, LoopSet loops, OperationExecutor executor)
     {
         _ = key;
-        await RunAsync(context, executor, Describe(context, write, loops, OperationKind.Delete));
+        await new RestCall(context, write, loops, executor).RunAsync(Describe(context, write, OperationKind.Delete));
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    /// <exception cref="RestRefusal">There is none of that name, or it is the system's.</exception>
-    public static CatalogKeyspace Find(LoopSet loops, string name) => loops.Router.Find(name) is { Id: > 0 } keyspace ? keyspace : throw RestRefusal.UnknownKeyspace(name);
+    /// <summary>Adds to a counter; the body of the answer is what it is then, as decimal text, which is also what a GET shows.</summary>
+    public static async Task Increment(HttpContext context, [AsParameters] IncrementParameters increment, string key, LoopSet loops, OperationExecutor executor)
+    {
+        _ = key;
+        (ulong session, ulong sequence) = increment.ParsedRequestId();
+        var operation = new WireOperation
+        {
+            Kind = OperationKind.Increment,
+            Key = RestKey.Of(context),
+            Delta = increment.ParsedIncrement,
+            TtlMs = increment.ParsedTtlMs,
+            MayHaveHappened = increment.ParsedMayHaveHappened,
+            Session = session,
+            Sequence = sequence,
+        };
+        Result result = await new RestCall(context, increment, loops, executor).RunAsync(operation);
+        context.Response.ContentType = "text/plain";
+        await context.Response.WriteAsync(result.Counter.ToString(CultureInfo.InvariantCulture), context.RequestAborted);
+    }
 
-    private static WireOperation Describe(HttpContext context, WriteParameters write, LoopSet loops, OperationKind kind)
+    private static WireOperation Describe(HttpContext context, WriteParameters write, OperationKind kind)
     {
         (WriteCondition condition, byte[] version) = write.ParsedCondition();
         (ulong session, ulong sequence) = write.ParsedRequestId();
-        return new WireOperation
-        {
-            Kind = kind,
-            KeyspaceId = Find(loops, write.Keyspace).Id,
-            Key = RestKey.Of(context),
-            Condition = condition,
-            Version = version,
-            Session = session,
-            Sequence = sequence,
-            TimeoutMs = write.ParsedTimeoutMs,
-        };
-    }
-
-    private static async Task<Result> RunAsync(HttpContext context, OperationExecutor executor, WireOperation operation)
-    {
-        Result result = await executor.ExecuteAsync(operation, context.RequestAborted);
-        AnswerHeaders.Write(context.Response, result);
-        return result.Outcome == Outcome.Done ? result : throw RestRefusal.Of(result);
+        return new WireOperation { Kind = kind, Key = RestKey.Of(context), Condition = condition, Version = version, Session = session, Sequence = sequence };
     }
 
     private static async Task<ReadOnlyMemory<byte>> ReadValueAsync(HttpContext context)

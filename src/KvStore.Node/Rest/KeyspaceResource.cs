@@ -10,7 +10,7 @@ internal static class KeyspaceResource
 {
     public static KeyspaceDocument[] List(LoopSet loops) => [.. loops.Router.Catalog.Keyspaces.Where(keyspace => keyspace.Id > 0).Select(KeyspaceDocument.Of)];
 
-    public static KeyspaceDocument Get(string keyspace, LoopSet loops) => KeyspaceDocument.Of(KeyResource.Find(loops, keyspace));
+    public static KeyspaceDocument Get(string keyspace, LoopSet loops) => KeyspaceDocument.Of(RestCall.Find(loops, keyspace));
 
     public static async Task<KeyspaceDocument> Create(HttpContext context, string keyspace, KeyspaceAdmin keyspaces)
     {

@@ -36,6 +36,8 @@ internal static class RestRoutes
             .Produces(StatusCodes.Status200OK, contentType: Octets).Produces(StatusCodes.Status304NotModified).Produces(StatusCodes.Status404NotFound, contentType: Problem).WithRefusals();
         keys.MapPut("{**key}", KeyResource.Put).WithName("put").WithSummary("Sets a key to the body").WithMetadata(new RawBody())
             .Produces(StatusCodes.Status204NoContent).Produces(StatusCodes.Status412PreconditionFailed, contentType: Problem).WithRefusals();
+        keys.MapPost("{**key}", KeyResource.Increment).WithName("increment").WithSummary("Adds to a counter and answers with what it is then, as decimal text; a key without a value counts from zero")
+            .Produces<string>(StatusCodes.Status200OK, "text/plain").WithRefusals();
         keys.MapDelete("{**key}", KeyResource.Delete).WithName("delete").WithSummary("Removes a key; removing an absent one is done too")
             .Produces(StatusCodes.Status204NoContent).Produces(StatusCodes.Status412PreconditionFailed, contentType: Problem).WithRefusals();
     }

@@ -18,16 +18,20 @@ internal static class ScanResource
         string? limit = null)
     {
         _ = (prefix, after); // For the OpenAPI document; the bytes come from the target itself.
+        (ReadLevel level, uint maxStalenessMs) = read.ParsedLevel();
+        var call = new RestCall(context, read, loops);
         ScanPage page = await scan.ReadAsync(
-            KeyResource.Find(loops, read.Keyspace),
+            call.Keyspace,
             RestKey.OfQuery(context, "prefix"),
             RestKey.OfQuery(context, "after"),
             (int)RequestNumbers.Parse(limit, "limit", 1, KvLimits.MaxScanRecords, KvLimits.DefaultScanRecords),
-            read.ParsedLevel,
-            maxStalenessMs: 0,
-            read.ParsedTimeoutMs,
+            level,
+            maxStalenessMs,
+            call.Session,
+            call.TimeoutMs,
             RestRefusal.Of,
             context.RequestAborted);
+        call.TellSession();
         return ScanDocument.Of(page, RestKey.IsBase64(context));
     }
 }

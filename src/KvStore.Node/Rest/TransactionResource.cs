@@ -20,21 +20,17 @@ internal static class TransactionResource
     {
         bool base64 = RestKey.IsBase64(context);
         Transaction transaction = (await ReadAsync(context)).ToMessage(base64);
-        (ulong session, ulong sequence) = parameters.ParsedRequestId;
-        Result result = await executor.ExecuteAsync(
-            new WireOperation
-            {
-                Kind = OperationKind.Transaction,
-                KeyspaceId = KeyResource.Find(loops, parameters.Keyspace).Id,
-                Transaction = transaction.ToByteArray(),
-                Session = session,
-                Sequence = sequence,
-                TimeoutMs = parameters.ParsedTimeoutMs,
-            },
-            context.RequestAborted);
-        AnswerHeaders.Write(context.Response, result);
+        (ulong session, ulong sequence) = parameters.ParsedRequestId();
+        Result result = await new RestCall(context, parameters, loops, executor).RunAsync(new WireOperation
+        {
+            Kind = OperationKind.Transaction,
+            Key = TransactionMapper.AnyKey(transaction),
+            Transaction = transaction.ToByteArray(),
+            Session = session,
+            Sequence = sequence,
+        });
         context.Response.Headers.Remove("ETag");
-        return result.Outcome == Outcome.Done ? TransactionResultDocument.Of(transaction, result.Transaction, base64) : throw RestRefusal.Of(result);
+        return TransactionResultDocument.Of(transaction, result.Transaction, base64);
     }
 
     private static async Task<TransactionDocument> ReadAsync(HttpContext context)

@@ -129,6 +129,27 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
     }
 
     [Fact]
+    public async Task Members_are_listed_and_only_one_that_is_down_is_replaced()
+    {
+        (await nodes.MustKvAsync("member", "list", "-o", "raw")).Out.Split('\n', StringSplitOptions.RemoveEmptyEntries).Should().HaveCount(3)
+            .And.OnlyContain(line => line.Contains("\t0\t1\tup\t", StringComparison.Ordinal));
+        JsonElement members = (await nodes.MustKvAsync("member", "list", "-o", "json")).Json();
+        members.EnumerateArray().Select(member => (member.GetProperty("node").GetInt32(), member.GetProperty("answers").GetBoolean(), member.GetProperty("generation").GetInt32()))
+            .Should().Equal((1, true, 0), (2, true, 0), (3, true, 0));
+        (await nodes.MustKvAsync("member", "list")).Out.Should().Contain("generation");
+
+        foreach (string[] replace in (string[][])[["member", "replace"], ["cluster", "replace-node"]])
+        {
+            KvRun up = await nodes.KvAsync([.. replace, "2"]);
+            up.Code.Should().Be(ExitCode.Refused, up.Error);
+            up.Error.Should().Contain("is up");
+            KvRun stranger = await nodes.KvAsync([.. replace, "9"]);
+            stranger.Code.Should().Be(ExitCode.NotFound, stranger.Error);
+            stranger.Error.Should().Contain("Node 9 is no member").And.Contain("1, 2, 3");
+        }
+    }
+
+    [Fact]
     public async Task Faults_are_set_listed_and_healed()
     {
         (await nodes.MustKvAsync("fault", "list")).Out.Should().Contain("No faults");
