@@ -26,7 +26,7 @@ internal sealed class PipelineStream : IOperationStream, IThreadPoolWorkItem
         _channel = ChannelFactory.Create(owner.Address, options, OnConnected);
         using (ExecutionContext.SuppressFlow())
         {
-            _call = _channel.CreateCallInvoker().AsyncDuplexStreamingCall(PipelineMethods.Run, null, default);
+            _call = _channel.CreateCallInvoker().AsyncDuplexStreamingCall(PipelineMethods.Run, null, new CallOptions(HeadersOf(dispatcher)));
             _ = Task.Run(ReadAsync);
         }
     }
@@ -72,6 +72,10 @@ internal sealed class PipelineStream : IOperationStream, IThreadPoolWorkItem
             _dispatcher.OnLost(attempt.Operation, _owner.Node, attempt.Loss);
         }
     }
+
+    /// <summary>Which cluster is meant: another one may listen where a node of it was, and its keyspaces have the same numbers.</summary>
+    private static Metadata? HeadersOf(Dispatcher dispatcher) =>
+        dispatcher.Map is { } map ? new Metadata { { PipelineMethods.ClusterHeader, PipelineMethods.ClusterMarkOf(map.Public.ClusterId) } } : null;
 
     private void OnConnected()
     {

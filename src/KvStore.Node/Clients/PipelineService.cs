@@ -12,6 +12,12 @@ internal sealed class PipelineService(LoopSet loops) : KvPipelineServiceBase
 {
     public override async Task Run(IAsyncStreamReader<RawFrame> requests, IServerStreamWriter<RawFrame> responses, ServerCallContext context)
     {
+        string cluster = loops.Router.Catalog.ClusterId;
+        if (context.RequestHeaders.GetValue(PipelineMethods.ClusterHeader) is { } meant && meant != PipelineMethods.ClusterMarkOf(cluster))
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"This node belongs to cluster '{cluster}', not to the one that the caller has learnt of; correct the caller's endpoints."));
+        }
+
         HttpContext http = context.GetHttpContext();
         var connection = new ClientConnection(responses, loops, http.Abort);
         CancellationToken cancellation = context.CancellationToken;

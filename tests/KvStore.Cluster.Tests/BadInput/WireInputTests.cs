@@ -5,6 +5,7 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using KvStore.Cluster.Tests.Clusters;
 using KvStore.Contracts;
+using KvStore.Contracts.Pipeline;
 using KvStore.Contracts.V1;
 using Xunit;
 
@@ -105,6 +106,22 @@ public sealed class WireInputTests(ThreeNodes nodes, ITestOutputHelper output) :
         StatusOf(await Failure(() => kv.GetAsync(new GetRequest { Keyspace = Keyspace, Key = Key }, cancellationToken: cancelled.Token).ResponseAsync)).Should().Be(StatusCode.Cancelled);
         StatusOf(await Failure(() => kv.GetAsync(new GetRequest { Keyspace = Keyspace, Key = Key }, deadline: DateTime.UtcNow.AddSeconds(-1)).ResponseAsync)).Should().Be(StatusCode.DeadlineExceeded);
         (await kv.GetAsync(new GetRequest { Keyspace = Keyspace, Key = Key }, deadline: Deadline)).Outcome.Should().Be(Outcome.Done);
+    }
+
+    [Fact]
+    public async Task A_stream_for_another_cluster_is_refused_before_any_operation_is_read()
+    {
+        using GrpcChannel channel = Channel();
+        var batch = new OperationBatch { Operations = { new Operation { CallId = 1, Kind = OperationKind.Put, KeyspaceId = 1, Key = Key, Value = Key } } };
+        using AsyncDuplexStreamingCall<OperationBatch, ResultBatch> call = new KvPipeline.KvPipelineClient(channel).Run(new Metadata { { PipelineMethods.ClusterHeader, "0000000000000001" } }, Deadline);
+        RpcException refused = await Failure(async () =>
+        {
+            await call.RequestStream.WriteAsync(batch);
+            await call.ResponseStream.MoveNext(CancellationToken.None);
+        });
+        refused.StatusCode.Should().Be(StatusCode.FailedPrecondition, refused.Status.Detail);
+        refused.Status.Detail.Should().Contain("belongs to cluster");
+        (await new Kv.KvClient(channel).GetAsync(new GetRequest { Keyspace = Keyspace, Key = Key }, deadline: Deadline)).Found.Should().BeFalse();
     }
 
     private static DateTime Deadline => DateTime.UtcNow.AddSeconds(20);

@@ -30,6 +30,9 @@ internal sealed class FakeNode(uint id) : IAsyncDisposable
 
     public ConcurrentQueue<Received> Received { get; } = new();
 
+    /// <summary>Which cluster the last stream's caller said it means.</summary>
+    public string? MeantCluster { get; private set; }
+
     public int Frames => Volatile.Read(ref _frames);
 
     /// <summary>The answer to an operation; null: none. The call id is filled in.</summary>
@@ -98,6 +101,7 @@ internal sealed class FakeNode(uint id) : IAsyncDisposable
         public override async Task Run(IAsyncStreamReader<RawFrame> requests, IServerStreamWriter<RawFrame> responses, ServerCallContext context)
         {
             node._calls[context] = true;
+            node.MeantCluster = context.RequestHeaders.GetValue(PipelineMethods.ClusterHeader);
             using FrameBuffer buffer = new(KvLimits.MaxMessageBytes);
             try
             {
