@@ -223,7 +223,7 @@ internal sealed class MembershipFaults
 
         ReplicaPlace victim = _record.Members[_random.Next(_record.Members.Length)];
         SimulatedNode node = NodeOf(victim);
-        if (!node.IsUp || node.Place != victim)
+        if (!node.IsUp || node.Place != victim || !_record.CanLose(victim))
         {
             return;
         }

@@ -33,11 +33,18 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
     /// </summary>
     public bool CanDoWithout(ReplicaId id) => WasRemoved(id) && Voters.Count(voter => KnowsMembers(voter)) > Voters.Length / 2;
 
+    /// <summary>
+    /// Whether the others can elect somebody if this member is gone for good from now on: a majority of the voters, without it, has applied the newest configuration and would know it after a loss of power, too.
+    /// A change counts as done when its leader has applied it. If the others have not, they still go by the configuration before; and of two voters that have become three, the one that is left needs the lost one's vote.
+    /// </summary>
+    public bool CanLose(ReplicaPlace victim) => !IsJoint && Voters.Count(voter => voter != victim && KnowsMembers(voter)) > Voters.Length / 2;
+
     private bool KnowsMembers(ReplicaPlace voter) =>
         cluster.Nodes[(int)voter.Node.Value - 1] is { Replica: { IsActive: true, WaitsForDurable: false } replica } node
         && node.Place == voter
         && replica.Describe() is { IsJoint: false } status
-        && status.Members.Select(member => member.Place).SequenceEqual(Members);
+        && status.Members.Select(member => member.Place).SequenceEqual(Members)
+        && status.Members.Where(member => member.IsVoter).Select(member => member.Place).SequenceEqual(Voters);
 
     /// <summary>Asks every replica that has the shard's data.</summary>
     public void Look()
