@@ -32,6 +32,16 @@ internal sealed class NodeProcess : IDisposable
 
     public bool HasExited => _process.HasExited;
 
+    /// <summary>What it has in memory now, in bytes.</summary>
+    public long ResidentBytes
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.WorkingSet64;
+        }
+    }
+
     /// <summary>Starts it with these flags and nothing else: no variable of this process's environment reaches it as a setting.</summary>
     public static NodeProcess Start(params IEnumerable<string> arguments)
     {
