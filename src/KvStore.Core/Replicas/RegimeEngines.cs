@@ -114,7 +114,7 @@ internal sealed class RegimeEngines
     {
         if (kind == DottedMessageKind.SnapshotWanted)
         {
-            Group!.OnSnapshotWanted(from);
+            Group!.OnSnapshotWanted(from, payload);
         }
         else if (kind is >= DottedMessageKind.ReportWanted and <= DottedMessageKind.BaselineHeld)
         {
