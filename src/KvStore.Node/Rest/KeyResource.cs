@@ -61,8 +61,13 @@ internal static class KeyResource
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    /// <exception cref="RestRefusal">There is none of that name, or it is the system's.</exception>
-    public static CatalogKeyspace Find(LoopSet loops, string name) => loops.Router.Find(name) is { Id: > 0 } keyspace ? keyspace : throw RestRefusal.UnknownKeyspace(name);
+    /// <exception cref="RestRefusal">There is none of that name, this node can't tell, or it is the system's.</exception>
+    public static CatalogKeyspace Find(LoopSet loops, string name) => loops.Router.Find(name) switch
+    {
+        { Id: > 0 } keyspace => keyspace,
+        null when !loops.Router.HasReadCatalog => throw RestRefusal.CatalogUnread(),
+        _ => throw RestRefusal.UnknownKeyspace(name),
+    };
 
     private static WireOperation Describe(HttpContext context, WriteParameters write, LoopSet loops, OperationKind kind)
     {
