@@ -74,9 +74,9 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
         (await Failure(() => admin.AlterKeyspaceAsync(name, hour))).Message.Should().Contain("Only an adaptive keyspace");
         await AlterAsync(name, hour with { Policy = PartitionPolicy.Adaptive });
         AlterKeyspaceResponse again = await admin.AlterKeyspaceAsync(name, hour);
-        (again.Changed, again.Keyspace.ProvisionalAfterMs).Should().Be((false, 3_600_000));
+        (again.Changed, again.Keyspace.ProvisionalAfterMs).Should().Be((false, 3_600_000u));
         AlterKeyspaceResponse shorter = await admin.AlterKeyspaceAsync(name, new KvKeyspaceChange { ProvisionalAfter = TimeSpan.FromSeconds(1) });
-        (shorter.Changed, shorter.Keyspace.ProvisionalAfterMs, shorter.Keyspace.Policy).Should().Be((true, 1_000, PartitionPolicy.Adaptive));
+        (shorter.Changed, shorter.Keyspace.ProvisionalAfterMs, shorter.Keyspace.Policy).Should().Be((true, 1_000u, PartitionPolicy.Adaptive));
 
         uint leader = await _cluster.LeaderOfAsync(name);
         uint island = Others(leader)[0];

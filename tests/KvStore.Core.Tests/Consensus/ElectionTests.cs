@@ -89,7 +89,7 @@ public sealed class ElectionTests
         node.Step(new RaftMessage { Kind = kind, From = new ReplicaId(2), Term = new Term(4), Index = new LogIndex(last), LogTerm = new Term(last == 3 ? 3u : 1) });
         RaftMessage answer = node.Ready().Single(message => message.Kind is RaftMessageKind.VoteResponse or RaftMessageKind.PreVoteResponse);
         (answer.Reject ? "no" : "yes").Should().Be(given);
-        (answer.Commit.Value, answer.LogTerm.Value).Should().Be(isDamaged ? (0, 0) : (2, 2));
+        (answer.Commit.Value, answer.LogTerm.Value).Should().Be(isDamaged ? (0UL, 0UL) : (2UL, 2UL));
     }
 
     [Theory]
