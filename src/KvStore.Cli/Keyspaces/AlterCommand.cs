@@ -14,6 +14,7 @@ internal static class AlterCommand
         """
         kv keyspace alter orders --policy ap
         kv keyspace alter orders --policy cp --replication async --max-lag 256KiB,200ms
+        kv keyspace alter profile --policy adaptive --provisional-after 5s
         kv keyspace alter orders --policy ap --no-wait && kv keyspace describe orders
         """;
 
@@ -23,9 +24,9 @@ internal static class AlterCommand
         var settings = new KeyspaceSettings();
         var noWait = new Option<bool>("--no-wait") { Description = "Return when it is decided; the shards follow by themselves." };
         var format = OutputFormatOption.Create();
-        var command = new Command("alter", "Give a keyspace that is in use another policy, replication or max-lag. Repeating it changes nothing. Exit code 1: the shards are still on their way when the time is over; 2: there is no keyspace of this name.")
+        var command = new Command("alter", "Give a keyspace that is in use another policy, replication, max-lag or provisional-after. Repeating it changes nothing. Exit code 1: the shards are still on their way when the time is over; 2: there is no keyspace of this name.")
         {
-            name, settings.Policy, settings.Replication, settings.MaxLag, noWait, format,
+            name, settings.Policy, settings.Replication, settings.MaxLag, settings.ProvisionalAfter, noWait, format,
         };
         return host.Add(command, Examples, async context =>
         {

@@ -120,9 +120,9 @@ internal sealed class KeyspaceSettings
     /// <exception cref="CliFailure">Nothing is, or a setting is unknown.</exception>
     public KvKeyspaceChange ReadChange(CommandContext context)
     {
-        if (!((Option[])[Policy, Replication, MaxLag]).Any(context.WasGiven))
+        if (!((Option[])[Policy, Replication, MaxLag, ProvisionalAfter]).Any(context.WasGiven))
         {
-            throw CliFailure.Usage("Nothing is to be altered; say --policy, --replication or --max-lag.");
+            throw CliFailure.Usage("Nothing is to be altered; say --policy, --replication, --max-lag or --provisional-after.");
         }
 
         return new KvKeyspaceChange
@@ -131,6 +131,7 @@ internal sealed class KeyspaceSettings
             Replication = context.WasGiven(Replication) ? ReadReplication(context.Value(Replication)) : null,
             MaxLagBytes = context.Value(MaxLag).Bytes is > 0 and var bytes ? bytes : null,
             MaxLagTime = context.Value(MaxLag).Time is var time && time > TimeSpan.Zero ? time : null,
+            ProvisionalAfter = context.WasGiven(ProvisionalAfter) ? context.Value(ProvisionalAfter) : null,
         };
     }
 

@@ -91,7 +91,18 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
             throw new ArgumentOutOfRangeException(nameof(change), "The max-lag is 1 byte to 32 MiB and 1 ms to 60 s.");
         }
 
-        AlterKeyspaceRequest request = new() { Name = name, Policy = change.Policy ?? default, Replication = change.Replication ?? default };
+        if (change.ProvisionalAfter is { } after && (after < TimeSpan.FromSeconds(1) || after > TimeSpan.FromHours(1)))
+        {
+            throw new ArgumentOutOfRangeException(nameof(change), after, "Provisional service begins after 1 s to 1 h.");
+        }
+
+        AlterKeyspaceRequest request = new()
+        {
+            Name = name,
+            Policy = change.Policy ?? default,
+            Replication = change.Replication ?? default,
+            ProvisionalAfterMs = (uint)(change.ProvisionalAfter?.TotalMilliseconds ?? 0),
+        };
         if (change.MaxLagBytes is not null || change.MaxLagTime is not null)
         {
             request.MaxLag = new MaxLag { Bytes = (uint)(change.MaxLagBytes ?? 0), TimeMs = (uint)(change.MaxLagTime?.TotalMilliseconds ?? 0) };

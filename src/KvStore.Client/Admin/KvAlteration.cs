@@ -16,6 +16,9 @@ public sealed record KvKeyspaceChange
 
     /// <summary>async and best-effort: how long the oldest of them may wait for its commit, 1 ms to 60 s.</summary>
     public TimeSpan? MaxLagTime { get; init; }
+
+    /// <summary>adaptive: after how long without a leader a replica serves provisionally, 1 s to 1 h. Null: as it is, or 2 s for a keyspace that becomes adaptive.</summary>
+    public TimeSpan? ProvisionalAfter { get; init; }
 }
 
 /// <summary>Waiting for the shards of a keyspace that was altered.</summary>

@@ -24,6 +24,8 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     private const int ProvisionalGraceMs = 1_000;
     private const int TopologyPollMs = 100;
 
+    private const string NobodyKnows = "the deadline passed, and no node that could be asked has read since its start which keyspaces there are";
+
     /// <summary>The next attempt, or the reason why there is none now. On "send" the operation is ready to be encoded.</summary>
     /// <param name="operation">Within its deadline.</param>
     /// <param name="map">Null: no topology was heard yet.</param>
@@ -146,7 +148,7 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         bool refused = operation.Phase == KvPhase.Server && operation.LastCode != KvCode.None && !operation.Unresolved;
         return refused
             ? NextStep.Report(operation.LastCode, $"still {Failure.Describe(operation.LastCode)} when the deadline passed{(operation.LastReason is { Length: > 0 } r ? ": " + r : "")}")
-            : NextStep.Report(KvCode.DeadlineExceeded, null);
+            : NextStep.Report(KvCode.DeadlineExceeded, operation.Shard is null ? operation.LastReason : null);
     }
 
     /// <summary>What a refusal tells of the shard and of the operation, whatever comes next.</summary>
@@ -180,11 +182,12 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
         KeyspaceRoute? keyspace = map?.Find(operation.Keyspace);
         if (keyspace is null || keyspace.Shards.Length == 0)
         {
-            if (map is not null && nowMs >= operation.StartedMs + KeyspaceGraceMs)
+            if (map is { IsComplete: true } && nowMs >= operation.StartedMs + KeyspaceGraceMs)
             {
                 return NextStep.Report(KvCode.UnknownKeyspace, null);
             }
 
+            operation.LastReason = map is { IsComplete: false } ? NobodyKnows : null;
             operation.Phase = KvPhase.Connecting;
             operation.WakeAtMs = nowMs + TopologyPollMs;
             return NextStep.AwaitTopology;

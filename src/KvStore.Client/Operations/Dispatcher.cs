@@ -19,6 +19,9 @@ namespace KvStore.Client.Operations;
 /// </summary>
 internal sealed class Dispatcher
 {
+    /// <summary>For <see cref="TopologyDoubted"/>: whichever node told it.</summary>
+    public const uint AnyNode = 0;
+
     [ThreadStatic]
     private static bool _drivesAdmitted;
 
@@ -57,7 +60,7 @@ internal sealed class Dispatcher
 
     public ClusterMap? Map => _map;
 
-    /// <summary>Called when an answer shows that the topology may be out of date; the argument is the node that knew better, or does not serve.</summary>
+    /// <summary>Called when an answer shows that the topology may be out of date; the argument is the node that knew better, or does not serve, or <see cref="AnyNode"/>.</summary>
     public Action<uint>? TopologyDoubted { get; set; }
 
     public void Learn(ClusterMap map)
@@ -241,6 +244,12 @@ internal sealed class Dispatcher
                 _pausing.Park(operation);
                 break;
             case NextStepKind.AwaitTopology:
+                if (_map is { IsComplete: false })
+                {
+                    // It has just started, or is cut off: another node may know more.
+                    TopologyDoubted?.Invoke(AnyNode);
+                }
+
                 _awaitingTopology.Park(operation);
                 break;
             case NextStepKind.Report:

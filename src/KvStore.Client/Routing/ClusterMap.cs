@@ -16,9 +16,13 @@ internal sealed class ClusterMap
             [.. wire.Members.Select(m => new KvMember(m.Node, m.Address, m.Weight, m.Generation))],
             [.. wire.Keyspaces.Select(PublicKeyspace)],
             wire.Node);
+        IsComplete = wire.CatalogRead || previous is { IsComplete: true };
     }
 
     public KvTopology Public { get; }
+
+    /// <summary>A keyspace that is not in here does not exist, or was created a moment ago: a node said so that had read the catalog since its start. What is as new, or newer, is worth as much.</summary>
+    public bool IsComplete { get; }
 
     /// <summary>What a node tells, unless this client knows better: null for a topology that is older, or of another cluster.</summary>
     public static ClusterMap? Advance(ClusterMap? known, Topology told) =>

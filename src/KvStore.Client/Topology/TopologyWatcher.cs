@@ -53,11 +53,13 @@ internal sealed class TopologyWatcher : IAsyncDisposable
     }
 
     /// <summary>A node's answer shows that it, or this client, is behind. If the watched node is the one, watch another; at most once a second.</summary>
+    /// <param name="node">0: whichever is watched. One that is still silent is left in peace.</param>
     private void Doubt(uint node)
     {
+        uint watched = Volatile.Read(ref _source);
         long nowMs = _dispatcher.Clock.NowMs;
         long last = Volatile.Read(ref _lastDoubtMs);
-        if (Volatile.Read(ref _source) == node && nowMs - last >= MinDoubtMs && Interlocked.CompareExchange(ref _lastDoubtMs, nowMs, last) == last)
+        if (watched != 0 && (node == Dispatcher.AnyNode || node == watched) && nowMs - last >= MinDoubtMs && Interlocked.CompareExchange(ref _lastDoubtMs, nowMs, last) == last)
         {
             _current?.CancelAfter(TimeSpan.Zero);
         }

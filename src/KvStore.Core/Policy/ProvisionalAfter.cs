@@ -1,7 +1,7 @@
 namespace KvStore.Core.Policy;
 
 /// <summary>
-/// Adaptive keyspaces: after how long without contact to a leader a replica serves provisionally. Set when the keyspace is created: that is the consent which a minority can't obtain when it needs it.
+/// Adaptive keyspaces: after how long without contact to a leader a replica serves provisionally. Set when the keyspace is created or altered: that is the consent which a minority can't obtain when it needs it.
 /// </summary>
 /// <param name="Ms">In milliseconds, <see cref="LeastMs"/> to <see cref="MostMs"/>.</param>
 public readonly record struct ProvisionalAfter(int Ms)

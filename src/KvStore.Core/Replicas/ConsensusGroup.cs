@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
+using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
 
@@ -185,10 +186,11 @@ internal sealed class ConsensusGroup
     /// <summary>The log was skipped into an open period, durably.</summary>
     public Action Skipped { get; set; } = () => { };
 
-    /// <summary>A replica of this shard wants the state, whatever its log has.</summary>
-    public void OnSnapshotWanted(NodeId from)
+    /// <summary>A replica of this shard wants the state, whatever its log has. It says which it is: a node whose disk was lost has two among the members, until the new one has taken the old one's place.</summary>
+    public void OnSnapshotWanted(NodeId from, ReadOnlyMemory<byte> payload)
     {
-        ReplicaPlace place = _parts.Places.Members.Places.FirstOrDefault(each => each.Node == from);
+        var wanting = new ReplicaId(new BinaryCursor(payload).ReadVarInt());
+        ReplicaPlace place = _parts.Places.Members.Places.FirstOrDefault(each => each.Node == from && each.Replica == wanting);
         if (IsLeader && !Switch.IsLate && !place.Replica.IsNone)
         {
             _sender.Want(place.Replica);
@@ -214,7 +216,9 @@ internal sealed class ConsensusGroup
         }
         else if (!LeaderNode.IsNone && !_receiver.IsCommitting)
         {
-            _parts.Transport.Send(_parts.Descriptor.Shard, LeaderNode, DottedMessageKind.SnapshotWanted, []);
+            Span<byte> self = stackalloc byte[VarInt.SizeOf(_parts.Descriptor.Self.Replica.Value)];
+            VarInt.Write(self, _parts.Descriptor.Self.Replica.Value);
+            _parts.Transport.Send(_parts.Descriptor.Shard, LeaderNode, DottedMessageKind.SnapshotWanted, self);
         }
     }
 

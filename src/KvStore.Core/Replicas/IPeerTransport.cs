@@ -71,7 +71,7 @@ public enum DottedMessageKind : byte
     /// <summary>Closing: the sender holds the baseline durably.</summary>
     BaselineHeld = 15,
 
-    /// <summary>A replica that could not follow when its shard was ordered wants a snapshot.</summary>
+    /// <summary>A replica that could not follow when its shard was ordered wants a snapshot, under its id.</summary>
     SnapshotWanted = 16,
 
     /// <summary>Overlay records for another replica without a leader, and whether an acknowledgement is wanted.</summary>

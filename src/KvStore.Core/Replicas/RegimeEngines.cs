@@ -13,11 +13,13 @@ internal sealed class RegimeEngines
     private readonly ReplicaParts _parts;
     private readonly Random _random;
     private readonly HandIn _handIn;
+    private ProvisionalAfter _provisionalAfter;
 
     public RegimeEngines(in ReplicaParts parts, Random random)
     {
         _parts = parts;
         _random = random;
+        _provisionalAfter = parts.Descriptor.ProvisionalAfter;
         _handIn = new HandIn(parts.Descriptor, parts.Regimes, parts.Options, parts.Clock, parts.Overlay, parts.StateMachine.Accounted, parts.Transport);
         Periods = new OpenPeriods(parts, random);
         Watch = parts.Feed is { } feed ? new ReplicaWatch(parts, feed) : null;
@@ -114,7 +116,7 @@ internal sealed class RegimeEngines
     {
         if (kind == DottedMessageKind.SnapshotWanted)
         {
-            Group!.OnSnapshotWanted(from);
+            Group!.OnSnapshotWanted(from, payload);
         }
         else if (kind is >= DottedMessageKind.ReportWanted and <= DottedMessageKind.BaselineHeld)
         {
@@ -180,8 +182,15 @@ internal sealed class RegimeEngines
         }
         else
         {
-            Provisional ??= new ProvisionalEngine(_parts, _random);
+            Provisional ??= new ProvisionalEngine(_parts, _provisionalAfter, _random);
         }
+    }
+
+    /// <summary>For the engine that there is, and for any that a later change of the mode brings.</summary>
+    public void SetProvisionalAfter(ProvisionalAfter after)
+    {
+        _provisionalAfter = after;
+        Provisional?.SetProvisionalAfter(after);
     }
 
     public void StopServing() => FailAll(RefusalCode.ReplicaRemoved, "This replica was removed from its shard before it could answer.");

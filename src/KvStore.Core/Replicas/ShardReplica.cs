@@ -246,6 +246,9 @@ public sealed class ShardReplica
     /// <summary>How far early acknowledgements may run ahead from now on. A setting of this replica, not of the log: whoever leads next has been told as well.</summary>
     public void SetMaxLag(MaxLag limit) => _parts.Early.Limit = limit;
 
+    /// <summary>Adaptive: after how long without a leader this replica serves provisionally from now on. A setting of this replica, too: one that is cut off keeps the old one until it hears.</summary>
+    public void SetProvisionalAfter(ProvisionalAfter after) => _engines.SetProvisionalAfter(after);
+
     /// <summary>Hands leadership to the voter on another node. Returns false, and does nothing, if this replica does not lead, that node has no voter, or a transfer is under way.</summary>
     public bool TransferLeadership(NodeId to)
     {

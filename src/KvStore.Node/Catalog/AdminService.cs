@@ -19,14 +19,13 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
     public override Task<ListKeyspacesResponse> ListKeyspaces(ListKeyspacesRequest request, ServerCallContext context)
     {
         var response = new ListKeyspacesResponse();
-        response.Keyspaces.AddRange(loops.Router.Catalog.Keyspaces.Select(keyspace => CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf)));
+        response.Keyspaces.AddRange(loops.Router.RequireCatalog().Keyspaces.Select(keyspace => CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf)));
         return Task.FromResult(response);
     }
 
     public override async Task<KeyspaceDescription> DescribeKeyspace(DescribeKeyspaceRequest request, ServerCallContext context)
     {
-        CatalogKeyspace keyspace = loops.Router.Find(request.Name)
-            ?? throw new RpcException(new Status(StatusCode.NotFound, $"There is no keyspace '{request.Name}'; 'kv keyspace list' shows those there are."));
+        CatalogKeyspace keyspace = loops.Router.Require(request.Name);
         var description = new KeyspaceDescription { Keyspace = CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf) };
         description.Replicas.AddRange((await DescribeReplicasAsync()).Where(replica => replica.KeyspaceId == keyspace.Id));
         return description;

@@ -120,11 +120,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, memoryFault);
         }
 
-        if (request.ProvisionalAfterMs != 0 && mode.Partition != PartitionChoice.Adaptive)
-        {
-            throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
-        }
-
+        CheckProvisionalAfter(request.ProvisionalAfterMs, mode);
         if (request.DefaultTtlMs > KvLimits.MaxTtlMs)
         {
             throw Refused(StatusCode.InvalidArgument, $"The default time to live of {request.DefaultTtlMs} ms is out of bounds: give 1 to {KvLimits.MaxTtlMs} ms (10 years), or none.");
@@ -145,7 +141,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             throw Refused(StatusCode.InvalidArgument, ConflictRules.FaultOf(conflicts, mode.Partition) ?? "The rule for conflicts is not known to this node: choose siblings or last-writer-wins.");
         }
 
-        return CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs).Fault is { } wrong ? throw Refused(StatusCode.InvalidArgument, wrong) : mode;
+        return mode;
     }
 
     /// <summary>For keyspaces that are created and for such that are altered.</summary>
@@ -155,6 +151,21 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         if (!Enum.IsDefined(mode.Partition) || !Enum.IsDefined(mode.Replication) || mode.Contradiction is not null)
         {
             throw Refused(StatusCode.InvalidArgument, mode.Contradiction ?? "The policy or replication is not known to this node: choose cp, ap or adaptive, and sync, async or best-effort.");
+        }
+    }
+
+    /// <summary>For keyspaces that are created and for such that are altered.</summary>
+    /// <exception cref="RpcException">It is out of bounds, or the mode has no use for it.</exception>
+    internal static void CheckProvisionalAfter(uint ms, KeyspaceMode mode)
+    {
+        if (ms != 0 && mode.Partition != PartitionChoice.Adaptive)
+        {
+            throw Refused(StatusCode.InvalidArgument, "Only an adaptive keyspace serves provisionally: leave provisional-after out, or choose adaptive.");
+        }
+
+        if (CatalogCodec.ProvisionalAfterOf(ms).Fault is { } fault)
+        {
+            throw Refused(StatusCode.InvalidArgument, fault);
         }
     }
 

@@ -17,9 +17,9 @@ internal sealed class KeyspaceAlteration(KeyspaceAdmin catalogs, TopologyFeed to
     /// <exception cref="RpcException">There is no such keyspace, or the settings are unknown or contradictory.</exception>
     public async Task<(CatalogKeyspace Keyspace, bool Changed)> AlterAsync(AlterKeyspaceRequest request, CancellationToken cancellation)
     {
-        if (request is { Policy: Contracts.V1.PartitionPolicy.Unspecified, Replication: Contracts.V1.Replication.Unspecified, MaxLag: null })
+        if (request is { Policy: Contracts.V1.PartitionPolicy.Unspecified, Replication: Contracts.V1.Replication.Unspecified, MaxLag: null, ProvisionalAfterMs: 0 })
         {
-            throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, "Nothing is to be altered: give a policy, a replication or a max-lag.");
+            throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, "Nothing is to be altered: give a policy, a replication, a max-lag or a provisional-after.");
         }
 
         for (int attempt = 1; attempt <= MaxAttempts; attempt++)
@@ -58,6 +58,7 @@ internal sealed class KeyspaceAlteration(KeyspaceAdmin catalogs, TopologyFeed to
             request.Policy == Contracts.V1.PartitionPolicy.Unspecified ? keyspace.Mode.Partition : (PartitionChoice)request.Policy,
             request.Replication == Contracts.V1.Replication.Unspecified ? keyspace.Mode.Replication : (Replication)request.Replication);
         KeyspaceAdmin.CheckMode(mode);
+        KeyspaceAdmin.CheckProvisionalAfter(request.ProvisionalAfterMs, mode);
         if (ConflictRules.FaultOf(keyspace.Conflicts, mode.Partition) is not null)
         {
             throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, $"The keyspace '{keyspace.Name}' lets the last writer win, which only ap keyspaces can: it stays ap. Copy what is to be cp into another keyspace.");
@@ -71,6 +72,12 @@ internal sealed class KeyspaceAlteration(KeyspaceAdmin catalogs, TopologyFeed to
         Core.Policy.MaxLag maxLag = request.MaxLag is null ? keyspace.MaxLag : CatalogCodec.FromWire(request.MaxLag);
         return maxLag.Fault is { } fault
             ? throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, fault)
-            : keyspace with { Mode = mode, FoundingMode = keyspace.FoundingMode, MaxLag = maxLag };
+            : keyspace with { Mode = mode, FoundingMode = keyspace.FoundingMode, MaxLag = maxLag, ProvisionalAfter = ProvisionalAfterOf(keyspace, request, mode) };
     }
+
+    /// <summary>A keyspace that ceases to be adaptive forgets it: what it was says nothing about what it shall be, should it ever be adaptive again.</summary>
+    private static ProvisionalAfter ProvisionalAfterOf(CatalogKeyspace keyspace, AlterKeyspaceRequest request, KeyspaceMode mode) =>
+        mode.Partition != PartitionChoice.Adaptive ? ProvisionalAfter.Default
+        : request.ProvisionalAfterMs == 0 ? keyspace.ProvisionalAfter
+        : CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs);
 }

@@ -26,8 +26,7 @@ internal sealed class LeaderTransfer(LoopSet loops, TopologyFeed topology, Heart
     /// <exception cref="RpcException">There is no such keyspace or shard, or the node has no replica of it.</exception>
     public async Task<TransferLeaderResponse> RunAsync(TransferLeaderRequest request, DateTime callDeadline, CancellationToken cancellation)
     {
-        CatalogKeyspace keyspace = loops.Router.Find(request.Keyspace)
-            ?? throw KeyspaceAdmin.Refused(StatusCode.NotFound, $"There is no keyspace '{request.Keyspace}'; 'kv keyspace list' shows those there are.");
+        CatalogKeyspace keyspace = loops.Router.Require(request.Keyspace);
         if (request.Shard >= keyspace.Shards.Length)
         {
             throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, $"The keyspace '{keyspace.Name}' has the shards 0 to {keyspace.Shards.Length - 1}, and no shard {request.Shard}.");

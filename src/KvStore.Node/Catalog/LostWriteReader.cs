@@ -20,8 +20,7 @@ internal sealed class LostWriteReader(LoopSet loops, ILogger<LostWriteReader> lo
     /// <exception cref="RpcException">There is no such keyspace.</exception>
     public async Task<LostWritesResponse> ReadAsync(LostWritesRequest request, CancellationToken cancellation)
     {
-        CatalogKeyspace keyspace = loops.Router.Find(request.Keyspace)
-            ?? throw new RpcException(new Status(StatusCode.NotFound, $"There is no keyspace '{request.Keyspace}'; 'kv keyspace list' shows those there are."));
+        CatalogKeyspace keyspace = loops.Router.Require(request.Keyspace);
         LostWritesResponse response = await ReadHereAsync(keyspace, request);
         if (request.HereOnly)
         {

@@ -13,11 +13,15 @@ internal readonly record struct KeyspaceRoute(string Name, KeyspaceMode Mode, Ep
 /// </summary>
 internal sealed class ShardRouter(NodeId self)
 {
+    private volatile bool _hasReadCatalog;
     private volatile ClusterCatalog _catalog = ClusterCatalog.Empty;
     private volatile FrozenDictionary<uint, CatalogKeyspace> _byId = FrozenDictionary<uint, CatalogKeyspace>.Empty;
     private volatile FrozenDictionary<string, CatalogKeyspace> _byName = FrozenDictionary<string, CatalogKeyspace>.Empty;
 
     public ClusterCatalog Catalog => _catalog;
+
+    /// <summary>This node has read, since its start, which keyspaces there are. Before that one that is not in <see cref="Catalog"/> may exist all the same.</summary>
+    public bool HasReadCatalog { get => _hasReadCatalog; set => _hasReadCatalog = value; }
 
     public void Publish(ClusterCatalog catalog)
     {

@@ -45,7 +45,21 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
-    public Topology Current() => CatalogCodec.ToTopology(router.Catalog, self, LeaderOf, RegimeOf);
+    /// <summary>From now on the catalog that this node tells is one that was current after its start.</summary>
+    public void SetCatalogRead()
+    {
+        router.HasReadCatalog = true;
+        OnChanged();
+    }
+
+    public Topology Current()
+    {
+        // Looked at first: what is read of the catalog afterwards can only be newer.
+        bool read = router.HasReadCatalog;
+        Topology topology = CatalogCodec.ToTopology(router.Catalog, self, LeaderOf, RegimeOf);
+        topology.CatalogRead = read;
+        return topology;
+    }
 
     /// <summary>Completes when the version is above the one given, and returns it.</summary>
     public async Task<long> WaitForNewerAsync(long seen, CancellationToken cancellation)

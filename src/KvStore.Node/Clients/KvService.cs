@@ -143,9 +143,13 @@ internal sealed class KvService(OperationExecutor executor, KeyspaceScan scan, L
 
     private CatalogKeyspace Find(string name)
     {
-        string reason = name.Length == 0
-            ? "The request names no keyspace."
-            : $"There is no keyspace '{(name.Length > KvLimits.MaxKeyspaceNameLength ? name[..KvLimits.MaxKeyspaceNameLength] : name)}'; create it with 'kv keyspace create'.";
-        return loops.Router.Find(name) is { Id: > 0 } keyspace ? keyspace : throw new RpcException(new Status(StatusCode.NotFound, reason));
+        if (name.Length == 0)
+        {
+            throw new RpcException(new Status(StatusCode.NotFound, "The request names no keyspace."));
+        }
+
+        return loops.Router.Require(name, "create it with 'kv keyspace create'") is { Id: > 0 } keyspace
+            ? keyspace
+            : throw new RpcException(new Status(StatusCode.NotFound, $"The keyspace '{name}' is the system's own."));
     }
 }

@@ -39,6 +39,7 @@ public sealed class NodeServices
     private readonly RegimeKeeper _regimes;
     private readonly PeerMetrics _peerMetrics;
     private readonly KeyspaceAdmin _keyspaces;
+    private readonly FirstCatalogRead _firstRead;
     private readonly OperationExecutor _executor;
 
     private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, NodeStorage storage, KnownDirectories known)
@@ -79,6 +80,7 @@ public sealed class NodeServices
         _regimes = new RegimeKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
+        _firstRead = new FirstCatalogRead(_keyspaces, _topology);
         _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
@@ -154,6 +156,7 @@ public sealed class NodeServices
         Mesh.Start();
         Heartbeats.UseDatagrams(datagrams);
         Heartbeats.Start();
+        _firstRead.Start();
 
         // Ready when the system shard has been read back: from then on the node knows what it has.
         await _loops.WhenSystemActiveAsync(cancellation);
@@ -171,6 +174,7 @@ public sealed class NodeServices
     public async Task StopAsync(CancellationToken cancellation)
     {
         _lifetime.SetReady(false);
+        _firstRead.Dispose();
         _watches.EndAll();
         _watches.Dispose();
         _placement.Dispose();
@@ -184,6 +188,7 @@ public sealed class NodeServices
 
     public void Kill()
     {
+        _firstRead.Dispose();
         _watches.Dispose();
         _placement.Dispose();
         _regimes.Dispose();

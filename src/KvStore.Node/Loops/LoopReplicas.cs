@@ -51,6 +51,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         if (_slots.TryGetValue(descriptor.Shard, out ReplicaSlot? known))
         {
             known.Replica.SetMaxLag(descriptor.MaxLag);
+            known.Replica.SetProvisionalAfter(descriptor.ProvisionalAfter);
             return;
         }
 

@@ -17,8 +17,8 @@ internal static class OperationMapper
         routed = default;
         if (!router.TryFind(wire.KeyspaceId, out KeyspaceRoute keyspace))
         {
-            code = RefusalCode.UnknownKeyspace;
-            reason = $"There is no keyspace with id {wire.KeyspaceId}; create it with 'kv keyspace create', or refresh the topology.";
+            code = router.HasReadCatalog ? RefusalCode.UnknownKeyspace : RefusalCode.Recovering;
+            reason = router.HasReadCatalog ? $"There is no keyspace with id {wire.KeyspaceId}; create it with 'kv keyspace create', or refresh the topology." : KeyspaceLookup.NotReadYet;
             return false;
         }
 

@@ -8,7 +8,7 @@ namespace KvStore.Node.Rest;
 /// <summary>Keyspaces: list, describe, create, delete.</summary>
 internal static class KeyspaceResource
 {
-    public static KeyspaceDocument[] List(LoopSet loops) => [.. loops.Router.Catalog.Keyspaces.Where(keyspace => keyspace.Id > 0).Select(KeyspaceDocument.Of)];
+    public static KeyspaceDocument[] List(LoopSet loops) => [.. loops.Router.RequireCatalog().Keyspaces.Where(keyspace => keyspace.Id > 0).Select(KeyspaceDocument.Of)];
 
     public static KeyspaceDocument Get(string keyspace, LoopSet loops) => KeyspaceDocument.Of(RestCall.Find(loops, keyspace));
 

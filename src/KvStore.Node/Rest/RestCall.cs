@@ -39,8 +39,13 @@ internal sealed class RestCall
     /// <summary>Null: the request belongs to none.</summary>
     public UnarySession? Session { get; }
 
-    /// <exception cref="RestRefusal">There is none of that name, or it is the system's.</exception>
-    public static CatalogKeyspace Find(LoopSet loops, string name) => loops.Router.Find(name) is { Id: > 0 } keyspace ? keyspace : throw RestRefusal.UnknownKeyspace(name);
+    /// <exception cref="RestRefusal">There is none of that name, this node can't tell, or it is the system's.</exception>
+    public static CatalogKeyspace Find(LoopSet loops, string name) => loops.Router.Find(name) switch
+    {
+        { Id: > 0 } keyspace => keyspace,
+        null when !loops.Router.HasReadCatalog => throw RestRefusal.CatalogUnread(),
+        _ => throw RestRefusal.UnknownKeyspace(name),
+    };
 
     /// <summary>Runs an operation on its key, and writes the headers of its answer.</summary>
     /// <exception cref="RestRefusal">It was refused, or its outcome is unknown.</exception>

@@ -22,7 +22,10 @@ internal sealed class RestRefusal(int status, Code code, Outcome outcome, bool r
         Code.UnknownKeyspace,
         Outcome.NotDone,
         retryable: false,
-        $"There is no keyspace '{(name.Length > Contracts.KvLimits.MaxKeyspaceNameLength ? name[..Contracts.KvLimits.MaxKeyspaceNameLength] : name)}'; create it with PUT /v1/keyspaces/NAME.");
+        $"There is no keyspace '{Catalog.KeyspaceLookup.Short(name)}'; create it with PUT /v1/keyspaces/NAME.");
+
+    /// <summary>The node has started a moment ago, and a keyspace that it does not know may exist.</summary>
+    public static RestRefusal CatalogUnread() => new(StatusCodes.Status503ServiceUnavailable, Code.Recovering, Outcome.NotDone, retryable: true, Catalog.KeyspaceLookup.NotReadYet);
 
     public static RestRefusal Of(Result result)
     {

@@ -58,8 +58,9 @@ internal sealed class WatchPlan
     /// <exception cref="WatchRefusedException">The request makes no sense.</exception>
     public static WatchPlan Of(WatchRequest request, ShardRouter router, TimeProvider time)
     {
-        CatalogKeyspace keyspace = router.Find(request.Keyspace) is { Id: > 0 } found
+        CatalogKeyspace keyspace = router.Find(request.Keyspace) is var found && found is { Id: > 0 }
             ? found
+            : found is null && !router.HasReadCatalog ? throw new WatchRefusedException(Code.Recovering, KeyspaceLookup.NotReadYet, retryable: true)
             : throw new WatchRefusedException(Code.UnknownKeyspace, request.Keyspace.Length == 0 ? "The request names no keyspace." : $"There is no keyspace '{Short(request.Keyspace)}'; create it with 'kv keyspace create'.");
         WatchRange range = RangeOf(request);
         int count = keyspace.Shards.Length;

@@ -66,6 +66,9 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
         unknown.Code.Should().Be(ExitCode.NotFound, unknown.Error);
         KvRun contradictory = await nodes.KvAsync("keyspace", "alter", name, "--max-lag", "64MiB");
         contradictory.Code.Should().Be(ExitCode.Usage, contradictory.Error);
+        (await nodes.KvAsync("keyspace", "alter", name, "--provisional-after", "3s")).Code.Should().Be(ExitCode.Usage, "it is not adaptive");
+        await nodes.MustKvAsync("keyspace", "alter", name, "--policy", "adaptive", "--provisional-after", "3s");
+        (await nodes.MustKvAsync("keyspace", "describe", name, "-o", "json")).Json().GetProperty("keyspace").GetProperty("provisionalAfterMs").GetInt32().Should().Be(3_000);
     }
 
     [Fact]

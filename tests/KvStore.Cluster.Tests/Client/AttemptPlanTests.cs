@@ -248,6 +248,26 @@ public sealed class AttemptPlanTests
     }
 
     [Fact]
+    public void A_keyspace_is_unknown_only_where_a_node_told_that_had_read_the_catalog()
+    {
+        KvOperation put = Put();
+        put.Keyspace = "unheard-of";
+        Topology told = Told(leader: 1);
+        told.CatalogRead = false;
+        var configured = new ClusterMap(told, previous: null);
+
+        _plan.Next(put, configured, session: 0, floor: 0, nowMs: 30_000).Kind.Should().Be(NextStepKind.AwaitTopology, "it may exist");
+        NextStep end = AttemptPlan.OnDeadline(put);
+        (end.Code, end.Reason).Should().Be((KvCode.DeadlineExceeded, "the deadline passed, and no node that could be asked has read since its start which keyspaces there are"));
+
+        Topology read = Told(leader: 1);
+        ClusterMap complete = ClusterMap.Advance(configured, read)!;
+        _plan.Next(put, complete, session: 0, floor: 0, nowMs: 30_000).Code.Should().Be(KvCode.UnknownKeyspace);
+        told.Revision = 2;
+        ClusterMap.Advance(complete, told)!.IsComplete.Should().BeTrue("what is newer than a topology that was complete names no fewer keyspaces");
+    }
+
+    [Fact]
     public void A_minority_of_an_adaptive_keyspace_is_asked_until_it_serves_provisionally()
     {
         Topology told = Told(leader: 1);
@@ -319,7 +339,7 @@ public sealed class AttemptPlanTests
         shard.Replicas.AddRange(((uint[])[1, 2, 3]).Select(node => new Replica { Node = node, ReplicaId = node }));
         Keyspace keyspace = new() { Id = 7, Name = "ks", Policy = policy, Epoch = Epoch };
         keyspace.Shards.Add(shard);
-        Topology topology = new() { ClusterId = "c", Revision = 1, Node = 1 };
+        Topology topology = new() { ClusterId = "c", Revision = 1, Node = 1, CatalogRead = true };
         topology.Keyspaces.Add(keyspace);
         return topology;
     }

@@ -20,7 +20,7 @@ internal sealed class FakeCluster : IAsyncDisposable
             await node.StartAsync();
         }
 
-        Topology topology = new() { ClusterId = "fake", Revision = 1 };
+        Topology topology = new() { ClusterId = "fake", Revision = 1, CatalogRead = true };
         topology.Members.AddRange(cluster.Nodes.Select(n => new Member { Node = n.Id, Address = n.Address, Weight = 1 }));
         Keyspace keyspace = new() { Id = 7, Name = "ks", Policy = policy, Replication = Replication.Sync, Epoch = 3 };
         for (int i = 0; i < shards; i++)

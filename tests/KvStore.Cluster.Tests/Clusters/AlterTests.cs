@@ -66,6 +66,33 @@ public sealed class AlterTests(QuickNodes nodes, ITestOutputHelper output) : ICl
     }
 
     [Fact]
+    public async Task After_how_long_an_adaptive_keyspace_serves_provisionally_is_altered_and_the_nodes_go_by_it()
+    {
+        string name = await CreateAsync("patient", PartitionPolicy.Cp, shards: 1);
+        IKvAdmin admin = _cluster.Client.Admin;
+        var hour = new KvKeyspaceChange { ProvisionalAfter = TimeSpan.FromHours(1) };
+        (await Failure(() => admin.AlterKeyspaceAsync(name, hour))).Message.Should().Contain("Only an adaptive keyspace");
+        await AlterAsync(name, hour with { Policy = PartitionPolicy.Adaptive });
+        AlterKeyspaceResponse again = await admin.AlterKeyspaceAsync(name, hour);
+        (again.Changed, again.Keyspace.ProvisionalAfterMs).Should().Be((false, 3_600_000u));
+        AlterKeyspaceResponse shorter = await admin.AlterKeyspaceAsync(name, new KvKeyspaceChange { ProvisionalAfter = TimeSpan.FromSeconds(1) });
+        (shorter.Changed, shorter.Keyspace.ProvisionalAfterMs, shorter.Keyspace.Policy).Should().Be((true, 1_000u, PartitionPolicy.Adaptive));
+
+        uint leader = await _cluster.LeaderOfAsync(name);
+        uint island = Others(leader)[0];
+        ulong revision = (await admin.NodeStatusAsync(leader)).TopologyRevision;
+        await _cluster.WaitUntilAsync($"node {island} has read it", async () => (await admin.NodeStatusAsync(island)).TopologyRevision >= revision);
+        await _cluster.WaitUntilCaughtUpAsync(name);
+        await _cluster.IsolateAsync(island);
+        await _cluster.WaitUntilAsync($"node {island}, which had to wait for an hour, serves provisionally", async () => (await _cluster.ClientOf(island).GetAsync(name, "?")) is { IsDone: true, Regime: Regime.Provisional });
+        await _cluster.HealAsync();
+
+        await AlterAsync(name, new KvKeyspaceChange { Policy = PartitionPolicy.Cp });
+        await AlterAsync(name, new KvKeyspaceChange { Policy = PartitionPolicy.Adaptive });
+        (await admin.DescribeKeyspaceAsync(name)).Keyspace.ProvisionalAfterMs.Should().Be(2_000, "ceasing to be adaptive forgets it");
+    }
+
+    [Fact]
     public async Task Scenario_59_an_alteration_to_ap_during_a_partition_loses_no_acknowledged_write_and_names_who_did_not_hear()
     {
         string name = await CreateAsync("fenced", PartitionPolicy.Cp, shards: 1);

@@ -126,6 +126,37 @@ public sealed class RestartTests(SmallTables nodes, ITestOutputHelper output) : 
     }
 
     [Fact]
+    public async Task A_node_that_has_not_read_the_catalog_since_its_start_calls_no_keyspace_unknown()
+    {
+        const uint Late = 3;
+        await _cluster.StopAsync(Late);
+        string name = nodes.NewName("newer");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Cp, Replication.Sync, shards: 1);
+        foreach (uint node in (uint[])[1, 2])
+        {
+            await _cluster.StopAsync(node);
+        }
+
+        // Alone it has no majority, and its disk has a catalog without the keyspace.
+        await _cluster.RestartAsync(Late);
+        KvNodeAnswer alone = await _cluster.ClientOf(Late).GetAsync(name, "k");
+        (alone.Outcome, alone.Code).Should().Be((Outcome.NotDone, Code.Recovering));
+        await using IKvClient client = KvClient.Create($"http://{_cluster.Node(Late).Address}");
+        KvException described = (await FluentActions.Awaiting(() => client.Admin.DescribeKeyspaceAsync(name).AsTask()).Should().ThrowAsync<KvException>()).Which;
+        described.Code.Should().Be(KvCode.Recovering);
+
+        // Longer than a client waits before it believes that a keyspace does not exist.
+        KvException gone = (await FluentActions.Awaiting(() => client.Keyspace(name).PutAsync("k", "early", new KvWriteOptions { Timeout = TimeSpan.FromSeconds(2.5) }).AsTask()).Should().ThrowAsync<KvException>()).Which;
+        (gone.Code, gone.OutcomeUnknown).Should().Be((KvCode.DeadlineExceeded, false));
+
+        await Task.WhenAll(_cluster.RestartAsync(1), _cluster.RestartAsync(2));
+        await client.Keyspace(name).PutAsync("k", "v");
+        KvException unknown = (await FluentActions.Awaiting(() => client.Keyspace("unheard-of").PutAsync("k", "v").AsTask()).Should().ThrowAsync<KvException>()).Which;
+        unknown.Code.Should().Be(KvCode.UnknownKeyspace);
+        await _cluster.WaitUntilAsync("the node says so too", async () => (await _cluster.ClientOf(Late).GetAsync("unheard-of", "k")).Code == Code.UnknownKeyspace);
+    }
+
+    [Fact]
     public async Task Scenario_32_a_node_whose_data_was_wiped_is_let_in_by_nobody_serves_nothing_wrong_and_the_others_go_on()
     {
         const uint Wiped = 3;

@@ -71,6 +71,65 @@ public sealed class ElectionTests
         node.MustSync.Should().BeTrue();
     }
 
+    [Theory]
+    [InlineData(RaftMessageKind.PreVote, 3, "yes", false)]
+    [InlineData(RaftMessageKind.PreVote, 1, "no", false)]
+    [InlineData(RaftMessageKind.Vote, 3, "yes", false)]
+    [InlineData(RaftMessageKind.Vote, 1, "no", false)]
+    [InlineData(RaftMessageKind.PreVote, 3, "no", true)]
+    [InlineData(RaftMessageKind.Vote, 3, "no", true)]
+    public void Every_answer_to_who_asks_for_a_vote_says_what_is_committed_unless_the_log_is_under_repair(RaftMessageKind kind, ulong last, string given, bool isDamaged)
+    {
+        SingleNode node = new(Patient, recovered: SingleNode.Disk(3, 2, 1, 2, 2));
+        if (isDamaged)
+        {
+            node.Node.Quarantine();
+        }
+
+        node.Step(new RaftMessage { Kind = kind, From = new ReplicaId(2), Term = new Term(4), Index = new LogIndex(last), LogTerm = new Term(last == 3 ? 3u : 1) });
+        RaftMessage answer = node.Ready().Single(message => message.Kind is RaftMessageKind.VoteResponse or RaftMessageKind.PreVoteResponse);
+        (answer.Reject ? "no" : "yes").Should().Be(given);
+        (answer.Commit.Value, answer.LogTerm.Value).Should().Be(isDamaged ? (0UL, 0UL) : (2UL, 2UL));
+    }
+
+    [Theory]
+    [InlineData(3, 2, 3)]
+    [InlineData(3, 1, 1)]
+    [InlineData(4, 2, 4)]
+    [InlineData(5, 2, 1)]
+    [InlineData(2, 2, 1)]
+    [InlineData(0, 0, 1)]
+    public void A_configuration_in_the_own_log_that_an_answer_calls_committed_is(ulong commit, ulong term, ulong committed)
+    {
+        // Of entries 2 to 4 only the third is a configuration.
+        SingleNode node = new(recovered: WithConfiguration());
+        node.Node.Campaign();
+        node.Ready();
+        node.Step(Told(RaftMessageKind.PreVoteResponse, 3, commit, term));
+        node.Ready();
+        node.Node.CommitIndex.Value.Should().Be(committed);
+    }
+
+    [Fact]
+    public void Who_leads_or_is_damaged_or_takes_a_snapshot_over_learns_no_configuration_from_answers()
+    {
+        SingleNode leader = new(recovered: WithConfiguration());
+        leader.Elect();
+        leader.Node.State.Should().Be(RaftRole.Leader);
+        leader.Step(Told(RaftMessageKind.VoteResponse, leader.Node.Term.Value, 3, 2));
+        leader.Node.CommitIndex.Value.Should().Be(1, "it counts who has its entries");
+
+        SingleNode damaged = new(Patient, recovered: WithConfiguration());
+        damaged.Node.Quarantine();
+        damaged.Step(Told(RaftMessageKind.PreVoteResponse, 3, 3, 2));
+        damaged.Node.CommitIndex.Value.Should().Be(1, "what stands in its log may not be what was there");
+
+        SingleNode installing = new(Patient, recovered: WithConfiguration());
+        installing.Node.BeginSnapshotInstall(new ReplicaId(2), new Term(3), new LogIndex(9), new Term(3)).Should().BeTrue();
+        installing.Step(Told(RaftMessageKind.PreVoteResponse, 3, 3, 2));
+        installing.Node.CommitIndex.Value.Should().Be(1, "the snapshot says it");
+    }
+
     [Fact]
     public void Nobody_is_elected_over_a_more_complete_log()
     {
@@ -327,6 +386,25 @@ public sealed class ElectionTests
 
     private static void Refuses(SingleNode node, RaftMessageKind kind, ulong from) =>
         node.Step(new RaftMessage { Kind = kind, From = new ReplicaId(from), Term = node.Node.Term, Reject = true });
+
+    /// <summary>Four entries of which the first is committed and the third changes the group; what it changes it to doesn't matter.</summary>
+    private static RaftRecoveredState WithConfiguration()
+    {
+        RaftRecoveredState disk = SingleNode.Disk(3, 1, 1, 2, 2, 2);
+        Entry[] entries = disk.Entries.ToArray();
+        entries[2] = entries[2] with { Kind = EntryKind.Configuration, Payload = MembershipEntry.Encode(new MembershipConfig([new(1), new(2), new(3)], [new(4)]), []) };
+        return new RaftRecoveredState { HardState = disk.HardState, Entries = entries };
+    }
+
+    private static RaftMessage Told(RaftMessageKind kind, ulong term, ulong commit, ulong logTerm) => new()
+    {
+        Kind = kind,
+        From = new ReplicaId(2),
+        Term = new Term(term),
+        Reject = true,
+        Commit = new LogIndex(commit),
+        LogTerm = new Term(logTerm),
+    };
 
     private static string Asks(SingleNode node, RaftMessageKind kind, ulong from, ulong term, ulong last, ulong lastTerm)
     {

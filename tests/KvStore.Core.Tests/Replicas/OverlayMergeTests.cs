@@ -325,6 +325,20 @@ public class OverlayMergeTests
     }
 
     [Fact]
+    public void Another_provisional_after_counts_from_when_it_is_set_and_ends_no_episode()
+    {
+        var contact = new LeaderContact(2_000);
+        contact.Start(0);
+        contact.AfterMs = 8_000;
+        contact.Look(7_975, 0, leads: false).Should().BeFalse();
+        contact.AfterMs = 1_000;
+        contact.Look(8_000, 0, leads: false).Should().BeTrue("the silence is longer than what is allowed now");
+        contact.AfterMs = 60_000;
+        contact.Look(8_025, 0, leads: false).Should().BeFalse();
+        contact.IsProvisional.Should().BeTrue("what has begun goes on until there is contact");
+    }
+
+    [Fact]
     public void Only_one_second_to_one_hour_may_pass_before_provisional_service()
     {
         ProvisionalAfter.Default.Fault.Should().BeNull();

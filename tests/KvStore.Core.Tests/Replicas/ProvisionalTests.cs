@@ -34,6 +34,24 @@ public class ProvisionalTests
     }
 
     [Fact]
+    public void An_altered_provisional_after_is_kept_through_changes_of_the_mode_and_holds_for_who_has_heard_of_it()
+    {
+        ReplicaCluster cluster = new(5, PartitionChoice.Adaptive, new ReplicaOptions());
+        cluster.Elect(1);
+        cluster[A].Replica.SetProvisionalAfter(new ProvisionalAfter(6_000));
+        cluster.ChangeMode(new KeyspaceMode(PartitionChoice.Cp, cluster.Mode.Replication)).Outcome.Should().Be(Outcome.Done);
+        cluster.ChangeMode(cluster.Mode).Outcome.Should().Be(Outcome.Done);
+        cluster.Tick(5);
+        cluster.Split(A, B);
+        long cutMs = cluster.NowMs;
+
+        cluster.TickUntil(() => cluster[B].Status.Regime == Regime.Provisional, "who has not heard serves as it was set before");
+        cluster[A].Status.Regime.Should().Be(Regime.Ordered);
+        cluster.TickUntil(() => cluster[A].Status.Regime == Regime.Provisional, "who has heard serves later");
+        (cluster.NowMs - cutMs).Should().BeGreaterThanOrEqualTo(5_500);
+    }
+
+    [Fact]
     public void After_the_heal_untouched_keys_fast_forward_and_touched_ones_keep_both_values()
     {
         ReplicaCluster cluster = ProvisionalAfter(("quiet", "old"), ("busy", "old"), ("gone", "old"), ("kept", "old"));

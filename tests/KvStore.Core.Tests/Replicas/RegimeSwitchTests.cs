@@ -336,6 +336,29 @@ public class RegimeSwitchTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_replica_that_takes_the_place_of_one_whose_disk_was_lost_gets_past_the_switches_in_the_log(bool endsOpen)
+    {
+        ReplicaCluster cluster = Filled(PartitionChoice.Ap);
+        cluster.ChangeMode(CpSync).Outcome.Should().Be(Outcome.Done);
+        if (endsOpen)
+        {
+            cluster.ChangeMode(ApSync).Outcome.Should().Be(Outcome.Done);
+        }
+
+        // It begins with nothing and reads in the log that the shard was ordered from a baseline that it does not hold, while the lost one is still a member on the same node.
+        ReplicaPlace renewed = new(new NodeId(3), new ReplicaId(9));
+        cluster[3].ComeBackEmpty(under: renewed.Replica);
+        cluster.Tick(60);
+        cluster.TickUntilLed();
+        cluster.Change(ReplicaCluster.Places(1, 2, 3), [renewed]).Outcome.Should().Be(Outcome.Done);
+        cluster.TickUntil(() => cluster.Change([.. ReplicaCluster.Places(1, 2), renewed], []).Outcome == Outcome.Done, "it has caught up and votes");
+        cluster.TickUntil(() => ReplicaCluster.TextOf(cluster.Get(cluster[3], "a", ReadLevel.Eventual)) == "1", "it has what there was");
+        cluster[3].Members.Should().Be("r1 r2 r9");
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(3)]
     public void Equal_clocks_over_unequal_data_are_found_out_and_the_odd_one_takes_a_snapshot_even_if_it_leads(uint odd)

@@ -216,8 +216,9 @@ internal sealed class SwitchClient(ClientContext context, RegimesAgree regimes, 
             reads.OnWritten(call.Key, answer.OrderedVersion, call.Floor, call.Attempts == 1);
         }
 
-        // An early acknowledgement may be lost with its leader; and what was sent twice in the open may have been written twice.
-        bool counts = !isAlone && (call.Attempts == 1 || IsExactlyOnce(call));
+        // An early acknowledgement may be lost with its leader, and what one replica has outside the log with its disk; and what was sent twice in the open may have been written twice.
+        bool mayGoWithDisk = context.Cluster.Settings.MayLoseDisk && answer.Regime != Regime.Ordered && answer.Acknowledgements < 2;
+        bool counts = !isAlone && !mayGoWithDisk && (call.Attempts == 1 || IsExactlyOnce(call));
         End(done: true, counts ? call.Recorded.Done : call.Recorded.Unknown);
     }
 

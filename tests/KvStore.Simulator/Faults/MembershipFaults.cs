@@ -15,6 +15,9 @@ internal sealed class MembershipFaults
     private const int MaxVoters = 5;
     private const int AnswerMs = 3_000;
 
+    /// <summary>Where the members change for the sake of a lost disk only: one look in so many.</summary>
+    private const int LossRarity = 20;
+
     private readonly SimulatedCluster _cluster;
     private readonly Random _random;
     private readonly MembershipRecord _record;
@@ -83,6 +86,16 @@ internal sealed class MembershipFaults
         bool busy = _busyUntilUs > Timeline.NowUs;
         if (_settling || (busy && _random.Next(4) != 0))
         {
+            return;
+        }
+
+        if (_cluster.Settings.ReplacesDisk)
+        {
+            if (!HasLostDisk && _random.Next(LossRarity) == 0)
+            {
+                LoseDisk();
+            }
+
             return;
         }
 

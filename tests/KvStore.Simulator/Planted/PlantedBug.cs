@@ -112,12 +112,20 @@ internal abstract class PlantedBug
         drawn with { Replica = drawn.Replica with { KeepEntries = 4, CompactStep = 1, SnapshotPageBytes = 300 } };
 }
 
-/// <summary>The product as it is.</summary>
-internal sealed class NoBug : PlantedBug
+/// <summary>The product as it is, under the settings that a bug wants: what fails with the bug and holds so was found because of the bug.</summary>
+internal sealed class NoBug(PlantedBug? settings = null) : PlantedBug
 {
     public override string Name => "none";
 
     public override string StandsFor => "nothing";
 
     public override string ExpectedBy => "nobody";
+
+    public override ScenarioKind Kind => settings?.Kind ?? base.Kind;
+
+    public override bool WantsCounters => settings?.WantsCounters ?? base.WantsCounters;
+
+    public override bool WantsTransactions => settings?.WantsTransactions ?? base.WantsTransactions;
+
+    public override ScenarioSettings Adjust(ScenarioSettings drawn) => settings?.Adjust(drawn) ?? drawn;
 }

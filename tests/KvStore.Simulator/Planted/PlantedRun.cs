@@ -44,6 +44,10 @@ public static class PlantedRun
         return Simulation.Run(bug.Kind, seed, new SimulationOptions { Planted = bug, Lines = lines });
     }
 
-    /// <summary>Plays a seed in the scenario of a bug, without the bug. Null: everything held; otherwise what did not.</summary>
-    public static string? PlayClean(string name, ulong seed) => Simulation.Run(PlantedBugs.Make(name).Kind, seed).Failure;
+    /// <summary>Plays a seed with the scenario, the settings and the load that a bug is played with, without the bug. Null: everything held; otherwise what did not.</summary>
+    public static string? PlayClean(string name, ulong seed)
+    {
+        var settings = new NoBug(PlantedBugs.Make(name));
+        return Simulation.Run(settings.Kind, seed, new SimulationOptions { Planted = settings }).Failure;
+    }
 }

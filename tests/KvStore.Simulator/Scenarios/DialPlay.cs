@@ -13,7 +13,7 @@ namespace KvStore.Simulator.Scenarios;
 /// </summary>
 internal static class DialPlay
 {
-    /// <summary>From the settings of an ordered run: some begin open, none loses its disk, and most have short logs, so that who was away needs snapshots and copies.</summary>
+    /// <summary>From the settings of an ordered run: some begin open, and most have short logs, so that who was away needs snapshots and copies.</summary>
     public static ScenarioSettings Adapt(ScenarioSettings drawn, Random random) => drawn with
     {
         Mode = new KeyspaceMode(random.Next(2) == 0 ? PartitionChoice.Cp : PartitionChoice.Ap, Replication.Sync),
@@ -49,12 +49,16 @@ internal static class DialPlay
         PartitionChoice ordered = stage.Settings.SwitchesToAdaptive && ending.Next(2) == 0 ? PartitionChoice.Adaptive : PartitionChoice.Cp;
         clients.ForEach(client => client.Begin());
         operatorOfModes.Begin();
+        MembershipFaults? members = stage.Settings.ReplacesDisk ? new MembershipFaults(cluster, stage.Seeds.Next()) : null;
+        members?.Begin();
         stage.Faults.Begin(plan);
         stage.Timeline.RunUntil(() => clients.TrueForAll(client => client.HasFinished), stage.Settings.WorkUs);
         context.Stopping = true;
         stage.Faults.HealAll();
         operatorOfModes.Insist(new KeyspaceMode(endsOpen ? PartitionChoice.Ap : ordered, Replication.Sync));
+        members?.Settle();
         stage.Demand("after the heal, every pending operation ends", () => clients.TrueForAll(client => client.IsIdle), 60_000_000);
+        stage.Demand("after the heal, the members settle", () => members?.IsSettled != false, 90_000_000);
         stage.Demand("after the heal, the shard comes to the mode that is wanted", () => operatorOfModes.IsSettled, 90_000_000);
         context.Loss = 0;
         var last = new SwitchClient(context, cluster.Watch.Regimes, reads, clients.Count, stage.Seeds.Next(), 0);

@@ -71,7 +71,10 @@ internal sealed record ScenarioSettings
     public bool MayStayAway { get; init; }
 
     /// <summary>One replica's disk may be lost for good, in one way or another: only what two replicas held can be relied on.</summary>
-    public bool MayLoseDisk => MayWipe || Spares > 0;
+    public bool MayLoseDisk => MayWipe || Spares > 0 || ReplacesDisk;
+
+    /// <summary>No spares, but one replica that loses its disk and comes back empty, under a new id that takes the old one's place among the members.</summary>
+    public bool ReplacesDisk { get; init; }
 
     /// <summary>The bounds that are at their smallest.</summary>
     public IReadOnlyList<RareBranch> Tight { get; init; } = [];
@@ -115,12 +118,13 @@ internal sealed record ScenarioSettings
 
         // What only a lost disk, or a memory, held is lost: neither sessions nor counters can be held to it.
         int sessions = random.Next(3) == 0 ? random.Next(1, 4) : 0;
+        drawn = drawn with { ReplacesDisk = drawn.Switches && random.Next(3) == 0 };
         return drawn.MayLoseDisk || drawn.MemoryBytes > 0 ? drawn with { CountsAndExpires = false } : drawn with { Sessions = sessions };
     }
 
     public override string ToString() =>
         $"{Mode}, {Nodes} nodes{(Spares > 0 ? $" ({Spares} spare)" : "")}, {Clients} clients x {OperationsPerClient} operations on {Keys} keys, {(Sessions > 0 ? $"{Sessions} sessions, " : "")}values up to {MaxValueBytes} bytes, think up to {MaxThinkUs / 1_000} ms, "
-        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Transacts ? ", transactions" : "")}{(Conflicts == ConflictRule.LastWriterWins ? $", the last writer wins, swept after {Replica.SweepGraceMs} ms" : "")}{(MemoryBytes > 0 ? $", in {MemoryBytes} bytes of memory" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
+        + $"table {TableBytes} bytes, a fault every {FaultEveryMs} ms{(MayWipe || ReplacesDisk ? ", a disk may be lost" : "")}{(MayStayAway ? $", long absences, {Replica.Dotted.MaxIndexedDots} dots indexed" : "")}{(CountsAndExpires ? ", counters and expiries" : "")}{(Transacts ? ", transactions" : "")}{(Conflicts == ConflictRule.LastWriterWins ? $", the last writer wins, swept after {Replica.SweepGraceMs} ms" : "")}{(MemoryBytes > 0 ? $", in {MemoryBytes} bytes of memory" : "")}{(Tight.Count > 0 ? ", tight: " + string.Join(" ", Tight) : "")}";
 
     private static ScenarioSettings DrawOpen(ScenarioKind kind, Random random)
     {

@@ -8,13 +8,20 @@ namespace KvStore.Core.Replicas.Overlays;
 internal sealed class LeaderContact(long provisionalAfterMs)
 {
     private const int MostDoublings = 4;
+    private const long LeastGapMs = 250;
+    private const int GapsOfPatience = 4;
 
-    /// <summary>A longer silence than this breaks a contact, and a contact must last at least this long before the replica returns.</summary>
-    private readonly long _gapMs = Math.Max(250, provisionalAfterMs / 4);
+    private long _afterMs = provisionalAfterMs;
     private long _heardMs;
     private long _contactSinceMs;
     private long _leftMs = long.MinValue / 2;
     private int _doublings;
+
+    /// <summary>After how long without contact the replica begins. An operator may change it at any time; an episode that has begun goes on.</summary>
+    public long AfterMs
+    {
+        set => _afterMs = value;
+    }
 
     public bool IsProvisional { get; private set; }
 
@@ -22,7 +29,10 @@ internal sealed class LeaderContact(long provisionalAfterMs)
     public long Episodes { get; private set; }
 
     /// <summary>For how long contact must last until the replica returns, at present.</summary>
-    public long ReturnMs => _gapMs << _doublings;
+    public long ReturnMs => GapMs << _doublings;
+
+    /// <summary>A longer silence than this breaks a contact, and a contact must last at least this long before the replica returns.</summary>
+    private long GapMs => Math.Max(LeastGapMs, _afterMs / GapsOfPatience);
 
     /// <summary>The replica has just started: it counts as heard.</summary>
     public void Start(long nowMs) => _heardMs = _contactSinceMs = nowMs;
@@ -35,24 +45,24 @@ internal sealed class LeaderContact(long provisionalAfterMs)
     {
         if (heardMs > _heardMs)
         {
-            _contactSinceMs = heardMs - _heardMs > _gapMs ? heardMs : _contactSinceMs;
+            _contactSinceMs = heardMs - _heardMs > GapMs ? heardMs : _contactSinceMs;
             _heardMs = heardMs;
         }
 
         if (!IsProvisional)
         {
-            if (nowMs - _heardMs < provisionalAfterMs)
+            if (nowMs - _heardMs < _afterMs)
             {
                 return false;
             }
 
-            _doublings = nowMs - _leftMs < 10 * provisionalAfterMs ? Math.Min(_doublings + 1, MostDoublings) : 0;
+            _doublings = nowMs - _leftMs < 10 * _afterMs ? Math.Min(_doublings + 1, MostDoublings) : 0;
             IsProvisional = true;
             Episodes++;
             return true;
         }
 
-        bool returns = leads || (nowMs - _heardMs <= _gapMs && _heardMs - _contactSinceMs >= ReturnMs);
+        bool returns = leads || (nowMs - _heardMs <= GapMs && _heardMs - _contactSinceMs >= ReturnMs);
         if (returns)
         {
             IsProvisional = false;

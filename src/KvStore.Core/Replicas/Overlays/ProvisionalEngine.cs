@@ -47,7 +47,7 @@ internal sealed class ProvisionalEngine
     private int _ticks;
     private long _lastContactMs;
 
-    public ProvisionalEngine(in ReplicaParts parts, Random random)
+    public ProvisionalEngine(in ReplicaParts parts, ProvisionalAfter after, Random random)
     {
         _descriptor = parts.Descriptor;
         _regimes = parts.Regimes;
@@ -63,7 +63,7 @@ internal sealed class ProvisionalEngine
         _random = random;
         _writes = new PendingOpenWrites(parts.Places);
         _exchange = new OverlayExchange(parts.Descriptor, parts.Places, parts.Clock, parts.Overlay, parts.Peers, parts.Transport);
-        _contact = new LeaderContact(parts.Descriptor.ProvisionalAfter.Ms);
+        _contact = new LeaderContact(after.Ms);
         _contact.Start(parts.Clock.NowMs);
         _lastContactMs = parts.Clock.NowMs;
         _sessions = new ProvisionalSessions(parts.Regimes, parts.View, parts.Overlay);
@@ -82,6 +82,8 @@ internal sealed class ProvisionalEngine
     /// <summary>Whether this replica should answer the operation itself and provisionally: while it serves so, and afterwards a read of what it has, as long as that includes unmerged writes. How old a provisional answer is can't be bounded.</summary>
     public bool Takes(in ClientOperation operation) => operation.Level != ReadLevel.Bounded
         && (IsServing || (!_overlay.IsEmpty && operation.Kind is OperationKind.Get or OperationKind.Scan && operation.Level == ReadLevel.Eventual && !operation.RequireStrong));
+
+    public void SetProvisionalAfter(ProvisionalAfter after) => _contact.AfterMs = after.Ms;
 
     public void Submit(in ClientOperation operation)
     {

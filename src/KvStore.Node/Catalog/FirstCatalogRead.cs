@@ -1,0 +1,43 @@
+using Grpc.Core;
+
+namespace KvStore.Node.Catalog;
+
+/// <summary>
+/// Asks the system shard, once after each start, what the catalog is by now, and waits until this node has it. Before that the node knows what it was configured with and what its disk had: it serves the keyspaces that it knows,
+/// and tells nobody that another one does not exist (<see cref="ShardRouter.HasReadCatalog"/>). Without a majority of the system shard it stays so.
+/// </summary>
+internal sealed class FirstCatalogRead(KeyspaceAdmin catalogs, TopologyFeed topology) : IDisposable
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
+
+    private readonly CancellationTokenSource _stop = new();
+
+    public void Start() => _ = Task.Run(ReadAsync);
+
+    /// <summary>What is under way ends by itself; nothing waits for it.</summary>
+    public void Dispose() => _stop.Cancel();
+
+    private async Task ReadAsync()
+    {
+        using var pause = new PeriodicTimer(Pause);
+        while (!_stop.IsCancellationRequested)
+        {
+            try
+            {
+                (ClusterCatalog catalog, _) = await catalogs.ReadAsync(_stop.Token);
+                await topology.WaitForRevisionAsync(catalog.Revision, _stop.Token);
+                topology.SetCatalogRead();
+                return;
+            }
+            catch (RpcException)
+            {
+                // No leader yet, or no majority.
+                await pause.WaitForNextTickAsync(CancellationToken.None);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+}
