@@ -219,9 +219,10 @@ public static class NodeOptionsValidation
             yield return $"A greatest age of {options.OverlayMaxAge.TotalSeconds:0} s for provisional writes is too short: use 1 s or more.";
         }
 
-        if (options.SegmentBytes is < MiB or > 1_024 * MiB)
+        // An entry takes half a segment at most, and a value of the greatest size must fit.
+        if (options.SegmentBytes is < 4 * MiB or > 1_024 * MiB)
         {
-            yield return $"Log segments of {options.SegmentBytes} bytes won't do: use {MiB} to {1_024 * MiB}.";
+            yield return $"Log segments of {options.SegmentBytes} bytes won't do: use {4 * MiB} to {1_024 * MiB}.";
         }
 
         if (options.RetainedLogBytes < 2 * options.SegmentBytes)

@@ -19,7 +19,7 @@ public sealed class NodeOptionsTests
     {
         NodeOptions options = Parse(
             "--node-id 2 --cluster demo --listen 127.0.0.1:7002 --advertise kv2:7002 --member 1=kv1:7001 --member 2=kv2:7002 --data /d --engine memory --shard-loops 2 "
-            + "--heartbeat-ms=100 --election-min-ms 1000 --election-max-ms 2000 --table-bytes 64MiB --segment-bytes 1MiB --retained-log-bytes 1GiB --low-space-bytes 0 --log-level debug "
+            + "--heartbeat-ms=100 --election-min-ms 1000 --election-max-ms 2000 --table-bytes 64MiB --segment-bytes 4MiB --retained-log-bytes 1GiB --low-space-bytes 0 --log-level debug "
             + "--log-format json --enable-fault-injection --fault-seed 9");
 
         options.Should().BeEquivalentTo(new NodeOptions
@@ -37,7 +37,7 @@ public sealed class NodeOptionsTests
             ElectionTimeoutMin = TimeSpan.FromSeconds(1),
             ElectionTimeoutMax = TimeSpan.FromSeconds(2),
             TableBytes = 64 << 20,
-            SegmentBytes = 1 << 20,
+            SegmentBytes = 4 << 20,
             RetainedLogBytes = 1 << 30,
             LowSpaceBytes = 0,
             LogLevel = LogLevel.Debug,

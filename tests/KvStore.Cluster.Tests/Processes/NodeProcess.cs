@@ -62,7 +62,7 @@ internal sealed class NodeProcess : IDisposable
 
     /// <summary>The flags of node 1 of the cluster "test", alone.</summary>
     public static string[] Flags(string directory, int port, string cluster = "test", int node = 1) =>
-        ["--cluster", cluster, "--node-id", $"{node}", "--data", directory, "--listen", $"127.0.0.1:{port}", "--segment-bytes", "1MiB", "--low-space-bytes", "0"];
+        ["--cluster", cluster, "--node-id", $"{node}", "--data", directory, "--listen", $"127.0.0.1:{port}", "--segment-bytes", "4MiB", "--low-space-bytes", "0"];
 
     public static int FreePort()
     {
