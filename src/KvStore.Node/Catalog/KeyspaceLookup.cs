@@ -16,13 +16,15 @@ internal static class KeyspaceLookup
     /// <param name="advice">What to do where there is no such keyspace.</param>
     /// <exception cref="RpcException">There is no such keyspace, or this node can't tell.</exception>
     public static CatalogKeyspace Require(this ShardRouter router, string name, string advice = ShowsAll) =>
-        router.Find(name) ?? throw (router.HasReadCatalog ? KeyspaceAdmin.Refused(StatusCode.NotFound, $"There is no keyspace '{Short(name)}'; {advice}.") : CanNotTell());
+        router.Find(name) ?? throw (router.HasReadCatalog ? DoesNotExist($"There is no keyspace '{Short(name)}'; {advice}.") : CanNotTell());
 
     /// <exception cref="RpcException">This node has nothing but its configuration, and can't tell what there is.</exception>
     public static ClusterCatalog RequireCatalog(this ShardRouter router) => router.HasReadCatalog || router.Catalog.Revision > 0 ? router.Catalog : throw CanNotTell();
 
     /// <summary>A name as it is shown in a refusal.</summary>
     public static string Short(string name) => name.Length > KvLimits.MaxKeyspaceNameLength ? name[..KvLimits.MaxKeyspaceNameLength] : name;
+
+    private static RpcException DoesNotExist(string reason) => ResultMessages.RefusalOf(new Result { Outcome = Outcome.NotDone, Code = Code.UnknownKeyspace, Reason = reason });
 
     private static RpcException CanNotTell() => ResultMessages.RefusalOf(new Result { Outcome = Outcome.NotDone, Code = Code.Recovering, Reason = NotReadYet, Retryable = true });
 }
