@@ -36,6 +36,15 @@ public sealed class OtherClusterTests
     {
         await using FakeCluster cluster = await FakeCluster.StartAsync();
         await using KvClient client = await cluster.ConnectAsync();
+
+        // A stream is open for the client before the node's own code has looked at it.
+        using CancellationTokenSource patience = new(TimeSpan.FromSeconds(30));
+        using PeriodicTimer look = new(TimeSpan.FromMilliseconds(2));
+        while (cluster.Nodes.Any(node => node.MeantCluster is null))
+        {
+            await look.WaitForNextTickAsync(patience.Token);
+        }
+
         cluster.Nodes.Should().OnlyContain(node => node.MeantCluster == PipelineMethods.ClusterMarkOf("fake"));
     }
 }
