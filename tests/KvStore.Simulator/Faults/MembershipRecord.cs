@@ -94,9 +94,9 @@ internal sealed class MembershipRecord(SimulatedCluster cluster)
 
     private void Look(SimulatedNode node, ReplicaStatus status)
     {
-        if (status.Commit < status.Applied || status.Switch is { IsLate: true, IsOpening: true })
+        if (status.Commit < status.Applied || status.Switch is { IsLate: true })
         {
-            // A snapshot is being switched in, and its members are not in force yet. A late replica keeps its log, so its commit does not tell: it is skipping while it is late and about to be open.
+            // A snapshot is being switched in, and its members are not in force yet. A late replica keeps its log, so its commit does not tell: it skips, or installs, while it is late.
             return;
         }
 
