@@ -58,7 +58,8 @@ internal static class HealingTime
             while (equal < PatienceAfterHeal);
 
             times.Add(equal.TotalMilliseconds);
-            await output.WriteLineAsync($"Round {round}: {keys:N0} differing keys, all nodes hear one another after {heard.TotalMilliseconds:N0} ms, all replicas equal {equal.TotalMilliseconds:N0} ms after the heal.");
+            string hearing = heard == TimeSpan.Zero ? "not all nodes are told to hear one another yet" : $"all nodes hear one another after {heard.TotalMilliseconds:N0} ms";
+            await output.WriteLineAsync($"Round {round}: {keys:N0} differing keys, {hearing}, all replicas equal {equal.TotalMilliseconds:N0} ms after the heal.");
         }
 
         times.Sort();
