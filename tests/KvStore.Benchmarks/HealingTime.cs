@@ -43,6 +43,7 @@ internal static class HealingTime
             long healed = Stopwatch.GetTimestamp();
             await cluster.HealAsync();
             TimeSpan heard = TimeSpan.Zero, equal;
+            using PeriodicTimer look = new(TimeSpan.FromMilliseconds(5));
             do
             {
                 (bool areHeard, bool areEqual) = await LookAsync(cluster, Keyspace);
@@ -53,7 +54,7 @@ internal static class HealingTime
                     break;
                 }
 
-                await Task.Delay(5);
+                await look.WaitForNextTickAsync();
             }
             while (equal < PatienceAfterHeal);
 

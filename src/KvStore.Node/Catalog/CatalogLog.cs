@@ -24,4 +24,7 @@ internal static partial class CatalogLog
 
     [LoggerMessage(EventId = 4004, Level = LogLevel.Warning, Message = "Audit: {Count} lost writes of keyspace {Name} were read and cleared from this node's journals")]
     public static partial void LostWritesCleared(ILogger logger, string name, ulong count);
+
+    [LoggerMessage(EventId = 4012, Level = LogLevel.Error, Message = "The catalog could not be read since this node's start; it calls no keyspace unknown, and tries again")]
+    public static partial void CatalogUnread(ILogger logger, Exception failure);
 }

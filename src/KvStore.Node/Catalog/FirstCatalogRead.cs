@@ -6,7 +6,7 @@ namespace KvStore.Node.Catalog;
 /// Asks the system shard, once after each start, what the catalog is by now, and waits until this node has it. Before that the node knows what it was configured with and what its disk had: it serves the keyspaces that it knows,
 /// and tells nobody that another one does not exist (<see cref="ShardRouter.HasReadCatalog"/>). Without a majority of the system shard it stays so.
 /// </summary>
-internal sealed class FirstCatalogRead(KeyspaceAdmin catalogs, TopologyFeed topology) : IDisposable
+internal sealed class FirstCatalogRead(KeyspaceAdmin catalogs, TopologyFeed topology, ILogger log) : IDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
 
@@ -37,6 +37,12 @@ internal sealed class FirstCatalogRead(KeyspaceAdmin catalogs, TopologyFeed topo
             catch (OperationCanceledException)
             {
                 return;
+            }
+            catch (Exception failure) when (failure is not OutOfMemoryException)
+            {
+                // A catalog that can't be understood, say. Nobody awaits this task: it must be heard of, and tried again.
+                CatalogLog.CatalogUnread(log, failure);
+                await pause.WaitForNextTickAsync(CancellationToken.None);
             }
         }
     }

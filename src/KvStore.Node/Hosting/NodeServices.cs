@@ -80,7 +80,7 @@ public sealed class NodeServices
         _regimes = new RegimeKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
-        _firstRead = new FirstCatalogRead(_keyspaces, _topology);
+        _firstRead = new FirstCatalogRead(_keyspaces, _topology, loggers.CreateLogger<FirstCatalogRead>());
         _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
         Heartbeats.Changed += OnLiveness;
