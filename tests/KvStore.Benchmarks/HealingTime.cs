@@ -6,8 +6,8 @@ using KvStore.TestKit;
 namespace KvStore.Benchmarks;
 
 /// <summary>
-/// How long three real nodes on loopback take from the heal of a partition until they are equal: <c>heal [keys] [rounds]</c>, 10,000 differing keys and five rounds if nothing is said. Half of the keys are written on either side.
-/// Counted from the call that heals, so the time until the nodes hear one another again is in it.
+/// How long three real nodes on loopback take from the heal of a partition until they are equal: <c>heal [keys] [rounds] [seconds]</c>, 10,000 differing keys, five rounds and ten seconds of writing if nothing is said. Half of the keys are
+/// written on either side, evenly over the time. Counted from the call that heals, so the time until the nodes hear one another again is in it.
 /// </summary>
 internal static class HealingTime
 {
@@ -19,9 +19,10 @@ internal static class HealingTime
     {
         int keys = arguments.Length > 0 ? int.Parse(arguments[0], CultureInfo.InvariantCulture) : 10_000;
         int rounds = arguments.Length > 1 ? int.Parse(arguments[1], CultureInfo.InvariantCulture) : 5;
-        if (keys is < 2 or > 1_000_000 || rounds < 1)
+        int seconds = arguments.Length > 2 ? int.Parse(arguments[2], CultureInfo.InvariantCulture) : 10;
+        if (keys is < 2 or > 1_000_000 || rounds < 1 || seconds is < 0 or > 600)
         {
-            await output.WriteLineAsync("heal [keys] [rounds]: 2 to 1,000,000 keys.");
+            await output.WriteLineAsync("heal [keys] [rounds] [seconds]: 2 to 1,000,000 keys, written in 0 to 600 seconds.");
             return 2;
         }
 
@@ -38,7 +39,7 @@ internal static class HealingTime
                 (await cluster.StatusAsync(1)).Peers.All(peer => peer.Reachability == Reachability.Down)
                 && (await cluster.StatusAsync(2)).Peers.Single(peer => peer.Node == 1).Reachability == Reachability.Down
                 && (await cluster.StatusAsync(3)).Peers.Single(peer => peer.Node == 1).Reachability == Reachability.Down);
-            await Task.WhenAll(WriteAsync(cluster.ClientOf(1), Keyspace, "left", keys / 2), WriteAsync(cluster.ClientOf(2), Keyspace, "right", keys - (keys / 2)));
+            await Task.WhenAll(WriteAsync(cluster.ClientOf(1), Keyspace, "left", keys / 2, seconds), WriteAsync(cluster.ClientOf(2), Keyspace, "right", keys - (keys / 2), seconds));
 
             long healed = Stopwatch.GetTimestamp();
             await cluster.HealAsync();
@@ -68,14 +69,21 @@ internal static class HealingTime
         return times[^1] < PatienceAfterHeal.TotalMilliseconds ? 0 : 1;
     }
 
-    private static Task WriteAsync(KvNodeClient client, string keyspace, string side, int keys)
+    private static Task WriteAsync(KvNodeClient client, string keyspace, string side, int keys, int seconds)
     {
+        long began = Stopwatch.GetTimestamp();
         string value = new('x', ValueBytes);
         int next = 0;
         return Task.WhenAll(Enumerable.Range(0, Writers).Select(async _ =>
         {
             for (int i = Interlocked.Increment(ref next); i <= keys; i = Interlocked.Increment(ref next))
             {
+                TimeSpan early = TimeSpan.FromSeconds((double)seconds * i / keys) - Stopwatch.GetElapsedTime(began);
+                if (early > TimeSpan.Zero)
+                {
+                    await Task.Delay(early);
+                }
+
                 KvNodeAnswer answer = await client.PutAsync(keyspace, $"{side}-{i}", value);
                 if (!answer.IsDone)
                 {
