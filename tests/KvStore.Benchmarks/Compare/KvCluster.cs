@@ -12,10 +12,10 @@ internal sealed class KvCluster : IAsyncDisposable
     /// <summary>How many operations the caller with a batch has in flight.</summary>
     public const int Batch = 100;
 
-    private readonly LocalClusterProcesses _processes;
+    private readonly Func<ValueTask> _stop;
     private readonly KvClient _client;
 
-    private KvCluster(LocalClusterProcesses processes, KvClient client) => (_processes, _client) = (processes, client);
+    private KvCluster(KvClient client, Func<ValueTask> stop) => (_client, _stop) = (client, stop);
 
     public static async Task<KvCluster> StartAsync(string directory, int firstPort, CancellationToken stop)
     {
@@ -23,7 +23,44 @@ internal sealed class KvCluster : IAsyncDisposable
         ClusterPlan plan = ClusterPlan.Settle(place, Nodes, firstPort, engine: null);
         plan.Save(place);
         LocalClusterProcesses processes = await LocalClusterProcesses.StartAsync(place, plan, faultInjection: false, detached: false, stop);
-        return new KvCluster(processes, KvClient.Create([.. processes.Nodes.Select(node => node.ToRunning().Address)]));
+        return new KvCluster(KvClient.Create([.. processes.Nodes.Select(node => node.ToRunning().Address)]), async () =>
+        {
+            await processes.StopAsync();
+            processes.Dispose();
+        });
+    }
+
+    /// <summary>The same with the nodes of another build, or with other variables in their environment.</summary>
+    /// <param name="directory">Where its data goes.</param>
+    /// <param name="program">The <c>kv.dll</c> of the build.</param>
+    /// <param name="variables">NAME=VALUE each.</param>
+    /// <param name="firstPort">The nodes' ports begin here.</param>
+    /// <param name="stop">Ends the waiting.</param>
+    public static async Task<KvCluster> StartAsync(string directory, string program, IReadOnlyList<string> variables, int firstPort, CancellationToken stop)
+    {
+        string[] command = ["env", .. variables, "dotnet", program, "up", "--nodes", $"{Nodes}", "--port", $"{firstPort}", "--http-port", "0", "--data", Path.Combine(directory, "data")];
+        PeerProcess up = PeerProcess.Start(directory, command, isAskedToEnd: true);
+        string[] endpoints = [.. Enumerable.Range(firstPort, Nodes).Select(port => $"http://127.0.0.1:{port}")];
+        KvClient client = KvClient.Create(endpoints);
+        await PeerProcess.UntilAsync("the nodes", () => AllAnswerAsync(client, stop), stop);
+        return new KvCluster(client, up.DisposeAsync);
+    }
+
+    private static async Task<bool> AllAnswerAsync(KvClient client, CancellationToken stop)
+    {
+        try
+        {
+            for (uint node = 1; node <= Nodes; node++)
+            {
+                await client.Admin.NodeStatusAsync(node, cancellationToken: stop);
+            }
+
+            return true;
+        }
+        catch (KvException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Creates a keyspace of three replicas with 8 shards, and writes all its keys.</summary>
@@ -57,7 +94,6 @@ internal sealed class KvCluster : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _client.DisposeAsync();
-        await _processes.StopAsync();
-        _processes.Dispose();
+        await _stop();
     }
 }

@@ -1,12 +1,13 @@
 using System.ComponentModel;
 using System.Diagnostics;
+using KvStore.Cli.LocalCluster;
 
 namespace KvStore.Benchmarks.Compare;
 
 /// <summary>One server process of another store, with its output in a log file.</summary>
 internal sealed class PeerProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan StopDeadline = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan StopDeadline = TimeSpan.FromSeconds(30);
 
     private readonly Process _process;
 
@@ -18,25 +19,40 @@ internal sealed class PeerProcess : IAsyncDisposable
 
     /// <summary>Starts a server in a directory of its own.</summary>
     /// <exception cref="Win32Exception">The program is not there.</exception>
-    public static PeerProcess Start(string directory, string program, params IEnumerable<string> arguments)
+    public static PeerProcess Start(string directory, string program, params IEnumerable<string> arguments) => Start(directory, [program, .. arguments], isAskedToEnd: false);
+
+    /// <summary>The same, and says how it is ended.</summary>
+    /// <exception cref="Win32Exception">The program is not there.</exception>
+    public static PeerProcess Start(string directory, string[] command, bool isAskedToEnd)
     {
         Directory.CreateDirectory(directory);
 
         // The shell only connects the output to the file and becomes the server: the process stays the one that is ended afterwards.
         ProcessStartInfo start = new("/bin/sh") { WorkingDirectory = directory };
-        foreach (string argument in (string[])["-c", "exec \"$@\" >\"$0\" 2>&1 </dev/null", Path.Combine(directory, "log"), program, .. arguments])
+        foreach (string argument in (string[])["-c", "exec \"$@\" >\"$0\" 2>&1 </dev/null", Path.Combine(directory, "log"), .. command])
         {
             start.ArgumentList.Add(argument);
         }
 
-        return new PeerProcess(Process.Start(start) ?? throw new InvalidOperationException("/bin/sh did not run."));
+        return new PeerProcess(Process.Start(start) ?? throw new InvalidOperationException("/bin/sh did not run.")) { IsAskedToEnd = isAskedToEnd };
     }
+
+    /// <summary>Asks it to end instead of killing it: for one that has processes of its own to end.</summary>
+    public bool IsAskedToEnd { get; init; }
 
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited)
         {
-            _process.Kill();
+            if (IsAskedToEnd)
+            {
+                Signals.Terminate(_process.Id);
+            }
+            else
+            {
+                _process.Kill();
+            }
+
             using CancellationTokenSource deadline = new(StopDeadline);
             await _process.WaitForExitAsync(deadline.Token);
         }

@@ -108,6 +108,16 @@ public sealed class ElectionTests
         node.Step(Told(RaftMessageKind.PreVoteResponse, 3, commit, term));
         node.Ready();
         node.Node.CommitIndex.Value.Should().Be(committed);
+        node.Node.State.Should().Be(committed == 1 ? RaftRole.PreCandidate : RaftRole.Follower, "a configuration that was learned is applied before anybody is asked again");
+    }
+
+    [Fact]
+    public void Who_asks_for_a_pre_vote_out_of_the_past_is_told_what_is_committed_too()
+    {
+        SingleNode node = new(Patient, recovered: SingleNode.Disk(3, 2, 1, 2, 2));
+        node.Step(new RaftMessage { Kind = RaftMessageKind.PreVote, From = new ReplicaId(2), Term = new Term(2), Index = new LogIndex(9), LogTerm = new Term(1) });
+        RaftMessage answer = node.Ready().Single(message => message.Kind == RaftMessageKind.PreVoteResponse);
+        (answer.Reject, answer.Term.Value, answer.Commit.Value, answer.LogTerm.Value).Should().Be((true, 3UL, 2UL, 2UL));
     }
 
     [Fact]

@@ -146,7 +146,9 @@ public sealed class LeaderTests
     public void A_transfer_to_whoever_has_everything_takes_effect_at_once()
     {
         SingleNode leader = SingleNode.Leader();
+        leader.Node.IsTransferring.Should().BeFalse();
         Transfers(leader, 2).Should().BeTrue();
+        leader.Node.IsTransferring.Should().BeTrue();
         leader.Ready().Where(message => message.Kind == RaftMessageKind.TimeoutNow).Select(message => message.To.Value).Should().Equal(2);
         Refused(leader, 1);
         leader.Node.HasQuorumContact.Should().BeFalse();

@@ -148,6 +148,83 @@ public sealed class QuiescenceTests
         GrantsPreVote(heard).Should().BeFalse("in an awake group its own messages decide");
     }
 
+    [Theory]
+    [InlineData("nothing", true)]
+    [InlineData("an entry that is not applied yet", false)]
+    [InlineData("an entry that one member lacks", false)]
+    [InlineData("an entry that is not durable here", false)]
+    [InlineData("a read that waits for its round", false)]
+    public void A_leader_offers_to_fall_silent_only_when_nothing_is_under_way(string what, bool offers)
+    {
+        SingleNode leader = Leader();
+        Start(leader, what);
+        bool offered = false;
+        for (int tick = 0; tick < 12; tick++)
+        {
+            leader.Tick(1);
+            offered |= leader.Ready().Any(message => message.Kind == RaftMessageKind.Heartbeat && message.Index > LogIndex.Zero);
+
+            // A sign of life, and no confirmation of any round.
+            leader.Beats(2);
+            leader.Beats(3);
+        }
+
+        leader.Node.State.Should().Be(RaftRole.Leader);
+        offered.Should().Be(offers);
+    }
+
+    [Fact]
+    public void A_leader_that_was_quiet_until_a_moment_ago_ignores_elections_until_its_followers_can_have_answered()
+    {
+        SingleNode leader = QuietLeader();
+        leader.Node.TickQuiet(5);
+        leader.Node.Wake();
+        leader.Ready();
+        leader.Tick(9);
+        leader.Step(RaftMessageKind.Vote, 3, leader.Node.Term.Value + 1);
+        leader.Node.State.Should().Be(RaftRole.Leader, "the follower that asks has only just woken too");
+
+        SingleNode awake = Leader();
+        awake.Tick(9);
+        awake.Step(RaftMessageKind.Vote, 3, awake.Node.Term.Value + 1);
+        awake.Node.State.Should().Be(RaftRole.Leader, "its quorum was heard lately");
+    }
+
+    private static void Start(SingleNode leader, string what)
+    {
+        LogIndex index;
+        switch (what)
+        {
+            case "an entry that is not applied yet":
+                index = leader.Propose();
+                leader.Ready();
+                leader.Accepts(2, index.Value);
+                leader.Accepts(3, index.Value);
+                break;
+            case "an entry that one member lacks":
+                index = leader.Propose();
+                leader.Ready();
+                leader.Accepts(2, index.Value);
+                leader.Ready();
+                leader.Apply();
+                break;
+            case "an entry that is not durable here":
+                leader.SlowDisk = true;
+                index = leader.Propose();
+                leader.Ready();
+                leader.Accepts(2, index.Value);
+                leader.Accepts(3, index.Value);
+                leader.Ready();
+                leader.Apply();
+                break;
+            case "a read that waits for its round":
+                leader.Node.ReadIndex(7).Should().Be(ReadResult.Accepted);
+                break;
+            default:
+                break;
+        }
+    }
+
     private static SingleNode Leader()
     {
         SingleNode leader = SingleNode.Leader(Sleepy);
