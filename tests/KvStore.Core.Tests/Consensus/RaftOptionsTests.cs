@@ -22,6 +22,9 @@ public sealed class RaftOptionsTests
         ["no reads"] = RaftOptions.Default with { MaxPendingReads = 0 },
         ["no rounds"] = RaftOptions.Default with { MaxReadRounds = 0 },
         ["a lag below nothing"] = RaftOptions.Default with { MaxPromotionLag = -1 },
+        ["silence before anything happened"] = RaftOptions.Default with { QuiesceAfterTicks = -1 },
+        ["offers without a pause"] = RaftOptions.Default with { QuietRenewTicks = 0 },
+        ["one lost offer wakes"] = RaftOptions.Default with { QuietRenewTicks = 80, QuietLimitTicks = 160 },
         ["no time for a snapshot"] = RaftOptions.Default with { SnapshotAnswerTicks = 0 },
     };
 
@@ -46,6 +49,9 @@ public sealed class RaftOptionsTests
             MaxReadRounds = 1,
             SnapshotAnswerTicks = 1,
             MaxPromotionLag = 0,
+            QuiesceAfterTicks = 0,
+            QuietRenewTicks = 3,
+            QuietLimitTicks = 7,
         }.Invoking(Start).Should().NotThrow();
 
     private static void Start(RaftOptions options)
