@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Where the processor time and the allocations of an operation go: starts three nodes, loads them with 'kv bench', and prints, for the nodes and for the client, microseconds and bytes an operation, and the share of each layer.
+# Needs Linux's perf and the right to use it (root, or kernel.perf_event_paranoid <= 1).
+#
+#   tests/KvStore.Benchmarks/Profile/cpu-budget.sh cp sync 64          policy, replication, operations in flight
+#   tests/KvStore.Benchmarks/Profile/cpu-budget.sh ap async 256
+set -euo pipefail
+policy=${1:-cp} replication=${2:-sync} concurrency=${3:-64}
+kv=${KV:-$(cd "$(dirname "$0")/../../.." && pwd)/src/KvStore.Cli/bin/Release/net10.0/kv}
+port=${PORT:-27101}
+here=$(mktemp -d)
+trap '"$kv" down --data "$here/data" >/dev/null 2>&1 || true; rm -rf "$here"' EXIT
+
+# Methods are named by the runtime's map files; perf reads them when it reports, so nothing of them may be removed before.
+export DOTNET_PerfMapEnabled=1
+"$kv" up --background --nodes 3 --data "$here/data" --port "$port" >/dev/null
+nodes=$(pgrep -f -- "--data $here/data/" | tr '\n' ' ')
+"$kv" bench put -e "127.0.0.1:$port" -k budget --create --policy "$policy" --replication "$replication" --shards 8 --replicas 3 -c "$concurrency" --warm-up 15s -d 15s >"$here/bench" 2>&1 &
+bench=$!
+sleep 18
+
+ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+allocated() { curl -s "http://127.0.0.1:$((port + 1000 + $1))/metrics" | awk '/^dotnet_gc_heap_total_allocated_bytes_total/ { print $2; exit }'; }
+before="" after="" alloc_before="" alloc_after=""
+for pid in $nodes $bench; do before+="$(ticks "$pid") "; done
+for n in 0 1 2; do alloc_before+="$(allocated $n) "; done
+began=$(date +%s.%N)
+perf record -q -F 499 -p "$(echo "$nodes" | tr ' ' ',' | sed 's/,$//')" -o "$here/nodes" -- sleep 8 >/dev/null 2>&1 &
+recorder=$!
+perf record -q -F 499 -p "$bench" -o "$here/client" -- sleep 8 >/dev/null 2>&1
+wait $recorder
+took=$(echo "$(date +%s.%N) - $began" | bc)
+for pid in $nodes $bench; do after+="$(ticks "$pid") "; done
+for n in 0 1 2; do alloc_after+="$(allocated $n) "; done
+wait $bench
+cat "$here/bench" | grep -E 'throughput|latency|generator'
+rate=$(sed -nE 's/^ *throughput +([0-9,]+) op.*/\1/p' "$here/bench" | tr -d ,)
+
+awk -v b="$before" -v a="$after" -v ab="$alloc_before" -v aa="$alloc_after" -v ops="$(echo "$rate * $took" | bc)" -v hz="$(getconf CLK_TCK)" 'BEGIN {
+  n = split(b, x, " "); split(a, y, " "); split(ab, p, " "); split(aa, q, " ")
+  for (i = 1; i < n; i++) { cpu += y[i] - x[i]; bytes += q[i] - p[i] }
+  printf "processor time an operation: nodes %.1f us (all three), client %.1f us\n", cpu / hz * 1e6 / ops, (y[n] - x[n]) / hz * 1e6 / ops
+  printf "allocated an operation: nodes %.0f bytes (all three)\n", bytes / ops
+}'
+
+# Leaf functions by layer. The first pattern that fits counts.
+layers() {
+  perf report -q --stdio --no-children -g none -F overhead,dso,symbol -i "$1" 2>/dev/null | awk '
+    { share = $1; sub("%", "", share); line = $0
+      layer = "other"
+      if (line ~ /sched_yield|do_sched_yield/) layer = "kernel: threads that look for work before they sleep (sched_yield)"
+      else if (line ~ /futex|schedule|pick_next|dequeue|enqueue_task|switch_|wake|ttwu|update_curr|finish_task|_raw_spin_unlock|context_switch/ && line ~ /\[k\]|kernel/) layer = "kernel: switching and waking threads"
+      else if (line ~ /ext4|jbd2|blk|nvme|virtio|vfs_|fsync|dio|iomap|bio_/ && line ~ /\[k\]|kernel/) layer = "kernel: files"
+      else if (line ~ /\[k\]|kernel/) layer = "kernel: sockets and the rest"
+      else if (line ~ /LowLevelLifoSemaphore|PortableThreadPool|ThreadPoolWorkQueue|WorkStealingQueue|WorkerThread/) layer = "runtime: thread pool"
+      else if (line ~ /libcoreclr|libclrjit|libclrgc/) layer = "runtime: collector, compiler, helpers"
+      else if (line ~ /KvStore\.Core/) layer = "KvStore.Core"
+      else if (line ~ /KvStore\.Storage|librocksdb/) layer = "KvStore.Storage"
+      else if (line ~ /KvStore\.Node|KvStore\.Contracts/) layer = "KvStore.Node"
+      else if (line ~ /KvStore\.Client|KvStore\.Cli/) layer = "KvStore.Client and the generator"
+      else if (line ~ /Kestrel|Http2|Http\.|HPack|Grpc|Pipelines/) layer = "HTTP/2 and gRPC"
+      else if (line ~ /Sockets|SocketAsync/) layer = "managed sockets"
+      else if (line ~ /libc\.so|libSystem|vdso/) layer = "libc"
+      else if (line ~ /System\./) layer = "other of .NET: tasks, collections, locks, copying"
+      sum[layer] += share }
+    END { for (l in sum) printf "  %5.1f %%  %s\n", sum[l], l }' | sort -rn
+}
+echo "nodes:"
+layers "$here/nodes"
+echo "client:"
+layers "$here/client"
