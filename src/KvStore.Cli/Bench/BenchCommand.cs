@@ -1,12 +1,13 @@
 using System.CommandLine;
 using System.Globalization;
 using KvStore.Cli.Bench.Load;
+using KvStore.Cli.Bench.Soak;
 using KvStore.Cli.Keyspaces;
 using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|failover|switch|idle|watch</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|failover|idle|soak|switch|watch</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -23,6 +24,7 @@ internal static class BenchCommand
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
         FailoverCommand.Create(host),
         IdleCommand.Create(host),
+        SoakCommand.Create(host),
         SwitchBenchCommand.Create(host),
         WatchBenchCommand.Create(host),
     };

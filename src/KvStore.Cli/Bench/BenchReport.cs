@@ -60,7 +60,7 @@ internal sealed record BenchReport(BenchSettings Settings, LoadReport Load, Time
 
     private string Us(double percentile) => Text($"{Load.Percentile(percentile).TotalMicroseconds:0}");
 
-    private static string Codes(IReadOnlyDictionary<string, long> codes) => codes.Count == 0
+    public static string Codes(IReadOnlyDictionary<string, long> codes) => codes.Count == 0
         ? "0"
         : string.Join(", ", codes.OrderByDescending(code => code.Value).Select(code => Text($"{code.Value:N0} {code.Key}")));
 

@@ -50,6 +50,14 @@ public sealed class KvLoad
     /// <summary>Writes a random key.</summary>
     public ValueTask<LoadOutcome> PutAsync(int worker, ulong random) => PutAsync(_keys[random % (ulong)_keys.Length]);
 
+    /// <summary>Removes a random key.</summary>
+    public ValueTask<LoadOutcome> DeleteAsync(int worker, ulong random) => WriteAsync(_keyspace.DeleteAsync(_keys[random % (ulong)_keys.Length], DefaultWrite));
+
+    /// <summary>Writes a random key with a value that expires.</summary>
+    /// <param name="random">Chooses the key.</param>
+    /// <param name="options">With a time to live.</param>
+    public ValueTask<LoadOutcome> PutAsync(ulong random, KvWriteOptions options) => WriteAsync(_keyspace.PutAsync(_keys[random % (ulong)_keys.Length], _value, options));
+
     /// <summary>Reads or writes a random key, half and half.</summary>
     public ValueTask<LoadOutcome> MixedAsync(int worker, ulong random) =>
         (random >> 63) == 0 ? GetAsync(worker, random & long.MaxValue) : PutAsync(worker, random & long.MaxValue);
@@ -84,11 +92,13 @@ public sealed class KvLoad
         }
     }
 
-    private async ValueTask<LoadOutcome> PutAsync(KvKey key)
+    private ValueTask<LoadOutcome> PutAsync(KvKey key) => WriteAsync(_keyspace.PutAsync(key, _value, DefaultWrite));
+
+    private static async ValueTask<LoadOutcome> WriteAsync(ValueTask<KvWriteResult> write)
     {
         try
         {
-            await _keyspace.PutAsync(key, _value, DefaultWrite);
+            await write;
             return LoadOutcome.Done;
         }
         catch (KvException exception)

@@ -1,0 +1,127 @@
+using System.Globalization;
+using KvStore.Cli.LocalCluster;
+using KvStore.Cli.Running;
+using KvStore.Client;
+using KvStore.Contracts.V1;
+
+namespace KvStore.Cli.Bench.Rig;
+
+/// <summary>The cluster of one measurement: node processes on data of their own, and a client. Both are gone afterwards, and so is the data.</summary>
+internal sealed class OwnCluster : IAsyncDisposable
+{
+    private static readonly TimeSpan ScrapeDeadline = TimeSpan.FromSeconds(10);
+
+    private readonly ClusterDirectory _place;
+    private readonly LocalClusterProcesses _processes;
+    private readonly HttpClient _http = new() { Timeout = ScrapeDeadline };
+    private readonly CommandContext _context;
+
+    private OwnCluster(ClusterDirectory place, LocalClusterProcesses processes, CommandContext context)
+    {
+        (_place, _processes, _context) = (place, processes, context);
+        Client = Connect();
+    }
+
+    public IKvClient Client { get; }
+
+    public IReadOnlyList<NodeProcess> Nodes => _processes.Nodes;
+
+    /// <summary>Starts nodes with default settings, and with metrics over HTTP.</summary>
+    /// <exception cref="CliFailure">They did not come up, or this is Windows.</exception>
+    public static async Task<OwnCluster> StartAsync(CommandContext context, string command, int nodes)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            throw new CliFailure(ExitCode.Failed, $"'kv bench {command}' runs on Linux and macOS; on Windows use WSL.");
+        }
+
+        var place = new ClusterDirectory(Directory.CreateTempSubdirectory($"kv-{command}-").FullName);
+        try
+        {
+            var port = ConsecutivePorts.Find(2 * nodes);
+            var plan = ClusterPlan.Settle(place, nodes, port, engine: null) with { HttpPort = port + nodes };
+            plan.Save(place);
+            return new OwnCluster(place, await LocalClusterProcesses.StartAsync(place, plan, faultInjection: false, detached: false, context.Stop), context);
+        }
+        catch
+        {
+            Directory.Delete(place.Root, recursive: true);
+            throw;
+        }
+    }
+
+    /// <summary>Another client of the cluster.</summary>
+    public IKvClient Connect()
+    {
+        var options = new KvClientOptions { DefaultTimeout = _context.Timeout };
+        foreach (var node in Nodes)
+        {
+            options.Endpoints.Add(node.ToRunning().Address);
+        }
+
+        return _context.Terminal.Connect(options);
+    }
+
+    public NodeReading[] Read() => [.. Nodes.Select(NodeReading.Of)];
+
+    /// <summary>The processor time of all nodes so far.</summary>
+    public TimeSpan Used() => Read().Aggregate(TimeSpan.Zero, (sum, node) => sum + node.Used);
+
+    public long ResidentBytes() => Read().Sum(node => node.ResidentBytes);
+
+    /// <summary>Bytes of all files in a node's data directory.</summary>
+    public long DiskBytes(NodeProcess node)
+    {
+        long sum = 0;
+        foreach (var file in Directory.EnumerateFiles(_place.NodeData(node.Node), "*", SearchOption.AllDirectories))
+        {
+            try
+            {
+                sum += new FileInfo(file).Length;
+            }
+            catch (FileNotFoundException)
+            {
+                // Compacted away meanwhile.
+            }
+        }
+
+        return sum;
+    }
+
+    /// <summary>Bytes of the managed heap as of the last collection, as the node itself tells; null if it does not answer.</summary>
+    public async Task<long?> HeapBytesAsync(NodeProcess node, CancellationToken stop)
+    {
+        const string Name = "dotnet_gc_last_collection_heap_size_bytes{";
+        try
+        {
+            var text = await _http.GetStringAsync($"http://{_processes.Plan.HttpAddressOf(node.Node)}/metrics", stop);
+            double[] generations = [.. text.Split('\n').Where(line => line.StartsWith(Name, StringComparison.Ordinal)).Select(line => double.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture))];
+            return generations.Length == 0 ? null : (long)generations.Sum();
+        }
+        catch (HttpRequestException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Every replica of every keyspace but the system's own, as its node tells.</summary>
+    public async Task<List<ReplicaStatus>> ReplicasAsync(CancellationToken stop)
+    {
+        var all = new List<ReplicaStatus>();
+        foreach (var node in Nodes)
+        {
+            all.AddRange((await Client.Admin.NodeStatusAsync((uint)node.Node, replicas: true, stop)).Replicas);
+        }
+
+        return all;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _http.Dispose();
+        await Client.DisposeAsync();
+        await _processes.StopAsync();
+        _processes.Dispose();
+        Directory.Delete(_place.Root, recursive: true);
+    }
+}
