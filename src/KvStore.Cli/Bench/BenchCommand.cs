@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using KvStore.Cli.Bench.Curve;
 using KvStore.Cli.Bench.Load;
 using KvStore.Cli.Bench.Soak;
 using KvStore.Cli.Keyspaces;
@@ -7,7 +8,7 @@ using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|failover|idle|soak|switch|watch</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|curve|failover|idle|soak|switch|watch</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -22,6 +23,7 @@ internal static class BenchCommand
         Create(host, BenchKind.Put, "Write random keys."),
         Create(host, BenchKind.Get, "Read random keys; all keys are written first."),
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
+        CurveCommand.Create(host),
         FailoverCommand.Create(host),
         IdleCommand.Create(host),
         SoakCommand.Create(host),
