@@ -1,14 +1,17 @@
 using System.CommandLine;
 using System.Globalization;
 using KvStore.Cli.Bench.Curve;
+using KvStore.Cli.Bench.Footprint;
+using KvStore.Cli.Bench.Growth;
 using KvStore.Cli.Bench.Load;
+using KvStore.Cli.Bench.Overload;
 using KvStore.Cli.Bench.Soak;
 using KvStore.Cli.Keyspaces;
 using KvStore.Cli.Running;
 
 namespace KvStore.Cli.Bench;
 
-/// <summary><c>kv bench put|get|mixed|curve|failover|idle|soak|switch|watch</c>.</summary>
+/// <summary><c>kv bench put|get|mixed|curve|failover|growth|idle|memory|overload|soak|switch|watch</c>.</summary>
 internal static class BenchCommand
 {
     private const string Examples =
@@ -25,7 +28,10 @@ internal static class BenchCommand
         Create(host, BenchKind.Mixed, "Read and write random keys, half and half; all keys are written first."),
         CurveCommand.Create(host),
         FailoverCommand.Create(host),
+        GrowthCommand.Create(host),
         IdleCommand.Create(host),
+        MemoryCommand.Create(host),
+        OverloadCommand.Create(host),
         SoakCommand.Create(host),
         SwitchBenchCommand.Create(host),
         WatchBenchCommand.Create(host),

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using KvStore.Cli.Running;
 
 namespace KvStore.Cli.LocalCluster;
@@ -11,6 +12,10 @@ namespace KvStore.Cli.LocalCluster;
 /// <param name="HttpPort">The port of node 1 for HTTP/1.1 (REST, health, metrics), as <paramref name="Port"/>; null: none.</param>
 internal sealed record ClusterPlan(string Cluster, int Nodes, int Port, string Engine, int? HttpPort = null)
 {
+    /// <summary>Further flags of each node; of this start only, not written down.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<string> Flags { get; init; } = [];
+
     /// <summary>From the first port to the first HTTP port, where nothing else is asked for: 7001 and 8001.</summary>
     public const int HttpOffset = 1_000;
 

@@ -29,6 +29,11 @@ internal static class NodeArguments
             yield return string.Create(CultureInfo.InvariantCulture, $"{member}={plan.AddressOf(member)}");
         }
 
+        foreach (var flag in plan.Flags)
+        {
+            yield return flag;
+        }
+
         if (faultInjection)
         {
             yield return "--enable-fault-injection";

@@ -27,8 +27,12 @@ internal sealed class OwnCluster : IAsyncDisposable
     public IReadOnlyList<NodeProcess> Nodes => _processes.Nodes;
 
     /// <summary>Starts nodes with default settings, and with metrics over HTTP.</summary>
+    /// <param name="context">The command.</param>
+    /// <param name="command">Its name.</param>
+    /// <param name="nodes">How many.</param>
+    /// <param name="flags">Further flags of each node.</param>
     /// <exception cref="CliFailure">They did not come up, or this is Windows.</exception>
-    public static async Task<OwnCluster> StartAsync(CommandContext context, string command, int nodes)
+    public static async Task<OwnCluster> StartAsync(CommandContext context, string command, int nodes, params string[] flags)
     {
         if (OperatingSystem.IsWindows())
         {
@@ -39,7 +43,7 @@ internal sealed class OwnCluster : IAsyncDisposable
         try
         {
             var port = ConsecutivePorts.Find(2 * nodes);
-            var plan = ClusterPlan.Settle(place, nodes, port, engine: null) with { HttpPort = port + nodes };
+            var plan = ClusterPlan.Settle(place, nodes, port, engine: null) with { HttpPort = port + nodes, Flags = flags };
             plan.Save(place);
             return new OwnCluster(place, await LocalClusterProcesses.StartAsync(place, plan, faultInjection: false, detached: false, context.Stop), context);
         }
