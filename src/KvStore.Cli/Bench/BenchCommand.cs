@@ -21,7 +21,7 @@ internal static class BenchCommand
         kv bench mixed -k bench --rate 5000 --hdr mixed.hgrm --csv runs.csv
         """;
 
-    public static Command Create(CommandHost host) => new("bench", "Measure throughput and latency, and what an idle cluster costs.")
+    public static Command Create(CommandHost host) => new("bench", "Measure throughput and latency; and, on clusters of their own, failover, overload, memory, growth and more.")
     {
         Create(host, BenchKind.Put, "Write random keys."),
         Create(host, BenchKind.Get, "Read random keys; all keys are written first."),

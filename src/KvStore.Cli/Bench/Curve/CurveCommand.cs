@@ -46,7 +46,7 @@ internal static class CurveCommand
             var points = new List<CurvePoint>();
             foreach (var (name, settings) in Series(context.Value(only)!, context.Value(shards)))
             {
-                await cluster.Client.Admin.CreateKeyspaceAsync(settings, context.Stop);
+                await cluster.CreateAsync(settings, context.Stop);
                 var load = new KvLoad(cluster.Client.Keyspace(settings.Name), context.Value(keys), ValueBytes);
                 await load.FillAsync(64, context.Stop);
                 points.AddRange(await MeasureAsync(context, cluster, name, load, context.Value(step)));

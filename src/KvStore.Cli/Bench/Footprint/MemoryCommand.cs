@@ -66,7 +66,7 @@ internal static class MemoryCommand
     {
         context.Note($"{kind}: a fresh cluster, and {warmUp.ToString("N0", CultureInfo.InvariantCulture)} puts ...");
         await using var cluster = await OwnCluster.StartAsync(context, "memory", nodes, "--table-bytes", TableBytes.ToString(CultureInfo.InvariantCulture));
-        await cluster.Client.Admin.CreateKeyspaceAsync(new KvKeyspaceSettings { Name = "warm-up", Policy = PartitionPolicy.Cp, Replicas = nodes }, context.Stop);
+        await cluster.CreateAsync(new KvKeyspaceSettings { Name = "warm-up", Policy = PartitionPolicy.Cp, Replicas = nodes }, context.Stop);
         var other = new KvLoad(cluster.Client.Keyspace("warm-up"), keys: 1_000, ValueBytes);
         await other.FillAsync(64, context.Stop);
         if (warmUp > 0)
@@ -76,7 +76,7 @@ internal static class MemoryCommand
 
         if (kind.EndsWith("-key", StringComparison.Ordinal))
         {
-            await cluster.Client.Admin.CreateKeyspaceAsync(KeyspaceOf(kind, nodes), context.Stop);
+            await cluster.CreateAsync(KeyspaceOf(kind, nodes), context.Stop);
             await new KvLoad(cluster.Client.Keyspace(kind), keys: 1_000, ValueBytes).FillAsync(64, context.Stop);
         }
 
@@ -97,7 +97,7 @@ internal static class MemoryCommand
             case "connection":
                 return await OpenAsync(context, cluster, count);
             case "shard":
-                await cluster.Client.Admin.CreateKeyspaceAsync(new KvKeyspaceSettings { Name = "idle", Policy = PartitionPolicy.Cp, Shards = count, Replicas = nodes }, context.Stop);
+                await cluster.CreateAsync(new KvKeyspaceSettings { Name = "idle", Policy = PartitionPolicy.Cp, Shards = count, Replicas = nodes }, context.Stop);
                 await UntilQuietAsync(context, cluster, count * nodes);
                 return null;
             default:

@@ -69,7 +69,7 @@ internal static class GrowthCommand
 
     private static async Task<GrowthSide> LoadAsync(CommandContext context, OwnCluster cluster, KvKeyspaceSettings settings, int keys)
     {
-        await cluster.Client.Admin.CreateKeyspaceAsync(settings, context.Stop);
+        await cluster.CreateAsync(settings, context.Stop);
         var load = new GrowthLoad(cluster.Client.Keyspace(settings.Name), keys);
         var (machine, used, resident) = (MachineReading.Now(), cluster.Used(), cluster.ResidentBytes());
         var report = await new LoadGenerator(new LoadPlan { Concurrency = Loading, Operations = keys }, load.LoadAsync).RunAsync(

@@ -53,7 +53,7 @@ internal static class OverloadCommand
     private static async Task<RawPuts> PrepareAsync(CommandContext context, OwnCluster cluster, PartitionPolicy policy, int connections)
     {
         var replication = policy == PartitionPolicy.Cp ? Replication.Sync : Replication.Async;
-        await cluster.Client.Admin.CreateKeyspaceAsync(new KvKeyspaceSettings { Name = Keyspace, Policy = policy, Replication = replication }, context.Stop);
+        await cluster.CreateAsync(new KvKeyspaceSettings { Name = Keyspace, Policy = policy, Replication = replication }, context.Stop);
         await new KvLoad(cluster.Client.Keyspace(Keyspace), Keys, valueSize: 100).FillAsync(64, context.Stop);
         var topology = await cluster.Client.GetTopologyAsync(context.Stop);
         var keyspace = topology.Keyspaces.Single(known => known.Name == Keyspace);

@@ -2,6 +2,7 @@ using System.Globalization;
 using KvStore.Cli.LocalCluster;
 using KvStore.Cli.Running;
 using KvStore.Client;
+using KvStore.Contracts;
 using KvStore.Contracts.V1;
 
 namespace KvStore.Cli.Bench.Rig;
@@ -66,6 +67,24 @@ internal sealed class OwnCluster : IAsyncDisposable
         return _context.Terminal.Connect(options);
     }
 
+    /// <summary>Creates a keyspace and waits until every shard of it is led. The cluster may still be electing the leader that decides on keyspaces: then this tries again.</summary>
+    /// <exception cref="CliFailure">It is not there and led in time.</exception>
+    public async Task CreateAsync(KvKeyspaceSettings settings, CancellationToken stop)
+    {
+        var shards = settings.Shards == 0 ? KvLimits.DefaultShards : settings.Shards;
+        var begin = TimeProvider.System.GetTimestamp();
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        while (!await TryCreateAsync(settings, shards, stop))
+        {
+            if (TimeProvider.System.GetElapsedTime(begin) > LocalClusterProcesses.StartDeadline)
+            {
+                throw new CliFailure(ExitCode.Failed, $"The keyspace {settings.Name} was not ready within {Quantities.Describe(LocalClusterProcesses.StartDeadline)}; is the machine overloaded?");
+            }
+
+            await timer.WaitForNextTickAsync(stop);
+        }
+    }
+
     public NodeReading[] Read() => [.. Nodes.Select(NodeReading.Of)];
 
     /// <summary>The processor time of all nodes so far.</summary>
@@ -108,7 +127,7 @@ internal sealed class OwnCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>Every replica of every keyspace but the system's own, as its node tells.</summary>
+    /// <summary>Every replica of every keyspace, as its node tells.</summary>
     public async Task<List<ReplicaStatus>> ReplicasAsync(CancellationToken stop)
     {
         var all = new List<ReplicaStatus>();
@@ -127,5 +146,18 @@ internal sealed class OwnCluster : IAsyncDisposable
         await _processes.StopAsync();
         _processes.Dispose();
         Directory.Delete(_place.Root, recursive: true);
+    }
+
+    private async Task<bool> TryCreateAsync(KvKeyspaceSettings settings, int shards, CancellationToken stop)
+    {
+        try
+        {
+            await Client.Admin.CreateKeyspaceAsync(settings, stop);
+            return (await ReplicasAsync(stop)).Count(replica => replica.Keyspace == settings.Name && replica.Role == "leader") >= shards;
+        }
+        catch (KvException exception) when (exception.Code is KvCode.NoLeader or KvCode.NoQuorum or KvCode.LeadershipLost or KvCode.Unavailable or KvCode.DeadlineExceeded)
+        {
+            return false;
+        }
     }
 }

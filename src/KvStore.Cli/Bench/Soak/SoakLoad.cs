@@ -38,7 +38,7 @@ internal sealed class SoakLoad
         var loads = new List<KvLoad>();
         foreach (var keyspace in keyspaces)
         {
-            await cluster.Client.Admin.CreateKeyspaceAsync(keyspace, stop);
+            await cluster.CreateAsync(keyspace, stop);
             var load = new KvLoad(cluster.Client.Keyspace(keyspace.Name), keyspace.Durability == Durability.Memory ? MemoryKeyFactor * keys : keys, ValueBytes);
             await load.FillAsync(64, stop);
             loads.Add(load);
