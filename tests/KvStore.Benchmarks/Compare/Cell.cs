@@ -16,7 +16,7 @@ internal enum GoalKind
 internal sealed record Side(string Name, LoadOperation Operation, int Weight = 1);
 
 /// <summary>One row of the comparison.</summary>
-internal sealed record Cell(string Group, int Concurrency, Side Ours, Side Peer, GoalKind Kind, double Goal)
+internal sealed record Cell(string Group, int Concurrency, Side Ours, Side Peer, GoalKind Kind, double? Goal)
 {
     private readonly List<(Reading Ours, Reading Peer)> _rounds = [];
 
@@ -30,10 +30,10 @@ internal sealed record Cell(string Group, int Concurrency, Side Ours, Side Peer,
         double[] ratios = [.. _rounds.Select(round => Kind == GoalKind.ThroughputAtLeast ? round.Ours.PerSecond / round.Peer.PerSecond : round.Ours.Median / round.Peer.Median).Order()];
         double ratio = Middle(ratios);
         bool met = Kind == GoalKind.ThroughputAtLeast ? ratio >= Goal : ratio < Goal;
-        string goal = Kind == GoalKind.ThroughputAtLeast ? $">= {Goal:0.##}" : $"median < {Goal:0.##}";
+        string goal = Goal is null ? "none" : Kind == GoalKind.ThroughputAtLeast ? $">= {Goal:0.##}" : $"median < {Goal:0.##}";
         long failed = _rounds.Sum(round => round.Ours.NotDone + round.Peer.NotDone);
         string note = failed == 0 ? "" : $" ({failed:N0} not done)";
-        return $"| {Title} | {Describe(round => round.Ours)} | {Peer.Name}: {Describe(round => round.Peer)} | {ratio:0.00} | {ratios[0]:0.00} to {ratios[^1]:0.00} | {goal} | {(met ? "yes" : "no")}{note} |";
+        return $"| {Title} | {Describe(round => round.Ours)} | {Peer.Name}: {Describe(round => round.Peer)} | {ratio:0.00} | {ratios[0]:0.00} to {ratios[^1]:0.00} | {goal} | {(Goal is null ? "-" : met ? "yes" : "no")}{note} |";
     }
 
     public static double Middle(IEnumerable<double> values)

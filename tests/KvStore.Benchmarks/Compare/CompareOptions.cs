@@ -10,16 +10,16 @@ internal sealed record CompareOptions
         compare [--rounds N] [--seconds S] [--only GROUP,...]
           --rounds N    how often each row is measured; default 5
           --seconds S   how long each turn is; default 2
-          --only GROUP  cp-put, cp-get, ap-put, memory-put, eventual-get, batch; default: all
+          --only GROUP  cp-put, cp-get, ap-put, memory-put, eventual-get, batch, nats, garnet; default: all but the last two
         """;
 
-    public static readonly string[] AllGroups = ["cp-put", "cp-get", "ap-put", "memory-put", "eventual-get", "batch"];
+    public static readonly string[] AllGroups = ["cp-put", "cp-get", "ap-put", "memory-put", "eventual-get", "batch", "nats", "garnet"];
 
     public int Rounds { get; private init; } = 5;
 
     public TimeSpan Turn { get; private init; } = TimeSpan.FromSeconds(2);
 
-    public string[] Groups { get; private init; } = AllGroups;
+    public string[] Groups { get; private init; } = [.. AllGroups.Except(["nats", "garnet"])];
 
     /// <summary>Null where the arguments make no sense.</summary>
     public static CompareOptions? Parse(string[] arguments)

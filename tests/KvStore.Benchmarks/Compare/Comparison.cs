@@ -112,6 +112,10 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
         bool wantsAlone = Wants("memory-put") || Wants("eventual-get");
         RedisServers? alone = wantsAlone && Installed(RedisServers.Program) ? await RedisServers.StartAloneAsync(_directory.FullName, ConsecutivePorts.Find(1), stop) : null;
         Keep(alone, $"Redis {alone?.Version} alone, in memory");
+        NatsCluster? nats = Wants("nats") && Installed(NatsCluster.Program) ? await NatsCluster.StartAsync(_directory.FullName, ConsecutivePorts.Find(6), stop) : null;
+        Keep(nats, $"NATS {nats?.Version}, three servers, a key-value bucket of JetStream in files with three replicas, which it syncs every two minutes");
+        RedisServers? garnet = Wants("garnet") && Installed(RedisServers.Garnet) ? await RedisServers.StartGarnetAsync(_directory.FullName, ConsecutivePorts.Find(1), stop) : null;
+        Keep(garnet, "Garnet alone, in memory");
 
         KvLoad cp = await kv.LoadAsync(new KvKeyspaceSettings { Name = "cp", Policy = PartitionPolicy.Cp, Replication = Replication.Sync }, KvReadLevel.Linearizable, stop);
         KvLoad ap = await kv.LoadAsync(new KvKeyspaceSettings { Name = "ap", Policy = PartitionPolicy.Ap, Replication = Replication.Async }, KvReadLevel.Eventual, stop);
@@ -146,6 +150,21 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
             Add(alone, "eventual-get", concurrency, new Side("eventual get, disk", ap.GetAsync), aloneGet, 1);
         }
 
+        await FillAsync(nats is null ? null : nats.PutAsync, stop);
+        Side natsPut = new("NATS", (worker, random) => nats!.PutAsync(worker, random));
+        Add(nats, "nats", 64, cpPut, natsPut, goal: null);
+        Add(nats, "nats", 256, cpPut, natsPut, goal: null);
+        Add(nats, "nats", 64, new Side("eventual get, disk", ap.GetAsync), new Side("NATS (get)", (worker, random) => nats!.GetAsync(worker, random)), goal: null);
+
+        await FillAsync(garnet is null ? null : garnet.PutAsync, stop);
+        Side garnetPut = new("Garnet alone", (worker, random) => garnet!.PutAsync(worker, random));
+        Side garnetGet = new("Garnet alone (get)", (worker, random) => garnet!.GetAsync(worker, random));
+        foreach (int concurrency in (int[])[64, 256])
+        {
+            Add(garnet, "garnet", concurrency, memoryPut, garnetPut, goal: null);
+            Add(garnet, "garnet", concurrency, new Side("eventual get, memory", memory.GetAsync), garnetGet, goal: null);
+        }
+
         Add(kv, "batch", 1, new Side($"sync cp put, one caller, batches of {KvCluster.Batch}", KvCluster.InBatches(cp.PutAsync), KvCluster.Batch), new Side("one by one", cp.PutAsync), 5);
     }
 
@@ -168,7 +187,7 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
         }
     }
 
-    private void Add(object? peer, string group, int concurrency, Side ours, Side theirs, double goal, GoalKind kind = GoalKind.ThroughputAtLeast)
+    private void Add(object? peer, string group, int concurrency, Side ours, Side theirs, double? goal, GoalKind kind = GoalKind.ThroughputAtLeast)
     {
         if (peer is not null && Wants(group))
         {
@@ -180,7 +199,7 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
 
     private bool Installed(string program)
     {
-        bool found = PeerProcess.IsInstalled(program);
+        bool found = PeerProcess.PathOf(program) is not null;
         if (!found)
         {
             output.WriteLine($"Left out: {program} is not installed.");

@@ -13,9 +13,14 @@ internal sealed class PeerProcess : IAsyncDisposable
 
     private PeerProcess(Process process) => _process = process;
 
-    /// <summary>Whether a program of this name is to be found.</summary>
-    public static bool IsInstalled(string program) =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(directory => directory.Length > 0 && File.Exists(Path.Combine(directory, program)));
+    /// <summary>Where a program of this name is to be found; null: nowhere. Debian puts servers where not every user's path leads, and tools of .NET lie in the user's own directory.</summary>
+    public static string? PathOf(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
+            .Append("/usr/sbin")
+            .Append(Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".dotnet", "tools"))
+            .Where(directory => directory.Length > 0)
+            .Select(directory => Path.Combine(directory, program))
+            .FirstOrDefault(File.Exists);
 
     /// <summary>Starts a server in a directory of its own.</summary>
     /// <exception cref="Win32Exception">The program is not there.</exception>

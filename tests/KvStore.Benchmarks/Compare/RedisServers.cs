@@ -9,6 +9,9 @@ internal sealed class RedisServers : IAsyncDisposable
 {
     public const string Program = "redis-server";
 
+    /// <summary>Speaks the protocol of Redis; a tool of .NET.</summary>
+    public const string Garnet = "garnet-server";
+
     private readonly List<PeerProcess> _processes = [];
     private readonly RedisKey[] _keys = [.. Enumerable.Range(0, Workload.Keys).Select(number => (RedisKey)Workload.Key(number))];
     private readonly RedisValue _value = Workload.Value();
@@ -21,6 +24,10 @@ internal sealed class RedisServers : IAsyncDisposable
 
     public static Task<RedisServers> StartReplicatedAsync(string directory, int firstPort, CancellationToken stop) =>
         StartAsync(directory, firstPort, 2, ["--appendonly", "yes", "--appendfsync", "everysec"], stop);
+
+    /// <summary>Garnet alone, in memory, with room for the keys and not for the gigabytes that it would reserve.</summary>
+    public static Task<RedisServers> StartGarnetAsync(string directory, int port, CancellationToken stop) =>
+        StartAsync(servers => servers.Add(PeerProcess.Start(Path.Combine(directory, "garnet"), PeerProcess.PathOf(Garnet)!, "--port", Text(port), "--bind", "127.0.0.1", "--memory", "1g", "--index", "64m")), port, 0, stop);
 
     public async ValueTask<LoadOutcome> PutAsync(int worker, ulong random)
     {
@@ -59,20 +66,29 @@ internal sealed class RedisServers : IAsyncDisposable
         }
     }
 
-    private static async Task<RedisServers> StartAsync(string directory, int firstPort, int replicas, string[] persistence, CancellationToken stop)
+    private static Task<RedisServers> StartAsync(string directory, int firstPort, int replicas, string[] persistence, CancellationToken stop)
+    {
+        void StartAll(List<PeerProcess> processes)
+        {
+            for (int server = 0; server <= replicas; server++)
+            {
+                string port = Text(firstPort + server);
+                string[] follows = server == 0 ? [] : ["--replicaof", "127.0.0.1", Text(firstPort)];
+                processes.Add(PeerProcess.Start(Path.Combine(directory, $"redis-{port}"), PeerProcess.PathOf(Program)!, ["--port", port, "--bind", "127.0.0.1", "--save", "", .. persistence, .. follows]));
+            }
+        }
+
+        return StartAsync(StartAll, firstPort, replicas, stop);
+    }
+
+    private static async Task<RedisServers> StartAsync(Action<List<PeerProcess>> start, int port, int replicas, CancellationToken stop)
     {
         RedisServers servers = new();
         try
         {
-            for (int server = 0; server <= replicas; server++)
-            {
-                string port = (firstPort + server).ToString(CultureInfo.InvariantCulture);
-                string[] follows = server == 0 ? [] : ["--replicaof", "127.0.0.1", firstPort.ToString(CultureInfo.InvariantCulture)];
-                servers._processes.Add(PeerProcess.Start(Path.Combine(directory, $"redis-{port}"), Program, ["--port", port, "--bind", "127.0.0.1", "--save", "", .. persistence, .. follows]));
-            }
-
-            await PeerProcess.UntilAsync("redis", () => servers.ConnectAsync(firstPort), stop);
-            await PeerProcess.UntilAsync("the replicas of redis", () => servers.HasReplicasAsync(replicas), stop);
+            start(servers._processes);
+            await PeerProcess.UntilAsync("a server that speaks the protocol of Redis", () => servers.ConnectAsync(port), stop);
+            await PeerProcess.UntilAsync("its replicas", () => servers.HasReplicasAsync(replicas), stop);
             return servers;
         }
         catch
@@ -81,6 +97,8 @@ internal sealed class RedisServers : IAsyncDisposable
             throw;
         }
     }
+
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 
     private async Task<bool> ConnectAsync(int port)
     {
