@@ -79,19 +79,32 @@ public sealed class KvClient : IKvClient
             return known;
         }
 
-        try
+        long begunMs = _dispatcher.Clock.NowMs;
+        using var deadline = new CancellationTokenSource(_options.DefaultTimeout, _dispatcher.Clock.Time);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        while (!_watcher.First.IsCompleted)
         {
-            return await _watcher.First.WaitAsync(_options.DefaultTimeout, _dispatcher.Clock.Time, cancellationToken).ConfigureAwait(false);
+            Task next = _dispatcher.Seeds.Next;
+            if (_dispatcher.Seeds.OnlyStrangersSince(begunMs) is { } strangers)
+            {
+                throw NoTopology(KvCode.Unsupported, strangers);
+            }
+
+            Task either = Task.WhenAny(_watcher.First, next);
+            await either.WaitAsync(end.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellationToken.ThrowIfCancellationRequested();
+            if (deadline.IsCancellationRequested && !_watcher.First.IsCompleted)
+            {
+                (KvCode code, string reason) = _dispatcher.Seeds.AtDeadline(_dispatcher.Clock.NowMs);
+                throw NoTopology(code, reason);
+            }
         }
-        catch (TimeoutException)
-        {
-            throw new KvException(
-                $"No endpoint told the topology within {_options.DefaultTimeout.TotalSeconds:0.#} s ({string.Join(", ", _options.Endpoints)}). Check the endpoints and that the nodes run.",
-                KvCode.Unavailable,
-                KvPhase.Connecting,
-                outcomeUnknown: false);
-        }
+
+        return await _watcher.First.ConfigureAwait(false);
     }
+
+    private static KvException NoTopology(KvCode code, string reason) =>
+        new($"topology: {reason} ({code}, while connecting). {Failure.Advice(code, isWrite: false, unknown: false)}", code, KvPhase.Connecting, outcomeUnknown: false);
 
     /// <summary>Closes the connections. Operations under way end as <see cref="KvCode.ShuttingDown"/>; writes among them that were sent are unknown.</summary>
     public async ValueTask DisposeAsync()

@@ -19,7 +19,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
     private const string HealFaults = "heal faults";
     private const string RefusalTrailer = "kvstore-refusal-bin";
 
-    private readonly ConcurrentDictionary<Uri, GrpcChannel> _channels = new();
+    private readonly ConcurrentDictionary<Uri, (GrpcChannel Channel, Overheard Heard)> _channels = new();
 
     public ValueTask<Keyspace> CreateKeyspaceAsync(KvKeyspaceSettings settings, CancellationToken cancellationToken = default)
     {
@@ -166,7 +166,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 
     public void Dispose()
     {
-        foreach (GrpcChannel channel in _channels.Values)
+        foreach ((GrpcChannel channel, _) in _channels.Values)
         {
             channel.Dispose();
         }
@@ -181,13 +181,14 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 
         KvTopology topology = await client.GetTopologyAsync(cancellationToken).ConfigureAwait(false);
         KvMember member = MemberOf(topology, node);
+        Uri address = AddressOf(member);
         try
         {
-            return await CallAsync(AddressOf(member), call, cancellationToken).ConfigureAwait(false);
+            return await CallAsync(address, call, cancellationToken).ConfigureAwait(false);
         }
         catch (RpcException failure)
         {
-            throw Translate(what, node, 1, failure, cancellationToken);
+            throw Translate(what, node, 1, new Miss(address, failure, AnswerOf(address, failure)), cancellationToken);
         }
     }
 
@@ -195,7 +196,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
     private async ValueTask<T> AnyAsync<T>(string what, Func<GrpcChannel, CallOptions, AsyncUnaryCall<T>> call, CancellationToken cancellationToken)
     {
         IEnumerable<Uri> members = client.Topology?.Members.Select(AddressOf) ?? [];
-        RpcException? last = null;
+        Miss? last = null;
         int attempts = 0;
         foreach (Uri address in members.Concat(options.Endpoints.Select(e => new Uri(e))).Distinct())
         {
@@ -204,14 +205,16 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
                 attempts++;
                 return await CallAsync(address, call, cancellationToken).ConfigureAwait(false);
             }
-            catch (RpcException failure) when (failure.StatusCode is StatusCode.Unavailable)
-            {
-                // A refusal by a node that answered says more than a node that could not be reached.
-                last = RefusalOf(failure) is null && last is not null ? last : failure;
-            }
             catch (RpcException failure)
             {
-                throw Translate(what, 0, attempts, failure, cancellationToken);
+                var miss = new Miss(address, failure, AnswerOf(address, failure));
+                if (failure.StatusCode != StatusCode.Unavailable && !miss.IsStranger)
+                {
+                    throw Translate(what, 0, attempts, miss, cancellationToken);
+                }
+
+                // A refusal by a node that answered says more than a node that could not be reached, or something that is none.
+                last = miss.Refusal is null && last is not null ? last : miss;
             }
         }
 
@@ -220,10 +223,18 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 
     private async Task<T> CallAsync<T>(Uri address, Func<GrpcChannel, CallOptions, AsyncUnaryCall<T>> call, CancellationToken cancellationToken)
     {
-        GrpcChannel channel = _channels.GetOrAdd(address, a => ChannelFactory.Create(a, options));
+        (GrpcChannel channel, _) = _channels.GetOrAdd(address, Open);
         CallOptions callOptions = new(deadline: DateTime.UtcNow + options.DefaultTimeout, cancellationToken: cancellationToken);
         return await call(channel, callOptions).ResponseAsync.ConfigureAwait(false);
     }
+
+    private (GrpcChannel Channel, Overheard Heard) Open(Uri address)
+    {
+        Overheard heard = new();
+        return (ChannelFactory.Create(address, options, hears: heard), heard);
+    }
+
+    private EndpointAnswer AnswerOf(Uri address, RpcException failure) => EndpointAnswer.Of(failure, _channels[address].Heard);
 
     private static KvMember MemberOf(KvTopology topology, uint node) =>
         topology.Members.FirstOrDefault(member => member.Node == node)
@@ -231,37 +242,46 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
 
     private Uri AddressOf(KvMember member) => new($"{new Uri(options.Endpoints[0]).Scheme}://{member.Address}");
 
-    private static Exception Translate(string what, uint node, int attempts, RpcException failure, CancellationToken cancellationToken)
+    private static Exception Translate(string what, uint node, int attempts, Miss miss, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested)
         {
             return new OperationCanceledException(cancellationToken);
         }
 
-        Refusal? refusal = RefusalOf(failure);
-        KvCode code = refusal is not null ? (KvCode)refusal.Code : failure.StatusCode switch
+        (RpcException failure, Refusal? refusal) = (miss.Failure, miss.Refusal);
+        KvCode code = refusal is not null ? (KvCode)refusal.Code : miss.IsStranger ? KvCode.Unsupported : failure.StatusCode switch
         {
             StatusCode.InvalidArgument or StatusCode.AlreadyExists or StatusCode.FailedPrecondition => KvCode.InvalidArgument,
-            StatusCode.Unimplemented => KvCode.Unsupported,
             StatusCode.NotFound => KvCode.UnknownKeyspace,
             StatusCode.DeadlineExceeded => KvCode.DeadlineExceeded,
             StatusCode.ResourceExhausted => KvCode.Overloaded,
             StatusCode.Unavailable => KvCode.Unavailable,
             _ => KvCode.None,
         };
-        bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null;
+        bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null && !miss.IsStranger;
         bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
-        bool open = failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected);
+        bool open = !miss.IsStranger && (failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected));
         bool unknown = what is CreateKeyspace or AlterKeyspace or DeleteKeyspace or ReplaceNode or TransferLeader or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
         string reason = code == KvCode.Unsupported
-            ? "what answers does not speak this interface: it is no KvStore node, or one of another protocol version"
-            : refusal is { Reason.Length: > 0 } ? refusal.Reason : failure.Status.Detail;
+            ? $"what answers does not speak this interface: it is no KvStore node, or one of another protocol version ({miss})"
+            : refusal is { Reason.Length: > 0 } ? refusal.Reason : unreached || code == KvCode.DeadlineExceeded ? miss.ToString() : failure.Status.Detail;
         string advice = unknown ? " It may have happened: repeat it, which is harmless." : unreached ? " Check the endpoints and that the nodes run."
             : code == KvCode.Unsupported ? " Check the endpoints and the nodes' version." : "";
         return new KvException($"{what}: {reason.TrimEnd('.')} ({code}).{advice}", code, unreached ? KvPhase.Connecting : KvPhase.Server, unknown, node, attempts, failure)
         {
             Missing = [.. (refusal?.Missing ?? []).Select(missing => new KvMissingReplica(missing.Node, TimeSpan.FromMilliseconds(missing.ForMs)))],
         };
+    }
+
+    /// <summary>A call that failed at one address.</summary>
+    private sealed record Miss(Uri Address, RpcException Failure, EndpointAnswer Answer)
+    {
+        public Refusal? Refusal { get; } = RefusalOf(Failure);
+
+        public bool IsStranger => Answer.IsStranger && Refusal is null;
+
+        public override string ToString() => $"{Address.ToString().TrimEnd('/')} {Answer.Words}";
     }
 
     private static Refusal? RefusalOf(RpcException failure)

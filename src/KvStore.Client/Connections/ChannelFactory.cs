@@ -13,7 +13,8 @@ internal static class ChannelFactory
     /// <param name="address">http or https.</param>
     /// <param name="options">The connect timeout, and how to dial.</param>
     /// <param name="onConnected">Called when the TCP connection stands; before that nothing can have been sent.</param>
-    public static GrpcChannel Create(Uri address, KvClientOptions options, Action? onConnected = null)
+    /// <param name="hears">Not null: is told what the other side begins with.</param>
+    public static GrpcChannel Create(Uri address, KvClientOptions options, Action? onConnected = null, Overheard? hears = null)
     {
         SocketsHttpHandler handler = new()
         {
@@ -33,7 +34,7 @@ internal static class ChannelFactory
                 NetworkStream stream = await ConnectAsync(context.DnsEndPoint, cancellationToken).ConfigureAwait(false);
                 options.Dialled?.Invoke(context.DnsEndPoint, stream);
                 onConnected?.Invoke();
-                return stream;
+                return hears is null ? stream : hears.ListenTo(stream, address.Scheme == Uri.UriSchemeHttps);
             },
         };
         return GrpcChannel.ForAddress(address, new GrpcChannelOptions

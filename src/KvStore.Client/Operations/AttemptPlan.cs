@@ -13,7 +13,7 @@ namespace KvStore.Client.Operations;
 /// A write that was sent and not answered is unresolved: only "done" or "the condition did not hold" under the same request id resolves it; any other end is unknown.
 /// </para>
 /// </summary>
-internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Random random)
+internal sealed class AttemptPlan(IRoutableNodes nodes, SeedFindings seeds, int attemptTimeoutMs, Random random)
 {
     private const int MinBackoffMs = 5;
     private const int MaxBackoffMs = 100;
@@ -143,8 +143,14 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     }
 
     /// <summary>The deadline has passed: a refusal that still stood is the better reason.</summary>
-    public static NextStep OnDeadline(KvOperation operation)
+    public NextStep OnDeadline(KvOperation operation, long nowMs)
     {
+        if (operation.AwaitsFirstTopology)
+        {
+            (KvCode code, string reason) = seeds.AtDeadline(nowMs);
+            return NextStep.Report(code, reason);
+        }
+
         bool refused = operation.Phase == KvPhase.Server && operation.LastCode != KvCode.None && !operation.Unresolved;
         return refused
             ? NextStep.Report(operation.LastCode, $"still {Failure.Describe(operation.LastCode)} when the deadline passed{(operation.LastReason is { Length: > 0 } r ? ": " + r : "")}")
@@ -177,8 +183,15 @@ internal sealed class AttemptPlan(IRoutableNodes nodes, int attemptTimeoutMs, Ra
     }
 
     /// <summary>Finds the shard; a step: it can't, and this is to be done instead.</summary>
-    private static NextStep? Resolve(KvOperation operation, ClusterMap? map, long nowMs)
+    private NextStep? Resolve(KvOperation operation, ClusterMap? map, long nowMs)
     {
+        operation.AwaitsFirstTopology = map is null;
+        if (map is null && seeds.OnlyStrangersSince(operation.StartedMs) is { } strangers)
+        {
+            operation.Phase = KvPhase.Connecting;
+            return NextStep.Report(KvCode.Unsupported, strangers);
+        }
+
         KeyspaceRoute? keyspace = map?.Find(operation.Keyspace);
         if (keyspace is null || keyspace.Shards.Length == 0)
         {

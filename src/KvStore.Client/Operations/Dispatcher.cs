@@ -42,7 +42,8 @@ internal sealed class Dispatcher
         Sweeper = new Sweeper(this);
         _window = new RequestWindow(random);
         Hedging = new HedgePolicy(options.HedgedReads);
-        _plan = new AttemptPlan(Connections, (int)options.AttemptTimeout.TotalMilliseconds, random);
+        Seeds = new SeedFindings(options.Endpoints);
+        _plan = new AttemptPlan(Connections, Seeds, (int)options.AttemptTimeout.TotalMilliseconds, random);
     }
 
     public ClientClock Clock { get; }
@@ -55,6 +56,9 @@ internal sealed class Dispatcher
     public ConnectionTable Connections { get; }
 
     public Sweeper Sweeper { get; }
+
+    /// <summary>For operations that wait for the first topology.</summary>
+    public SeedFindings Seeds { get; }
 
     public HedgePolicy Hedging { get; }
 
@@ -276,7 +280,7 @@ internal sealed class Dispatcher
             return;
         }
 
-        CarryOut(operation, AttemptPlan.OnDeadline(operation));
+        CarryOut(operation, _plan.OnDeadline(operation, Clock.NowMs));
     }
 
     private void Report(KvOperation operation, KvCode code, string? reason)

@@ -45,7 +45,7 @@ internal static class Failure
         _ => "answered by the server",
     };
 
-    private static string Advice(KvCode code, bool isWrite, bool unknown)
+    public static string Advice(KvCode code, bool isWrite, bool unknown)
     {
         if (unknown)
         {
@@ -64,6 +64,7 @@ internal static class Failure
             KvCode.InvalidArgument or KvCode.TooLarge => "correct the request",
             KvCode.DiskLow => "free disk space on the node",
             KvCode.Unavailable => "check the endpoints and that the nodes run",
+            KvCode.Unsupported => "check the endpoints and the nodes' version",
             KvCode.ClockSkew => "set the clocks of the nodes right (NTP); 'kv cluster status' shows them",
             KvCode.TooManySiblings => "read the siblings and write the resolved value in their context",
             KvCode.SessionBehind => "restore the connection between the replicas and retry, or begin a new session and accept what the replica has",

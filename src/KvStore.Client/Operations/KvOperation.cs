@@ -82,6 +82,9 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
 
     public IReadOnlyList<WireMissingReplica>? LastMissing { get; set; }
 
+    /// <summary>No endpoint has told a topology yet.</summary>
+    public bool AwaitsFirstTopology { get; set; }
+
     public Activity? Activity { get; set; }
 
     public bool IsWrite => Wire.Kind is OperationKind.Put or OperationKind.Delete or OperationKind.Increment or OperationKind.Transaction;
@@ -179,6 +182,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
         LastCode = KvCode.None;
         LastReason = null;
         LastMissing = null;
+        AwaitsFirstTopology = false;
         Activity = null;
         _core.Reset();
         dispatcher.Pool.Return(this);

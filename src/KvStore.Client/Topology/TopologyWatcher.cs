@@ -71,14 +71,16 @@ internal sealed class TopologyWatcher : IAsyncDisposable
         while (!_stop.IsCancellationRequested)
         {
             Uri address = NextAddress();
+            Overheard heard = new();
             try
             {
-                await WatchAsync(address, () => failures = 0).ConfigureAwait(false);
+                await WatchAsync(address, heard, () => failures = 0).ConfigureAwait(false);
                 failures++;
             }
             catch (Exception failure) when (!_stop.IsCancellationRequested)
             {
                 failures++;
+                _dispatcher.Seeds.OnFailed(address, EndpointAnswer.Of(failure, heard));
                 ClientLog.TopologyLost(_log, address, failure is RpcException rpc ? rpc.Status.Detail : failure.Message);
             }
             catch (Exception)
@@ -90,9 +92,10 @@ internal sealed class TopologyWatcher : IAsyncDisposable
         }
     }
 
-    private async Task WatchAsync(Uri address, Action onHeard)
+    private async Task WatchAsync(Uri address, Overheard heard, Action onHeard)
     {
-        using GrpcChannel channel = ChannelFactory.Create(address, _options);
+        _dispatcher.Seeds.OnAsked(address, heard, _dispatcher.Clock.NowMs);
+        using GrpcChannel channel = ChannelFactory.Create(address, _options, hears: heard);
         CancellationTokenSource current = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         try
         {

@@ -27,8 +27,17 @@ public enum Stranger
     /// <summary>Something that greets with a line of its own, as mail and shell servers do.</summary>
     Greeter,
 
+    /// <summary>A web server that refuses what is no HTTP/1 in the words of HTTP/1, and hangs up.</summary>
+    RawHttp,
+
     /// <summary>It takes connections and says nothing.</summary>
     Silent,
+
+    /// <summary>It takes connections and ends them, as a forwarded port does while there is nobody behind it.</summary>
+    Closer,
+
+    /// <summary>A proxy whose node is not up: HTTP/2, status 503.</summary>
+    ProxyInVain,
 }
 
 /// <summary>A server that is no node, on a port of its own.</summary>
@@ -44,13 +53,20 @@ internal sealed class StrangeServer : IAsyncDisposable
     public static async Task<StrangeServer> StartAsync(Stranger kind)
     {
         var server = new StrangeServer();
-        if (kind is Stranger.Greeter or Stranger.Silent)
+        switch (kind)
         {
-            server.Listen(kind == Stranger.Greeter ? "220 ready\r\n"u8.ToArray() : []);
-        }
-        else
-        {
-            await server.ServeAsync(kind);
+            case Stranger.Greeter:
+                server.Listen("220 ready\r\n"u8.ToArray(), hangUp: false);
+                break;
+            case Stranger.RawHttp:
+                server.Listen("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"u8.ToArray(), hangUp: true);
+                break;
+            case Stranger.Silent or Stranger.Closer:
+                server.Listen([], hangUp: kind == Stranger.Closer);
+                break;
+            default:
+                await server.ServeAsync(kind);
+                break;
         }
 
         return server;
@@ -92,22 +108,26 @@ internal sealed class StrangeServer : IAsyncDisposable
         }
         else
         {
-            _pages.MapFallback((HttpContext context) => context.Response.WriteAsync("<html>Welcome</html>"));
+            _pages.MapFallback((HttpContext context) =>
+            {
+                context.Response.StatusCode = kind == Stranger.ProxyInVain ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status200OK;
+                return context.Response.WriteAsync("<html>Welcome</html>");
+            });
         }
 
         await _pages.StartAsync();
         Address = new Uri(_pages.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Authority;
     }
 
-    private void Listen(byte[] greeting)
+    private void Listen(byte[] greeting, bool hangUp)
     {
         _listener = new TcpListener(IPAddress.Loopback, 0);
         _listener.Start();
         Address = _listener.LocalEndpoint.ToString()!;
-        _accepting = AcceptAsync(greeting);
+        _accepting = AcceptAsync(greeting, hangUp);
     }
 
-    private async Task AcceptAsync(byte[] greeting)
+    private async Task AcceptAsync(byte[] greeting, bool hangUp)
     {
         List<Socket> held = [];
         try
@@ -116,7 +136,17 @@ internal sealed class StrangeServer : IAsyncDisposable
             {
                 Socket socket = await _listener!.AcceptSocketAsync(_stop.Token);
                 held.Add(socket);
+                if (hangUp)
+                {
+                    // Not before the caller has begun: an end with bytes unread is a reset, which may overtake the greeting.
+                    await socket.ReceiveAsync(new byte[4_096], _stop.Token);
+                }
+
                 await socket.SendAsync(greeting, _stop.Token);
+                if (hangUp)
+                {
+                    socket.Shutdown(SocketShutdown.Send);
+                }
             }
         }
         catch (Exception stopped) when (stopped is OperationCanceledException or SocketException or ObjectDisposedException)

@@ -24,7 +24,7 @@ public sealed class AttemptPlanTests
         KvClientOptions options = new();
         options.Endpoints.Add("http://127.0.0.1:1");
         _dispatcher = new Dispatcher(options, TimeProvider.System, new Random(1), (_, _) => throw new InvalidOperationException("Nothing is sent here."));
-        _plan = new AttemptPlan(_members, attemptTimeoutMs: 100, new Random(7));
+        _plan = new AttemptPlan(_members, _dispatcher.Seeds, attemptTimeoutMs: 100, new Random(7));
         _map = new ClusterMap(Told(leader: 2), previous: null);
     }
 
@@ -232,8 +232,8 @@ public sealed class AttemptPlanTests
         Next(lost, nowMs: 1);
         _plan.OnAnswer(lost, Refused(Code.NoLeader), from: 1, nowMs: 2);
 
-        AttemptPlan.OnDeadline(refused).Code.Should().Be(KvCode.NoLeader);
-        AttemptPlan.OnDeadline(lost).Code.Should().Be(KvCode.DeadlineExceeded);
+        _plan.OnDeadline(refused, nowMs: 30_000).Code.Should().Be(KvCode.NoLeader);
+        _plan.OnDeadline(lost, nowMs: 30_000).Code.Should().Be(KvCode.DeadlineExceeded);
     }
 
     [Fact]
@@ -257,7 +257,7 @@ public sealed class AttemptPlanTests
         var configured = new ClusterMap(told, previous: null);
 
         _plan.Next(put, configured, session: 0, floor: 0, nowMs: 30_000).Kind.Should().Be(NextStepKind.AwaitTopology, "it may exist");
-        NextStep end = AttemptPlan.OnDeadline(put);
+        NextStep end = _plan.OnDeadline(put, nowMs: 30_000);
         (end.Code, end.Reason).Should().Be((KvCode.DeadlineExceeded, "the deadline passed, and no node that could be asked has read since its start which keyspaces there are"));
 
         Topology read = Told(leader: 1);
@@ -313,7 +313,7 @@ public sealed class AttemptPlanTests
     {
         long[] Pauses()
         {
-            AttemptPlan plan = new(_members, attemptTimeoutMs: 100, new Random(11));
+            AttemptPlan plan = new(_members, _dispatcher.Seeds, attemptTimeoutMs: 100, new Random(11));
             KvOperation put = Put();
             Next(put, nowMs: 0);
             return [.. Enumerable.Range(0, 12).Select(_ =>
