@@ -13,9 +13,9 @@ internal static class KeyResource
 {
     private const string Octets = "application/octet-stream";
 
-    public static async Task Get(HttpContext context, [AsParameters] ReadParameters read, string key, LoopSet loops, OperationExecutor executor, bool siblings = false)
+    public static async Task Get(HttpContext context, [AsParameters] ReadParameters read, string? key, LoopSet loops, OperationExecutor executor, bool siblings = false)
     {
-        _ = key; // For the OpenAPI document; the bytes come from the target itself.
+        _ = key; // For the OpenAPI document; the bytes come from the target itself, and a target without a key is refused there.
         (ReadLevel level, uint maxStalenessMs) = read.ParsedLevel();
         var operation = new WireOperation { Kind = OperationKind.Get, Key = RestKey.Of(context), Level = level, MaxStalenessMs = maxStalenessMs };
         Result result = await new RestCall(context, read, loops, executor).RunAsync(operation);
@@ -44,7 +44,7 @@ internal static class KeyResource
         }
     }
 
-    public static async Task Put(HttpContext context, [AsParameters] PutParameters write, string key, LoopSet loops, OperationExecutor executor)
+    public static async Task Put(HttpContext context, [AsParameters] PutParameters write, string? key, LoopSet loops, OperationExecutor executor)
     {
         _ = key;
         WireOperation operation = Describe(context, write, OperationKind.Put);
@@ -55,7 +55,7 @@ internal static class KeyResource
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    public static async Task Delete(HttpContext context, [AsParameters] WriteParameters write, string key, LoopSet loops, OperationExecutor executor)
+    public static async Task Delete(HttpContext context, [AsParameters] WriteParameters write, string? key, LoopSet loops, OperationExecutor executor)
     {
         _ = key;
         await new RestCall(context, write, loops, executor).RunAsync(Describe(context, write, OperationKind.Delete));
@@ -63,7 +63,7 @@ internal static class KeyResource
     }
 
     /// <summary>Adds to a counter; the body of the answer is what it is then, as decimal text, which is also what a GET shows.</summary>
-    public static async Task Increment(HttpContext context, [AsParameters] IncrementParameters increment, string key, LoopSet loops, OperationExecutor executor)
+    public static async Task Increment(HttpContext context, [AsParameters] IncrementParameters increment, string? key, LoopSet loops, OperationExecutor executor)
     {
         _ = key;
         (ulong session, ulong sequence) = increment.ParsedRequestId();

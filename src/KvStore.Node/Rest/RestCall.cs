@@ -59,7 +59,7 @@ internal sealed class RestCall
         AnswerHeaders.Write(_context.Response, result);
         Session?.Learn(Keyspace.Id, shard, result.Session);
         TellSession();
-        return result.Outcome == Outcome.Done ? result : throw RestRefusal.Of(result);
+        return result.Outcome == Outcome.Done ? result : throw (operation.Kind == OperationKind.Get ? RestRefusal.OfRead(result) : RestRefusal.Of(result));
     }
 
     /// <summary>The token for the next request of the session, if there is one.</summary>

@@ -1,6 +1,7 @@
 using Grpc.Core;
 using KvStore.Contracts.V1;
 using KvStore.Node.Clients;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 
@@ -49,9 +50,9 @@ internal sealed class RestErrors(RequestDelegate next, ILogger<RestErrors> log)
         {
             await WriteAsync(context, new RestRefusal(malformed.StatusCode, Code.InvalidArgument, Outcome.NotDone, retryable: false, malformed.Message));
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception gone) when (gone is ConnectionResetException or ConnectionAbortedException || (gone is OperationCanceledException && context.RequestAborted.IsCancellationRequested))
         {
-            // The caller went away; nobody reads an answer.
+            // The caller went away, perhaps in the middle of its body; nobody reads an answer.
         }
         catch (Exception defect) when (defect is not OutOfMemoryException)
         {

@@ -24,7 +24,10 @@ internal static class RestKey
 
         // The keyspace's name comes before and can't hold a slash, so the first marker is the one.
         int start = path.IndexOf(Marker, StringComparison.Ordinal);
-        return Parse(start < 0 ? [] : path[(start + Marker.Length)..], base64);
+        ReadOnlySpan<char> key = start < 0 ? [] : path[(start + Marker.Length)..];
+        return key.IsEmpty
+            ? throw RestRefusal.BadRequest($"The URL names no key: write one of 1 to {KvLimits.MaxKeyBytes} bytes behind /keys/, as in /v1/keyspaces/orders/keys/order/17.")
+            : Parse(key, base64);
     }
 
     /// <summary>A key as text.</summary>

@@ -33,6 +33,9 @@ internal sealed class RestRefusal(int status, Code code, Outcome outcome, bool r
         return new RestRefusal(StatusOf(result.Code), result.Code, result.Outcome, result.Retryable, result.Reason + unknown);
     }
 
+    /// <summary>Of a read: whatever became of it, it changed nothing and may be asked again.</summary>
+    public static RestRefusal OfRead(Result result) => new(StatusOf(result.Code), result.Code, Outcome.NotDone, result.Retryable, result.Reason);
+
     /// <summary>As the gRPC statuses at the head of kv.proto, in the words of HTTP.</summary>
     public static int StatusOf(Code code) => code switch
     {

@@ -29,7 +29,7 @@ internal static class ScanResource
             maxStalenessMs,
             call.Session,
             call.TimeoutMs,
-            RestRefusal.Of,
+            RestRefusal.OfRead,
             context.RequestAborted);
         call.TellSession();
         return ScanDocument.Of(page, RestKey.IsBase64(context));

@@ -151,6 +151,12 @@ public sealed class RestTests(RestNodes nodes) : IClassFixture<RestNodes>
     [InlineData("GET", "/v1/keyspaces/orders/keys/k?timeout_ms=soon", null, 400, "invalid-argument")]
     [InlineData("GET", "/v1/keyspaces/orders/keys/k?siblings=perhaps", null, 400, "invalid-argument")]
     [InlineData("GET", "/v1/keyspaces/orders/keys?limit=0", null, 400, "invalid-argument")]
+    [InlineData("PUT", "/v1/keyspaces/orders/keys/", "v", 400, "invalid-argument", "The URL names no key: write one")]
+    [InlineData("PUT", "/v1/keyspaces/orders/keys", "v", 400, "invalid-argument", "The URL names no key: write one")]
+    [InlineData("PUT", "/v1/keyspaces/orders/keys/?encoding=base64url", "v", 400, "invalid-argument", "The URL names no key: write one")]
+    [InlineData("DELETE", "/v1/keyspaces/orders/keys/", null, 400, "invalid-argument", "The URL names no key: write one")]
+    [InlineData("POST", "/v1/keyspaces/orders/keys/?increment=1", null, 400, "invalid-argument", "The URL names no key: write one")]
+    [InlineData("HEAD", "/v1/keyspaces/orders/keys/", null, 400, "invalid-argument")]
     [InlineData("PUT", "/v1/keyspaces/orders/keys/!!?encoding=base64url", "v", 400, "invalid-argument")]
     [InlineData("PUT", "/v1/keyspaces/orders/keys/k?encoding=hex", "v", 400, "invalid-argument")]
     [InlineData("PUT", "/v1/keyspaces/Orders!", """{"policy": "cp", "replication": "sync"}""", 400, "invalid-argument")]
@@ -158,14 +164,20 @@ public sealed class RestTests(RestNodes nodes) : IClassFixture<RestNodes>
     [InlineData("PUT", "/v1/keyspaces/fresh", """{"policy": "cp"}""", 400, "invalid-argument")]
     [InlineData("PUT", "/v1/keyspaces/fresh", """{"polici": "cp"}""", 400, "invalid-argument")]
     [InlineData("PUT", "/v1/keyspaces/fresh", "cp", 400, "invalid-argument")]
-    public async Task Bad_input_gets_a_problem_document_that_says_what_to_do(string method, string path, string? body, int status, string code)
+    public async Task Bad_input_gets_a_problem_document_that_says_what_to_do(string method, string path, string? body, int status, string code, string says = " ")
     {
         HttpResponseMessage answer = await SendAsync(new HttpMethod(method), path, _ => { }, body);
         ((int)answer.StatusCode).Should().Be(status, await answer.Content.ReadAsStringAsync());
+        if (method == "HEAD")
+        {
+            answer.Headers.GetValues("KvStore-Code").Should().Equal(code);
+            return;
+        }
+
         JsonElement problem = await ProblemOf(answer);
         problem.GetProperty("code").GetString().Should().Be(code);
         problem.GetProperty("outcome").GetString().Should().Be("not-done");
-        problem.GetProperty("detail").GetString().Should().NotBeNullOrWhiteSpace();
+        problem.GetProperty("detail").GetString().Should().NotBeNullOrWhiteSpace().And.Contain(says);
     }
 
     [Fact]
