@@ -15,7 +15,7 @@ public enum ExitCode
     /// <summary>The condition of a conditional write did not hold, and nothing was written; the comparisons of a transaction did not, and its else branch was done.</summary>
     ConditionFailed = 3,
 
-    /// <summary>The cluster refused, for now or for good: no quorum, overloaded, level not offered. Nothing was written.</summary>
+    /// <summary>The cluster refused, for now or for good: no quorum, overloaded, level not offered, a node to be replaced that is up; or what answers is no node. Nothing was written.</summary>
     Refused = 4,
 
     /// <summary>Nobody can say whether the write happened, or the checker ran out of time.</summary>
@@ -33,7 +33,7 @@ public enum ExitCode
     /// <summary>A defect of kv itself.</summary>
     Internal = 70,
 
-    /// <summary>Ended by Ctrl-C or a termination signal before it was done.</summary>
+    /// <summary>Ended by Ctrl-C or a termination signal before it was done. Where something was being changed, a sentence says that its outcome is unknown.</summary>
     Interrupted = 130,
 }
 
@@ -53,6 +53,6 @@ internal static class ExitCodeTable
            66  a file can't be read
            69  no endpoint can be reached, or a port is in use
            70  internal error
-          130  interrupted
+          130  interrupted; of a change that was under way nobody knows whether it was done
         """;
 }

@@ -44,7 +44,7 @@ internal static class LeaderCommands
 
     private static async Task<ExitCode> TransferAsync(CommandContext context, string keyspace, int shard, uint node, OutputFormat format)
     {
-        var answer = await context.Client.Admin.TransferLeaderAsync(keyspace, shard, node, context.Stop);
+        var answer = await context.Client.Admin.TransferLeaderAsync(keyspace, shard, node, context.StopChanging);
         Show(context, format, keyspace, shard, answer);
         if (answer.Outcome != Outcome.Done)
         {

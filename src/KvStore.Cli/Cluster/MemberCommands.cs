@@ -40,7 +40,7 @@ internal static class MemberCommands
                 throw new CliFailure(ExitCode.NotFound, $"Node {context.Value(node)} is no member of the cluster; members are {string.Join(", ", members.Select(member => member.Node).Order())}.");
             }
 
-            var answer = await context.Client.Admin.ReplaceNodeAsync((uint)context.Value(node), context.Stop);
+            var answer = await context.Client.Admin.ReplaceNodeAsync((uint)context.Value(node), context.StopChanging);
             context.Line(string.Create(
                 CultureInfo.InvariantCulture,
                 $"Node {context.Value(node)} is generation {answer.Generation} now. Start it with an empty data directory and --generation {answer.Generation}; {answer.Shards} shards will copy to it. What only the lost node had is gone."));

@@ -31,7 +31,7 @@ internal static class CasCommand
             var text = context.Value(expected)!;
             var version = text == "absent" ? KvVersion.Absent : DataOptions.Version(text, "EXPECTED-VERSION");
             var bytes = await value.ReadAsync(context);
-            var result = await DataOptions.KeyspaceOf(context, keyspace).TryPutAsync(named, bytes, version, null, context.Stop);
+            var result = await DataOptions.KeyspaceOf(context, keyspace).TryPutAsync(named, bytes, version, null, context.StopChanging);
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }

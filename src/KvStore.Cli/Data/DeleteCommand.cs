@@ -34,9 +34,9 @@ internal static class DeleteCommand
             var options = new KvWriteOptions { Session = opened, RequireStrong = context.Value(require) is not null };
             var deletion = (context.Value(ifVersion), context.Value(inContext)) switch
             {
-                ({ } version, _) => space.TryDeleteAsync(named, DataOptions.Version(version, "--if-version"), options, context.Stop),
-                (_, { } seen) => space.DeleteInContextAsync(named, DataOptions.Version(seen, "--context"), options, context.Stop),
-                _ => space.DeleteAsync(named, options, context.Stop),
+                ({ } version, _) => space.TryDeleteAsync(named, DataOptions.Version(version, "--if-version"), options, context.StopChanging),
+                (_, { } seen) => space.DeleteInContextAsync(named, DataOptions.Version(seen, "--context"), options, context.StopChanging),
+                _ => space.DeleteAsync(named, options, context.StopChanging),
             };
             var result = await deletion;
             SessionOptions.Tell(context, opened);

@@ -43,7 +43,7 @@ internal static class IncrementCommand
         {
             var named = DataOptions.Key(context.Value(key));
             var options = context.WasGiven(ttl) ? new KvWriteOptions { Ttl = context.Value(ttl) } : null;
-            var counter = await DataOptions.KeyspaceOf(context, keyspace).IncrementAsync(named, context.Value(by), options, context.Stop);
+            var counter = await DataOptions.KeyspaceOf(context, keyspace).IncrementAsync(named, context.Value(by), options, context.StopChanging);
             Show(context, context.Value(format), named, counter);
             return ExitCode.Ok;
         });

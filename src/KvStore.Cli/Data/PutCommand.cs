@@ -65,16 +65,16 @@ internal static class PutCommand
     {
         if (ifAbsent)
         {
-            return space.TryPutAsync(key, value, KvVersion.Absent, options, context.Stop);
+            return space.TryPutAsync(key, value, KvVersion.Absent, options, context.StopChanging);
         }
 
         if (version is null)
         {
-            return space.PutAsync(key, value, options, context.Stop);
+            return space.PutAsync(key, value, options, context.StopChanging);
         }
 
         return inContext
-            ? space.PutInContextAsync(key, value, version.Value, options, context.Stop)
-            : space.TryPutAsync(key, value, version.Value, options, context.Stop);
+            ? space.PutInContextAsync(key, value, version.Value, options, context.StopChanging)
+            : space.TryPutAsync(key, value, version.Value, options, context.StopChanging);
     }
 }

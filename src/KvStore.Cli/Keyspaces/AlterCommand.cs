@@ -43,7 +43,7 @@ internal static class AlterCommand
 
     private static async Task<ExitCode> AlterAsync(CommandContext context, string name, KvKeyspaceChange change, bool wait, OutputFormat format)
     {
-        var altered = await context.Client.Admin.AlterKeyspaceAsync(name, change, context.Stop);
+        var altered = await context.Client.Admin.AlterKeyspaceAsync(name, change, context.StopChanging);
         if (!altered.Changed)
         {
             context.Note("note: it is set so already.");

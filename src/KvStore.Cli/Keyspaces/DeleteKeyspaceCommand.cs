@@ -45,7 +45,7 @@ internal static class DeleteKeyspaceCommand
         }
 
         // By its id: what somebody creates under the name meanwhile is not what was confirmed.
-        var answer = await context.Client.Admin.DeleteKeyspaceAsync(name, keyspace.Id, context.Stop);
+        var answer = await context.Client.Admin.DeleteKeyspaceAsync(name, keyspace.Id, context.StopChanging);
         if (format == OutputFormat.Json)
         {
             context.Line(JsonFormatter.Default.Format(answer));

@@ -14,7 +14,7 @@ internal static class KeyspaceCreation
     /// <returns>The keyspace; when the patience is over without all leaders known, as it is then. It exists either way.</returns>
     public static async Task<Keyspace> RunAsync(CommandContext context, KvKeyspaceSettings wanted)
     {
-        var keyspace = await context.Client.Admin.CreateKeyspaceAsync(wanted, context.Stop);
+        var keyspace = await context.Client.Admin.CreateKeyspaceAsync(wanted, context.StopChanging);
         var patience = context.Timeout < Patience ? context.Timeout : Patience;
         var begin = TimeProvider.System.GetTimestamp();
         using var look = new PeriodicTimer(Pause);

@@ -57,7 +57,7 @@ internal static class LostWritesCommand
 
         if (clear && lost.Writes.Count > 0)
         {
-            var cleared = (await context.Client.Admin.LostWritesAsync(name, lost.Writes, context.Stop)).Cleared;
+            var cleared = (await context.Client.Admin.LostWritesAsync(name, lost.Writes, context.StopChanging)).Cleared;
             context.Note($"note: {cleared} records were cleared.");
         }
     }

@@ -126,7 +126,7 @@ internal static class ConflictCommands
                 version ??= entry.Version;
             }
 
-            var result = await space.PutInContextAsync(named, bytes, version.Value, null, context.Stop);
+            var result = await space.PutInContextAsync(named, bytes, version.Value, null, context.StopChanging);
             return WriteResultOutput.Show(context, context.Value(format), named, result);
         });
     }

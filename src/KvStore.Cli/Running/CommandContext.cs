@@ -15,6 +15,19 @@ internal sealed class CommandContext(ParseResult parsed, CommandHost host, Cance
     /// <summary>Cancelled by Ctrl-C and by termination.</summary>
     public CancellationToken Stop => stop;
 
+    /// <summary>The same, for a call that changes something: from now on an interruption leaves open whether it was done.</summary>
+    public CancellationToken StopChanging
+    {
+        get
+        {
+            HasBegunChange = true;
+            return stop;
+        }
+    }
+
+    /// <summary>A call that changes something was begun.</summary>
+    public bool HasBegunChange { get; private set; }
+
     public TimeSpan Timeout => parsed.GetValue(host.Globals.Timeout) ?? GlobalOptions.DefaultTimeout;
 
     public bool TimeoutWasGiven => parsed.GetValue(host.Globals.Timeout) is not null;

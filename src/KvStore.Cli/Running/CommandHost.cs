@@ -26,7 +26,7 @@ internal sealed class CommandHost(Terminal terminal)
         command.SetAction(async (parsed, stop) =>
         {
             await using var context = new CommandContext(parsed, this, stop);
-            return (int)await Guarded(() => action(context), stop);
+            return (int)await Guarded(context, action);
         });
         return command;
     }
@@ -59,15 +59,17 @@ internal sealed class CommandHost(Terminal terminal)
         return code;
     }
 
-    private async Task<ExitCode> Guarded(Func<Task<ExitCode>> action, CancellationToken stop)
+    private async Task<ExitCode> Guarded(CommandContext context, Func<CommandContext, Task<ExitCode>> action)
     {
         try
         {
-            return await action();
+            return await action(context);
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (context.Stop.IsCancellationRequested)
         {
-            return ExitCode.Interrupted;
+            return context.HasBegunChange
+                ? Report(new CliFailure(ExitCode.Interrupted, "Interrupted before an answer came, so whether it was done is unknown; look at the state before trying again."))
+                : ExitCode.Interrupted;
         }
         catch (Exception exception)
         {

@@ -24,6 +24,9 @@ internal static class Failures
         { Code: KvCode.Unavailable } => ExitCode.Unavailable,
         { Code: KvCode.DeadlineExceeded, Phase: KvPhase.Connecting or KvPhase.Queued } => ExitCode.Unavailable,
         { Code: KvCode.ConditionFailed } => ExitCode.ConditionFailed,
+
+        // The words are well formed, and the cluster is not in the state for them.
+        { InnerException: RpcException { StatusCode: StatusCode.FailedPrecondition } } => ExitCode.Refused,
         { Code: KvCode.InvalidArgument or KvCode.TooLarge or KvCode.RequestReused } => ExitCode.Usage,
         _ => ExitCode.Refused,
     };

@@ -54,7 +54,7 @@ internal static class TransactionCommand
             KvTxnResult result;
             try
             {
-                result = await space.TransactAsync(transaction, new KvWriteOptions { Session = opened }, context.Stop);
+                result = await space.TransactAsync(transaction, new KvWriteOptions { Session = opened }, context.StopChanging);
             }
             catch (ArgumentException outOfBounds)
             {

@@ -144,7 +144,7 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
         foreach (string[] replace in (string[][])[["member", "replace"], ["cluster", "replace-node"]])
         {
             KvRun up = await nodes.KvAsync([.. replace, "2"]);
-            up.Code.Should().Be(ExitCode.Usage, up.Error);
+            up.Code.Should().Be(ExitCode.Refused, up.Error);
             up.Error.Should().Contain("is up").And.Contain("Stop it first");
             KvRun stranger = await nodes.KvAsync([.. replace, "9"]);
             stranger.Code.Should().Be(ExitCode.NotFound, stranger.Error);
