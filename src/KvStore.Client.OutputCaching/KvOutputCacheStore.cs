@@ -114,7 +114,9 @@ public sealed class KvOutputCacheStore : IOutputCacheStore, IOutputCacheBufferSt
 
         (IReadOnlyList<TagStamp> tags, ReadOnlyMemory<byte> page) = StoredPage.Decode(stored.Value);
         bool[] standing = await Task.WhenAll(tags.Select(tag => StandsAsync(tag, cancellationToken))).ConfigureAwait(false);
-        return standing.All(stands => stands) ? page : null;
+
+        // Not "page : null": that null would be an empty page.
+        return standing.All(stands => stands) ? page : default(ReadOnlyMemory<byte>?);
     }
 
     /// <summary>Concurrent stamps of a tag, made on two sides of a cut, all count: a delete takes away those that it has seen.</summary>
