@@ -38,11 +38,23 @@ internal sealed class TestedMembers
     /// <summary>The signatures of all members that are used where a cluster runs.</summary>
     public static IReadOnlySet<string> In(string assembly)
     {
-        using PEReader file = new(File.OpenRead(assembly));
-        return new TestedMembers(file).Collect();
+        TestedMembers tests = Of(assembly);
+        return tests.Collect(tests.RunsACluster);
     }
 
-    private HashSet<string> Collect()
+    /// <summary>The signatures of all members that are used by any test: for what needs no cluster, such as checkers of histories.</summary>
+    public static IReadOnlySet<string> InAnyTest(string assembly) => Of(assembly).Collect(_ => true);
+
+    private static TestedMembers Of(string assembly)
+    {
+        using PEReader file = new(File.OpenRead(assembly));
+        return new TestedMembers(file);
+    }
+
+    private bool RunsACluster(HashSet<string> reached) => reached.Any(type => Clusters.Contains(type) || _classes[type].Types.Overlaps(Clusters));
+
+    /// <param name="counts">Whether a test counts that reaches these classes.</param>
+    private HashSet<string> Collect(Func<HashSet<string>, bool> counts)
     {
         var used = new HashSet<string>();
         foreach (string test in _classes.Where(each => each.Value.HasTests).Select(each => each.Key))
@@ -57,7 +69,7 @@ internal sealed class TestedMembers
                 }
             }
 
-            if (reached.Any(type => Clusters.Contains(type) || _classes[type].Types.Overlaps(Clusters)))
+            if (counts(reached))
             {
                 used.UnionWith(reached.SelectMany(type => _classes[type].Members));
             }
