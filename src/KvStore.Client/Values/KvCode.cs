@@ -108,7 +108,7 @@ public enum KvCode
     /// <summary>An earlier attempt may have been executed in an epoch of the keyspace that has passed, and nothing tells: the outcome is unknown.</summary>
     EpochPassed = 32,
 
-    /// <summary>No node could be reached. Known to this client only.</summary>
+    /// <summary>No node could be reached before the deadline; the reason says what was found at each endpoint. Known to this client only.</summary>
     Unavailable = 1_000,
 
     /// <summary>What answers does not speak this interface: no KvStore node, or one of another protocol version. Known to this client only.</summary>
