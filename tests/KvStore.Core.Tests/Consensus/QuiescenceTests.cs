@@ -118,6 +118,29 @@ public sealed class QuiescenceTests
         leader.Node.IsQuiet.Should().BeFalse();
     }
 
+    [Theory]
+    [InlineData("a transfer")]
+    [InlineData("a change of members")]
+    [InlineData("damage")]
+    public void A_quiet_leader_is_woken_by_what_is_asked_of_it(string what)
+    {
+        SingleNode leader = QuietLeader();
+        switch (what)
+        {
+            case "a transfer":
+                leader.Node.TransferLeadership(new ReplicaId(2)).Should().BeTrue();
+                break;
+            case "a change of members":
+                leader.Node.ProposeMembership(new MembershipConfig([new ReplicaId(1), new ReplicaId(2)]), default, out _, out _);
+                break;
+            default:
+                leader.Node.Quarantine();
+                break;
+        }
+
+        leader.Node.IsQuiet.Should().BeFalse();
+    }
+
     [Fact]
     public void A_quiet_follower_is_woken_by_an_append_and_by_a_heartbeat_that_offers_nothing()
     {
