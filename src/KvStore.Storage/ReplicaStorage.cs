@@ -206,7 +206,7 @@ internal sealed class ReplicaStorage : IReplicaStorage
     public void Arrive(LoadRead load)
     {
         _loop.Arrive(new Arrival(this, load));
-        View.Sink.Post(new StorageEvent(StorageEventKind.Loaded) { Shard = Shard, Tag = load.Tag });
+        View.Post(new StorageEvent(StorageEventKind.Loaded) { Shard = Shard, Tag = load.Tag });
     }
 
     /// <summary>On the loop: takes in what <see cref="Arrive"/> or the end of an install left.</summary>
@@ -275,6 +275,6 @@ internal sealed class ReplicaStorage : IReplicaStorage
     {
         View.SetDurable(position);
         _loop.Arrive(new Arrival(this, null));
-        View.Sink.Post(new StorageEvent(StorageEventKind.Installed) { Shard = Shard, Position = position });
+        View.Post(new StorageEvent(StorageEventKind.Installed) { Shard = Shard, Position = position });
     }
 }

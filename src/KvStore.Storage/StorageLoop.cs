@@ -31,6 +31,9 @@ public sealed class StorageLoop
     /// <summary>The position of the last append of this loop that would survive a power loss.</summary>
     public LogPosition DurablePosition => Log.Durable;
 
+    /// <summary>The position of the last append of this loop.</summary>
+    public LogPosition AppendedPosition => Log.Appended;
+
     /// <summary>Memory of this loop's tables as of the last step, in bytes. From any thread.</summary>
     public long TableBytes => Interlocked.Read(ref _tableBytes);
 
@@ -63,6 +66,7 @@ public sealed class StorageLoop
         var replica = _replicas[index];
         _replicas.RemoveAt(index);
         replica.Close();
+        replica.View.Mute();
         Remove(replica.View);
     }
 

@@ -59,6 +59,27 @@ public interface IKvAdmin
     ValueTask<ReplaceNodeResponse> ReplaceNodeAsync(uint node, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Takes a new node into the cluster, under an id that no member ever had. Answers when that is decided; start the node then with "--join" and the address of any member. The cluster does the rest by itself: it gets its share
+    /// of the shards, and counts as joining (<see cref="KvMember.State"/>) until it has it. Repeating the call with the same address changes nothing.
+    /// </summary>
+    /// <param name="node">Its id, 1 to 65535.</param>
+    /// <param name="address">Where clients and the other members will reach it, "host:port".</param>
+    /// <param name="weight">Its share of the shards, relative to others.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">The id or the address is or was in use, or there is no quorum.</exception>
+    ValueTask<AddMemberResponse> AddMemberAsync(uint node, string address, double weight = 1, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Lets a member go, whether it is up or not. Answers when that is decided; its shards then move to other members by themselves, and when it has none left it is a member no more (it is gone from
+    /// <see cref="KvTopology.Members"/>). Its id is never used again. Repeating the call changes nothing.
+    /// </summary>
+    /// <param name="node">The member.</param>
+    /// <param name="force">Also if keyspaces are left with fewer replicas than they have now.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="KvException">It is no member, it is the last one, too few of the others are up, or keyspaces would have fewer replicas.</exception>
+    ValueTask<RemoveMemberResponse> RemoveMemberAsync(uint node, bool force = false, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Hands the leadership of one shard to the replica on another node, and waits until that one leads or the time is nearly over: look at the outcome. Not done: nothing was begun, or another node was
     /// elected. Unknown: it was begun and may yet happen. While it is handed over, for some milliseconds, writes to the shard wait. An open shard (ap) has a leader too, but reads and writes don't go through it.
     /// </summary>

@@ -15,6 +15,8 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
     private const string DeleteKeyspace = "delete keyspace";
     private const string TransferLeader = "transfer of the leadership";
     private const string ReplaceNode = "replace node";
+    private const string AddMember = "add member";
+    private const string RemoveMember = "remove member";
     private const string SetFaults = "set faults";
     private const string HealFaults = "heal faults";
     private const string RefusalTrailer = "kvstore-refusal-bin";
@@ -130,6 +132,22 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         KvMember member = MemberOf(topology, node);
         ReplaceNodeRequest request = new() { Node = node, Generation = member.Generation + 1 };
         return await AnyAsync(ReplaceNode, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).ReplaceNodeAsync(request, call), cancellationToken).ConfigureAwait(false);
+    }
+
+    public ValueTask<AddMemberResponse> AddMemberAsync(uint node, string address, double weight = 1, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(node);
+        ArgumentException.ThrowIfNullOrEmpty(address);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(weight);
+        AddMemberRequest request = new() { Node = node, Address = address, Weight = weight };
+        return AnyAsync(AddMember, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).AddMemberAsync(request, call), cancellationToken);
+    }
+
+    public ValueTask<RemoveMemberResponse> RemoveMemberAsync(uint node, bool force = false, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(node);
+        RemoveMemberRequest request = new() { Node = node, Force = force };
+        return AnyAsync(RemoveMember, (channel, call) => new Contracts.V1.Admin.AdminClient(channel).RemoveMemberAsync(request, call), cancellationToken);
     }
 
     public ValueTask<TransferLeaderResponse> TransferLeaderAsync(string keyspace, int shard, uint node, CancellationToken cancellationToken = default)
@@ -262,7 +280,7 @@ internal sealed class KvAdminClient(KvClient client, KvClientOptions options) : 
         bool unreached = failure.StatusCode == StatusCode.Unavailable && refusal is null && !miss.IsStranger;
         bool neverConnected = failure.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
         bool open = !miss.IsStranger && (failure.StatusCode is StatusCode.DeadlineExceeded or StatusCode.Internal or StatusCode.Unknown || (unreached && !neverConnected));
-        bool unknown = what is CreateKeyspace or AlterKeyspace or DeleteKeyspace or ReplaceNode or TransferLeader or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
+        bool unknown = what is CreateKeyspace or AlterKeyspace or DeleteKeyspace or ReplaceNode or AddMember or RemoveMember or TransferLeader or SetFaults or HealFaults && (refusal is null ? open : refusal.Outcome == Outcome.Unknown);
         string reason = code == KvCode.Unsupported
             ? $"what answers does not speak this interface: it is no KvStore node, or one of another protocol version ({miss})"
             : refusal is { Reason.Length: > 0 } ? refusal.Reason : unreached || code == KvCode.DeadlineExceeded ? miss.ToString() : failure.Status.Detail;

@@ -13,7 +13,7 @@ internal sealed class ClusterMap
         Public = new KvTopology(
             wire.ClusterId,
             wire.Revision,
-            [.. wire.Members.Select(m => new KvMember(m.Node, m.Address, m.Weight, m.Generation))],
+            [.. wire.Members.Select(m => new KvMember(m.Node, m.Address, m.Weight, m.Generation) { State = m.State })],
             [.. wire.Keyspaces.Select(PublicKeyspace)],
             wire.Node);
         IsComplete = wire.CatalogRead || previous is { IsComplete: true };

@@ -15,7 +15,11 @@ public sealed record KvTopology(string ClusterId, ulong Revision, IReadOnlyList<
 /// <param name="Address">Where clients reach it, "host:port".</param>
 /// <param name="Weight">Its share of the shards, relative to others.</param>
 /// <param name="Generation">How often the node under this id was replaced by another one.</param>
-public sealed record KvMember(uint Node, string Address, double Weight, uint Generation = 0);
+public sealed record KvMember(uint Node, string Address, double Weight, uint Generation = 0)
+{
+    /// <summary>Whether it is on its way in or out.</summary>
+    public MemberState State { get; init; }
+}
 
 /// <summary>A keyspace and where its shards live.</summary>
 /// <param name="Id">Its id on the wire.</param>

@@ -69,6 +69,9 @@ public sealed class ShardReplica
     /// <summary>This replica was removed from the shard for good, as far as it knows: it serves nothing, and what it has on the disk can go.</summary>
     public bool IsRemoved => _parts.Places.IsRemoved;
 
+    /// <summary>False: the members don't know this replica, or know it no more. It has nothing to say about the shard's data.</summary>
+    public bool HasPlace => !IsActive || (!_parts.Places.IsRemoved && _parts.Places.IsMember);
+
     /// <summary>The members as of the applied index.</summary>
     public ShardMembers Members => _parts.Places.Members;
 
@@ -415,16 +418,16 @@ public sealed class ShardReplica
         }
     }
 
-    /// <summary>The keyspace was deleted: answer what waits, and never touch the storage again.</summary>
-    public void Close()
+    /// <summary>The keyspace was deleted, or the replica has moved away: answer what waits, and never touch the storage again.</summary>
+    public void Close(bool isDeleted = true)
     {
         if (IsActive)
         {
             IsActive = false;
-            _engines.FailAll(RefusalCode.UnknownKeyspace, "The keyspace was deleted.");
+            _engines.FailAll(isDeleted ? RefusalCode.UnknownKeyspace : RefusalCode.ReplicaRemoved, isDeleted ? "The keyspace was deleted." : "This replica has moved to another node.");
         }
 
-        FencedBecause ??= "the keyspace was deleted";
+        FencedBecause ??= isDeleted ? "the keyspace was deleted" : "it has moved to another node";
     }
 
     /// <summary>Forgets the lost writes up to a number, durably with the next sync. Returns how many those were.</summary>

@@ -1,17 +1,15 @@
 using System.Diagnostics;
 using Grpc.Core;
 using KvStore.Contracts.V1;
-using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Node.Loops;
 using KvStore.Node.Peers;
 using KvStore.Storage;
-using CoreStatus = KvStore.Core.Replicas.ReplicaStatus;
 
 namespace KvStore.Node.Catalog;
 
 /// <summary>kvstore.v1.Admin.</summary>
-internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites, KeyspaceAlteration alteration, KeyspaceDeletion deletion, AlterProgressReader progress, LeaderTransfer transfer, PeerMesh mesh) : Admin.AdminBase
+internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, TopologyFeed topology, HeartbeatService heartbeats, NodeStorage storage, NodeFacts facts, LostWriteReader lostWrites, KeyspaceAlteration alteration, KeyspaceDeletion deletion, AlterProgressReader progress, LeaderTransfer transfer, PeerMesh mesh, ReplicaReport report, MemberAdmin members) : Admin.AdminBase
 {
     public override async Task<Keyspace> CreateKeyspace(CreateKeyspaceRequest request, ServerCallContext context) =>
         CatalogCodec.ToWire(await keyspaces.CreateAsync(request, context.CancellationToken), topology.LeaderOf, topology.RegimeOf);
@@ -27,7 +25,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
     {
         CatalogKeyspace keyspace = loops.Router.Require(request.Name);
         var description = new KeyspaceDescription { Keyspace = CatalogCodec.ToWire(keyspace, topology.LeaderOf, topology.RegimeOf) };
-        description.Replicas.AddRange((await DescribeReplicasAsync()).Where(replica => replica.KeyspaceId == keyspace.Id));
+        description.Replicas.AddRange((await report.DescribeAsync()).Where(replica => replica.KeyspaceId == keyspace.Id));
         return description;
     }
 
@@ -53,7 +51,7 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
 
     public override async Task<NodeStatusResponse> NodeStatus(NodeStatusRequest request, ServerCallContext context)
     {
-        List<ReplicaStatus> replicas = await DescribeReplicasAsync();
+        List<ReplicaStatus> replicas = await report.DescribeAsync();
         StorageStats stats = storage.Stats;
         var response = new NodeStatusResponse
         {
@@ -94,6 +92,12 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         return new ReplaceNodeResponse { Generation = generation, Shards = (uint)shards };
     }
 
+    public override Task<AddMemberResponse> AddMember(AddMemberRequest request, ServerCallContext context) => members.AddAsync(request, context.CancellationToken);
+
+    public override Task<RemoveMemberResponse> RemoveMember(RemoveMemberRequest request, ServerCallContext context) => members.RemoveAsync(request, context.CancellationToken);
+
+    public override Task<Membership> Members(MembershipRequest request, ServerCallContext context) => members.MembersAsync(request, context.CancellationToken);
+
     public override Task<LostWritesResponse> LostWrites(LostWritesRequest request, ServerCallContext context) => lostWrites.ReadAsync(request, context.CancellationToken);
 
     public override Task<TransferLeaderResponse> TransferLeader(TransferLeaderRequest request, ServerCallContext context) =>
@@ -113,81 +117,6 @@ internal sealed class AdminService(KeyspaceAdmin keyspaces, LoopSet loops, Topol
         HeldDownMs = (ulong)peer.Link.HeldDownMs,
         SentBytes = (ulong)mesh.Counters(peer.Node).BytesSent,
         BulkSentBytes = (ulong)mesh.Counters(peer.Node).BulkBytesSent,
-    };
-
-    private async Task<List<ReplicaStatus>> DescribeReplicasAsync()
-    {
-        var all = new List<ReplicaStatus>();
-        foreach (ShardLoop loop in loops.Loops)
-        {
-            all.AddRange((await LoopSet.RunAsync(loop, on => on.Replicas.Select(replica => replica.Describe() with { Digest = replica.CaptureDigests()?.ToString() ?? "" }).ToList())).Select(ToWire));
-        }
-
-        return [.. all.OrderBy(replica => replica.KeyspaceId).ThenBy(replica => replica.Shard)];
-    }
-
-    private ReplicaStatus ToWire(CoreStatus status)
-    {
-        ReplicaStatus wire = FactsOf(status);
-        wire.Members.AddRange(status.Members.Select(member => new ShardMember
-        {
-            Node = member.Place.Node.Value,
-            ReplicaId = member.Place.Replica.Value,
-            Voter = member.IsVoter,
-            Learner = member.IsLearner,
-            Outgoing = member.IsOutgoingVoter,
-            Match = member.Match.Value,
-        }));
-        wire.Lags.AddRange(status.Lags.Select(lag => new PeerLag { Node = lag.Node.Value, Missing = lag.Missing, ForMs = lag.ForMs }));
-        return wire;
-    }
-
-    private ReplicaStatus FactsOf(CoreStatus status) => new()
-    {
-        KeyspaceId = status.Descriptor.Shard.Keyspace,
-        Keyspace = loops.Router.TryFind(status.Descriptor.Shard.Keyspace, out KeyspaceRoute route) ? route.Name : "",
-        Shard = (uint)status.Descriptor.Shard.Number,
-        Regime = (Regime)status.Regime,
-        Epoch = status.Current.Epoch.Value,
-        ReplicaId = status.Descriptor.Self.Replica.Value,
-        Role = status.Role switch
-        {
-            RaftRole.Leader => "leader",
-            RaftRole.Candidate => "candidate",
-            RaftRole.PreCandidate => "pre-candidate",
-            _ => "follower",
-        },
-        Term = status.Term.Value,
-        Leader = status.Leader.Value,
-        Commit = status.Commit.Value,
-        Applied = status.Applied.Value,
-        LastIndex = status.LastIndex.Value,
-        Clock = status.Clock,
-        PeerLag = status.PeerLag,
-        OverlayKeys = (uint)status.OverlayKeys,
-        OverlayBytes = (ulong)status.OverlayBytes,
-        OverlayAgeMs = status.OverlayAgeMs,
-        ProvisionalEpisodes = (ulong)status.ProvisionalEpisodes,
-        Quiet = status.Quiet,
-        Fenced = status.Fenced,
-        Removed = status.Removed,
-        LosersDropped = (ulong)status.LosersDropped,
-        MemoryBytes = (ulong)status.MemoryBytes,
-        MemoryLimit = (ulong)status.Descriptor.MemoryBytes,
-        Evictions = (ulong)status.Evictions,
-        MemoryLosses = status.MemoryLosses,
-        LastMemoryLossMs = status.LastMemoryLossMs,
-        Recovering = status.Open is { IsRecovering: true },
-        DotKeys = (uint)(status.Open?.IndexedDots ?? 0),
-        UncoveredContexts = (uint)(status.Open?.UncoveredContexts ?? 0),
-        Digest = status.Digest,
-        DigestComparisons = (ulong)(status.Open?.Comparisons ?? 0),
-        DifferentBuckets = (uint)(status.Open?.DifferentBuckets ?? 0),
-        Policy = (Contracts.V1.PartitionPolicy)status.Current.Mode.Partition,
-        Replication = (Contracts.V1.Replication)status.Current.Mode.Replication,
-        Closing = status.Current.Kind == Core.Replicas.RegimeKind.Closing,
-        Switching = status.Switch.IsUnderWay,
-        PauseMs = (ulong)status.Switch.LastPauseMs,
     };
 }
 

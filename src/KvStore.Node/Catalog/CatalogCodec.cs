@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Google.Protobuf;
+using KvStore.Contracts;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Policy;
@@ -25,6 +26,7 @@ internal static class CatalogCodec
             NextReplicaId = catalog.NextReplicaId,
         };
         record.Members.AddRange(catalog.Members.Select(ToWire));
+        record.RemovedNodes.AddRange(catalog.Removed.Select(node => node.Value));
         record.Keyspaces.AddRange(catalog.Keyspaces.Select(keyspace => ToWire(keyspace)));
         return record.ToByteArray();
     }
@@ -43,7 +45,8 @@ internal static class CatalogCodec
             Revision = record.Revision,
             NextKeyspaceId = record.NextKeyspaceId,
             NextReplicaId = record.NextReplicaId,
-            Members = [.. record.Members.Select(member => new CatalogMember(new NodeId(member.Node), member.Address, member.Weight, member.Generation))],
+            Members = [.. record.Members.Select(FromWire)],
+            Removed = [.. record.RemovedNodes.Select(node => new NodeId(node))],
             Keyspaces = [.. record.Keyspaces.Select(FromWire)],
         };
     }
@@ -74,6 +77,7 @@ internal static class CatalogCodec
             FoundingPolicy = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.PartitionPolicy)keyspace.FoundingMode.Partition,
             FoundingReplication = keyspace.FoundingMode == keyspace.Mode ? default : (Contracts.V1.Replication)keyspace.FoundingMode.Replication,
             Alterations = keyspace.Alterations,
+            WantedReplicas = keyspace.WantedReplicas == keyspace.Founders[0].Length ? 0 : (uint)keyspace.WantedReplicas,
             Conflicts = keyspace.Conflicts == ConflictRule.Siblings ? Conflicts.Unspecified : (Conflicts)keyspace.Conflicts,
         };
         for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -101,13 +105,18 @@ internal static class CatalogCodec
         return wire;
     }
 
+    public static CatalogMember FromWire(Member member) => new(new NodeId(member.Node), member.Address, member.Weight, member.Generation) { State = (MemberState)member.State };
+
+    public static Member ToWire(CatalogMember member) =>
+        new() { Node = member.Node.Value, Address = member.Address, Weight = member.Weight, Generation = member.Generation, State = (Contracts.V1.MemberState)member.State };
+
     private static CatalogKeyspace FromWire(Keyspace wire) => new(
         wire.Id,
         wire.Name,
         new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication),
         new Epoch(wire.Epoch),
         [.. wire.Shards.Select(shard => FromWire(shard.Replicas))],
-        [.. wire.Shards.Select(shard => FromWire(shard.Founders.Count > 0 ? shard.Founders : shard.Replicas))])
+        [.. wire.Shards.Select(shard => FromWire(FoundersOf(shard)))])
     {
         MaxLag = FromWire(wire.MaxLag),
         ProvisionalAfter = ProvisionalAfterOf(wire.ProvisionalAfterMs),
@@ -117,6 +126,7 @@ internal static class CatalogCodec
             ? new KeyspaceMode((PartitionChoice)wire.Policy, (Core.Policy.Replication)wire.Replication)
             : new KeyspaceMode((PartitionChoice)wire.FoundingPolicy, (Core.Policy.Replication)wire.FoundingReplication),
         Alterations = wire.Alterations,
+        WantedReplicas = wire.WantedReplicas == 0 && wire.Shards.Count > 0 ? FoundersOf(wire.Shards[0]).Count : (int)Math.Min(wire.WantedReplicas, KvLimits.MaxReplicas),
         Conflicts = FromWire(wire.Conflicts),
         MemoryBytes = FromWire(wire.Durability) == Durability.Memory ? (long)Math.Min(wire.MemoryBytes, long.MaxValue) : 0,
     };
@@ -137,10 +147,10 @@ internal static class CatalogCodec
         wire is null or { Bytes: 0 } ? MaxLag.Default.Bytes : (int)Math.Min(wire.Bytes, int.MaxValue),
         wire is null or { TimeMs: 0 } ? MaxLag.Default.TimeMs : (int)Math.Min(wire.TimeMs, int.MaxValue));
 
+    private static Google.Protobuf.Collections.RepeatedField<Replica> FoundersOf(Shard shard) => shard.Founders.Count > 0 ? shard.Founders : shard.Replicas;
+
     private static ImmutableArray<CatalogReplica> FromWire(IEnumerable<Replica> replicas) =>
         [.. replicas.Select(replica => new CatalogReplica(new NodeId(replica.Node), new ReplicaId(replica.ReplicaId)))];
 
     private static Replica ToWire(CatalogReplica replica) => new() { Node = replica.Node.Value, ReplicaId = replica.Replica.Value };
-
-    private static Member ToWire(CatalogMember member) => new() { Node = member.Node.Value, Address = member.Address, Weight = member.Weight, Generation = member.Generation };
 }

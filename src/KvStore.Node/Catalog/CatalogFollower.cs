@@ -1,18 +1,15 @@
 using KvStore.Core.Identity;
-using KvStore.Core.Replicas;
 using KvStore.Node.Loops;
 
 namespace KvStore.Node.Catalog;
 
 /// <summary>
-/// Follows the catalog record in this node's own replica of the system shard, opens the replicas that it places here, and destroys those of keyspaces that were deleted. Looks once per tick, on the loop of the system shard: the record changes rarely,
-/// and a look is one table lookup.
+/// Follows the catalog record in this node's own replica of the system shard, opens the replicas that it places here, and destroys those that have nothing to do here any more. Looks once per tick, on the loop of the system shard: the record
+/// changes rarely, and a look is one table lookup.
 /// </summary>
 internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, LoopSet loops, TopologyFeed topology, Action<ClusterCatalog> adopted, Func<int> seed, ILogger<CatalogFollower> log)
 {
-    /// <summary>Shards other than the system's that may have something on this node: what the last process left, and what was opened since. On the system shard's loop only.</summary>
-    private readonly HashSet<ShardId> _held = [.. loops.Storage.RecoveredShards.Where(shard => shard.Keyspace > 0)];
-
+    private readonly ReplicaMoves _replicas = new(loops, generation, seed, log);
     private LogIndex _seen;
 
     /// <summary>Publishes what the configuration says, and opens the system shard.</summary>
@@ -20,8 +17,8 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
     {
         loops.Router.Publish(initial);
         loops.Ticked += OnTick;
-        Open(initial.Keyspaces[0], 0, new CatalogReplica(loops.Self, ClusterCatalog.SystemReplica(loops.Self, generation)));
-        OpenAll(initial);
+        _replicas.Place(initial.Keyspaces[0].Describe(0, new CatalogReplica(loops.Self, ClusterCatalog.SystemReplica(loops.Self, generation))));
+        PlaceAll(initial);
     }
 
     private void OnTick(ShardLoop loop)
@@ -38,7 +35,7 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
         adopted(catalog);
         topology.OnChanged();
         DestroyDeleted(catalog);
-        OpenAll(catalog);
+        PlaceAll(catalog);
     }
 
     /// <summary>
@@ -48,15 +45,15 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
     private void DestroyDeleted(ClusterCatalog catalog)
     {
         HashSet<uint> known = [.. catalog.Keyspaces.Select(keyspace => keyspace.Id)];
-        foreach (ShardId shard in _held.Where(shard => shard.Keyspace < catalog.NextKeyspaceId && !known.Contains(shard.Keyspace)).ToList())
+        foreach (ShardId shard in _replicas.Shards.Where(shard => shard.Keyspace < catalog.NextKeyspaceId && !known.Contains(shard.Keyspace)))
         {
-            _held.Remove(shard);
-            loops.LoopOf(shard).Post(on => on.Destroy(shard));
+            _replicas.Destroy(shard);
         }
     }
 
-    private void OpenAll(ClusterCatalog catalog)
+    private void PlaceAll(ClusterCatalog catalog)
     {
+        HashSet<ShardId> elsewhere = [.. _replicas.Shards];
         foreach (CatalogKeyspace keyspace in catalog.Keyspaces)
         {
             for (int number = 0; number < keyspace.Shards.Length; number++)
@@ -64,21 +61,31 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
                 CatalogReplica own = keyspace.Shards[number].FirstOrDefault(replica => replica.Node == loops.Self);
                 if (!own.Node.IsNone)
                 {
-                    Open(keyspace, number, own);
+                    _replicas.Place(keyspace.Describe(number, own));
+                    elsewhere.Remove(new ShardId(keyspace.Id, number));
                 }
             }
         }
+
+        // While members come and go the shards may not have settled without the replicas that are to go.
+        if (!catalog.IsChanging && elsewhere.Count > 0)
+        {
+            Unplace(catalog, elsewhere);
+        }
     }
 
-    private void Open(CatalogKeyspace keyspace, int number, CatalogReplica own)
+    private void Unplace(ClusterCatalog catalog, HashSet<ShardId> elsewhere)
     {
-        ShardDescriptor descriptor = keyspace.Describe(number, own);
-        var random = new Random(seed());
-        if (keyspace.Id > 0)
+        foreach (CatalogKeyspace keyspace in catalog.Keyspaces)
         {
-            _held.Add(descriptor.Shard);
+            for (int number = 0; number < keyspace.Shards.Length; number++)
+            {
+                var shard = new ShardId(keyspace.Id, number);
+                if (elsewhere.Contains(shard))
+                {
+                    _replicas.Unplace(keyspace, shard, catalog.NextReplicaId);
+                }
+            }
         }
-
-        loops.LoopOf(descriptor.Shard).Post(on => on.Open(descriptor, random));
     }
 }

@@ -5,8 +5,19 @@ using KvStore.Core.Replicas;
 
 namespace KvStore.Node.Catalog;
 
+/// <summary>How far a member is on its way in or out.</summary>
+internal enum MemberState : byte
+{
+    Settled = 0,
+    Joining = 1,
+    Leaving = 2,
+}
+
 /// <param name="Generation">How often the node under this id was replaced.</param>
-internal sealed record CatalogMember(NodeId Node, string Address, double Weight, uint Generation = 0);
+internal sealed record CatalogMember(NodeId Node, string Address, double Weight, uint Generation = 0)
+{
+    public MemberState State { get; init; }
+}
 
 internal readonly record struct CatalogReplica(NodeId Node, ReplicaId Replica)
 {
@@ -38,6 +49,9 @@ internal sealed record CatalogKeyspace(
 
     /// <summary>What is shown of concurrent values.</summary>
     public ConflictRule Conflicts { get; init; } = ConflictRule.Siblings;
+
+    /// <summary>How many replicas each shard shall have where there are members enough. Catalogs of earlier versions don't say: then as many as it was created with.</summary>
+    public int WantedReplicas { get; init; } = Founders.IsDefaultOrEmpty ? 0 : Founders[0].Length;
 
     /// <summary>Not zero: the data lives in memory only, and one copy takes at most so much, over all shards.</summary>
     public long MemoryBytes { get; init; }
@@ -82,10 +96,32 @@ internal sealed record ClusterCatalog
 
     public ImmutableArray<CatalogKeyspace> Keyspaces { get; init; } = [];
 
+    /// <summary>The ids of members that were removed, in order. None is ever used again: peers remember its directory, and the system shard its replica.</summary>
+    public ImmutableArray<NodeId> Removed { get; init; } = [];
+
     public uint NextKeyspaceId { get; init; } = 1;
 
     /// <summary>Replica ids are handed out once. Those of the system shard follow from the node (<see cref="SystemReplica"/>); these begin above the node ids.</summary>
     public ulong NextReplicaId { get; init; } = NodeId.Max + 1;
+
+    /// <summary>Whether a member is on its way in or out.</summary>
+    public bool IsChanging
+    {
+        get
+        {
+            foreach (CatalogMember member in Members)
+            {
+                if (member.State != MemberState.Settled)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    public CatalogMember? Find(NodeId node) => Members.FirstOrDefault(member => member.Node == node);
 
     /// <summary>The replica of the system shard on a node: a node must know its own before it can read any catalog. A replaced node has another one, since ids are never used twice.</summary>
     public static ReplicaId SystemReplica(NodeId node, uint generation) => new(((ulong)generation << 16) | node.Value);

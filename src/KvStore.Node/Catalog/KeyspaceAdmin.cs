@@ -191,21 +191,23 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
         && request.DefaultTtlMs == existing.DefaultTtlMs
         && (request.DefaultReadLevel == ReadLevel.Unspecified || (Core.Replicas.ReadLevel)request.DefaultReadLevel == existing.DefaultReadLevel)
         && (request.Shards == 0 || request.Shards == existing.Shards.Length)
-        && (request.Replicas == 0 || request.Replicas == existing.Shards[0].Length);
+        && (request.Replicas == 0 || request.Replicas == existing.WantedReplicas || request.Replicas == existing.Founders[0].Length);
 
     private static CatalogKeyspace Place(CreateKeyspaceRequest request, KeyspaceMode mode, ClusterCatalog catalog)
     {
         const int DefaultReplicas = 3;
         int shards = request.Shards == 0 ? KvLimits.DefaultShards : (int)request.Shards;
-        int replicas = request.Replicas == 0 ? Math.Min(DefaultReplicas, catalog.Members.Length) : (int)Math.Min(request.Replicas, int.MaxValue);
-        if (replicas > catalog.Members.Length || replicas > KvLimits.MaxReplicas)
+
+        // Who is on its way in may not run yet; the keyspace's shards are among those of which it then gets its share.
+        WeightedNode[] nodes = [.. catalog.Members.Where(member => member is { State: MemberState.Settled, Weight: > 0 }).Select(member => new WeightedNode(member.Node, member.Weight))];
+        int replicas = request.Replicas == 0 ? Math.Min(DefaultReplicas, nodes.Length) : (int)Math.Min(request.Replicas, int.MaxValue);
+        if (replicas > nodes.Length || replicas > KvLimits.MaxReplicas || replicas == 0)
         {
             throw Refused(
                 StatusCode.InvalidArgument,
-                $"{replicas} replicas were asked for; this cluster has {catalog.Members.Length} members, and at most {KvLimits.MaxReplicas} replicas are allowed.");
+                $"{replicas} replicas were asked for; this cluster has {nodes.Length} members that take new shards (those that join, leave or have weight 0 don't), and at most {KvLimits.MaxReplicas} replicas are allowed.");
         }
 
-        WeightedNode[] nodes = [.. catalog.Members.Select(member => new WeightedNode(member.Node, member.Weight))];
         ulong nextReplica = catalog.NextReplicaId;
         var placed = ImmutableArray.CreateBuilder<ImmutableArray<CatalogReplica>>(shards);
         for (int number = 0; number < shards; number++)
@@ -215,6 +217,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
 
         return new CatalogKeyspace(catalog.NextKeyspaceId, request.Name, mode, new Epoch(1), placed.MoveToImmutable())
         {
+            WantedReplicas = request.Replicas == 0 ? DefaultReplicas : replicas,
             MaxLag = CatalogCodec.FromWire(request.MaxLag),
             ProvisionalAfter = CatalogCodec.ProvisionalAfterOf(request.ProvisionalAfterMs),
             DefaultTtlMs = request.DefaultTtlMs,

@@ -24,8 +24,11 @@ public static class ExitCodes
     /// <summary>The disk failed while the node ran.</summary>
     public const int InputOutput = 74;
 
-    /// <summary>Something that passes: another process still holds the data directory.</summary>
+    /// <summary>Something that passes: another process still holds the data directory, or no member answers a node that joins.</summary>
     public const int Temporary = 75;
+
+    /// <summary>The node was removed from its cluster.</summary>
+    public const int Removed = 77;
 }
 
 /// <summary>The node can't start or go on, for a reason that one sentence explains to its operator.</summary>

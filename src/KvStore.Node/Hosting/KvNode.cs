@@ -44,7 +44,7 @@ public sealed class KvNode : IAsyncDisposable
         Lifetime = lifetime;
         Port = port;
         HttpPort = options.HttpHost.Length == 0 ? 0 : BoundPort(application, endpoint: 1);
-        Address = AdvertisedAddress(options, port);
+        Address = AdvertisedAddress(options, services.KnownAddress, port);
         _application = application;
         _loggers = loggers;
         _log = loggers.CreateLogger<KvNode>();
@@ -234,7 +234,7 @@ public sealed class KvNode : IAsyncDisposable
         return new Uri(addresses.ElementAt(endpoint)).Port;
     }
 
-    private static string AdvertisedAddress(NodeOptions options, int port)
+    private static string AdvertisedAddress(NodeOptions options, string? known, int port)
     {
         if (options.AdvertisedAddress.Length > 0)
         {
@@ -243,7 +243,7 @@ public sealed class KvNode : IAsyncDisposable
 
         string? listed = options.Members.FirstOrDefault(member => member.Node.Value == options.NodeId).Address;
         string host = options.ListenHost.Contains(':') ? $"[{options.ListenHost}]" : options.ListenHost;
-        return listed ?? $"{host}:{port}";
+        return listed ?? (options.Join.Count > 0 ? known : null) ?? $"{host}:{port}";
     }
 
     /// <summary>A burst after a pause must not wait for the pool to grow by one thread each half second.</summary>

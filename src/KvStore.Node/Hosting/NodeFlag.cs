@@ -24,6 +24,7 @@ internal sealed record NodeFlag(string Name, string Value, string Help, Func<Nod
         new("http", "HOST:PORT", "Where to listen for HTTP/1.1: REST, health, metrics (nowhere).", Http),
         new("advertise", "HOST:PORT", "Where clients and peers reach this node (as among the members).", (o, v) => o with { AdvertisedAddress = v }),
         new("member", "ID=HOST:PORT", "One node of the cluster; repeat for each, this one included.", Member, Repeats: true),
+        new("join", "HOST:PORT", "A member of the cluster that this node was added to ('kv member add'), instead of --member; repeat for more.", (o, v) => o with { Join = [.. o.Join, v] }, Repeats: true),
         new("data", "DIRECTORY", "The data directory of this node.", (o, v) => o with { DataDirectory = v }),
         new("recover-without", "ID", "UNSAFE: this node is lost for good; shards without a majority go on here alone. Repeat for each.", RecoverWithout, Repeats: true),
         new("accept-data-loss", "", "What --recover-without asks for, once you know what it costs (docs/operations.md).", (o, v) => o with { AcceptDataLoss = Truth(v) }),

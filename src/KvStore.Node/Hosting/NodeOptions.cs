@@ -54,6 +54,9 @@ public sealed record NodeOptions
     /// <summary>All nodes of the cluster, this one included. Empty: a cluster of this node alone.</summary>
     public IReadOnlyList<PeerAddress> Members { get; init; } = [];
 
+    /// <summary>Members of a running cluster, "host:port", that this node asks whom it belongs to when it starts with an empty data directory: it was added to them before. Instead of <see cref="Members"/>.</summary>
+    public IReadOnlyList<string> Join { get; init; } = [];
+
     /// <summary>
     /// UNSAFE: these nodes are lost for good. Shards that have lost their majority with them go on at this node alone, from what it has. Asks for <see cref="AcceptDataLoss"/>; each shard is recovered once only.
     /// </summary>

@@ -88,7 +88,17 @@ public static class NodeOptionsValidation
             yield return $"The advertised address '{options.AdvertisedAddress}' won't do: use HOST:PORT as clients and peers can reach it.";
         }
 
-        if (options.AdvertisedAddress.Length == 0 && options.Members.Count == 0 && options.ListenHost is "*" or "0.0.0.0" or "::")
+        foreach (string member in options.Join.Where(member => !IsAddress(member)))
+        {
+            yield return $"Can't join at '{member}': give --join HOST:PORT, the address of a member.";
+        }
+
+        if (options.Join.Count > 0 && options.Members.Count > 0)
+        {
+            yield return "--join and --member exclude each other: a founding node names all founding members, a node that is added later joins.";
+        }
+
+        if (options.AdvertisedAddress.Length == 0 && options.Members.Count == 0 && options.Join.Count == 0 && options.ListenHost is "*" or "0.0.0.0" or "::")
         {
             yield return "A node that listens on all addresses must say how it is reached: give --advertise HOST:PORT.";
         }
@@ -137,7 +147,7 @@ public static class NodeOptionsValidation
 
         foreach (Core.Identity.NodeId lost in options.RecoverWithout)
         {
-            if (lost.Value == options.NodeId || options.Members.All(member => member.Node != lost))
+            if (lost.Value == options.NodeId || (options.Join.Count == 0 && options.Members.All(member => member.Node != lost)))
             {
                 yield return $"Can't recover without node {lost.Value}: name other nodes of the cluster, as they stand among the members.";
             }

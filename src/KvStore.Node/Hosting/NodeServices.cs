@@ -41,10 +41,20 @@ public sealed class NodeServices
     private readonly KeyspaceAdmin _keyspaces;
     private readonly FirstCatalogRead _firstRead;
     private readonly OperationExecutor _executor;
+    private readonly MemberRoster _roster;
+    private readonly MemberInquiry _inquiry;
+    private readonly MemberKeeper _members;
+    private readonly ILogger _log;
+    private int _removed;
+    private volatile bool _started;
+    private ulong _connectedRevision;
 
-    private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, NodeStorage storage, KnownDirectories known)
+    private NodeServices(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, NodeStorage storage, KnownDirectories known, MemberRoster roster, MemberInquiry inquiry)
     {
         _options = options;
+        _roster = roster;
+        _inquiry = inquiry;
+        _log = loggers.CreateLogger<NodeServices>();
         _lifetime = lifetime;
         _storage = storage;
         var self = new NodeId(options.NodeId);
@@ -54,6 +64,8 @@ public sealed class NodeServices
             Generation = options.Generation,
             DurableBatch = () => storage.DurableBatch,
             Known = known,
+            WasRemoved = roster.WasRemoved,
+            Doubt = inquiry.Doubt,
         };
         Faults = new LinkFaults(options.FaultSeed);
         PeerMeshOptions connection = new();
@@ -74,12 +86,13 @@ public sealed class NodeServices
         _executor = new OperationExecutor(_loops);
         _watches = new WatchHub(_loops, _executor, options.Time, options.MaxWatches, options.WatchWindowBytes);
         _loops.Watches = _watches;
-        ClusterCatalog initial = ClusterCatalog.Initial(options.ClusterId, MembersOf(options).Select(member => new CatalogMember(member.Node, member.Address, 1)));
+        ClusterCatalog initial = roster.Initial;
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
         _placement = new PlacementKeeper(_loops);
         _regimes = new RegimeKeeper(_loops);
         _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
 
+        _members = new MemberKeeper(_loops, _keyspaces, loggers.CreateLogger<MemberKeeper>());
         _firstRead = new FirstCatalogRead(_keyspaces, _topology, loggers.CreateLogger<FirstCatalogRead>());
         _peerMetrics = new PeerMetrics(self, Heartbeats);
         Heartbeats.PeerHeard += Mesh.ReconnectNow;
@@ -90,6 +103,8 @@ public sealed class NodeServices
         var recoveries = new RecoveryJournal(storage, options.Time);
         _loops.RecoveredEarlier = recoveries.Shards;
         _loops.QuorumForced += recoveries.Note;
+        _loops.Ticked += LookAtOwnPlace;
+        _roster.Changed += OnMembers;
         _loops.LeaderChanged += _topology.SetLeader;
         _loops.RegimeChanged += _topology.SetRegime;
         _loops.Closed += _topology.Forget;
@@ -104,11 +119,32 @@ public sealed class NodeServices
 
     public HeartbeatService Heartbeats { get; }
 
-    public static Task<NodeServices> OpenAsync(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, CancellationToken cancellation)
+    /// <summary>Where others reach this node, as the cluster knows it; null: it is not said.</summary>
+    public string? KnownAddress => _roster.Known.Members.FirstOrDefault(member => member.Node == Identity.Node)?.Address;
+
+    public static async Task<NodeServices> OpenAsync(NodeOptions options, NodeLifetime lifetime, ILoggerFactory loggers, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         NodeStorage storage = DataDirectory.Open(options, out KnownDirectories known);
-        return Task.FromResult(new NodeServices(options, lifetime, loggers, storage, known));
+        try
+        {
+            ILogger log = loggers.CreateLogger<MemberRoster>();
+            MemberRoster roster = await DataDirectory.MembersAsync(options, storage, log, cancellation);
+            var inquiry = new MemberInquiry(options.ClusterId, new NodeId(options.NodeId), roster, log);
+            if (storage.Incarnation > 1)
+            {
+                await inquiry.AskAtStartAsync(cancellation);
+            }
+
+            return roster.WasRemoved(new NodeId(options.NodeId))
+                ? throw RemovedFailure(options.NodeId)
+                : new NodeServices(options, lifetime, loggers, storage, known, roster, inquiry);
+        }
+        catch
+        {
+            storage.Abandon();
+            throw;
+        }
     }
 
     public void Register(IServiceCollection services)
@@ -124,6 +160,9 @@ public sealed class NodeServices
         services.AddSingleton(_watches);
         services.AddSingleton<KeyspaceScan>();
         services.AddSingleton(_keyspaces);
+        services.AddSingleton(_roster);
+        services.AddSingleton<ReplicaReport>();
+        services.AddSingleton<MemberAdmin>();
         services.AddSingleton<LostWriteReader>();
         services.AddSingleton<KeyspaceAlteration>();
         services.AddSingleton<KeyspaceDeletion>();
@@ -147,11 +186,12 @@ public sealed class NodeServices
     public async Task StartAsync(string address, IPEndPoint datagrams, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
-        UpdateMembers(_options.Members.Count > 0 ? _options.Members : [new PeerAddress(Identity.Node, address)]);
+        Connect(_roster.Known);
         _catalog.Start();
         _loops.Start();
         _placement.Start();
         _regimes.Start();
+        _members.Start();
         _watches.Start();
         Mesh.Start();
         Heartbeats.UseDatagrams(datagrams);
@@ -161,7 +201,8 @@ public sealed class NodeServices
         // Ready when the system shard has been read back: from then on the node knows what it has.
         await _loops.WhenSystemActiveAsync(cancellation);
         await _loops.WhenMemoryCopiedAsync(cancellation);
-        _lifetime.SetReady(true);
+        _started = true;
+        _lifetime.SetReady(Volatile.Read(ref _removed) == 0);
     }
 
     /// <summary>The members changed, or their addresses are only known now (in-process clusters on free ports).</summary>
@@ -177,6 +218,7 @@ public sealed class NodeServices
         _firstRead.Dispose();
         _watches.EndAll();
         _watches.Dispose();
+        _members.Dispose();
         _placement.Dispose();
         _regimes.Dispose();
         await _loops.StopAsync().WaitAsync(cancellation);
@@ -190,6 +232,7 @@ public sealed class NodeServices
     {
         _firstRead.Dispose();
         _watches.Dispose();
+        _members.Dispose();
         _placement.Dispose();
         _regimes.Dispose();
         _peerMetrics.Dispose();
@@ -199,9 +242,8 @@ public sealed class NodeServices
         _storage.Abandon();
     }
 
-    private static IReadOnlyList<PeerAddress> MembersOf(NodeOptions options) => options.Members.Count > 0
-        ? options.Members
-        : [new PeerAddress(new NodeId(options.NodeId), options.AdvertisedAddress.Length > 0 ? options.AdvertisedAddress : $"{options.ListenHost}:{options.Port}")];
+    private static NodeFailureException RemovedFailure(uint node) =>
+        new(ExitCodes.Removed, $"Node {node} was removed from the cluster: it must not be started again, and its id is never used again. Delete its data directory.");
 
     private static HeartbeatOptions HeartbeatOptionsFor(NodeOptions options) => new()
     {
@@ -254,7 +296,84 @@ public sealed class NodeServices
             }
         }
 
+        _roster.Learn(MemberRoster.Of(catalog));
         _regimes.Look();
+    }
+
+    /// <summary>On any thread.</summary>
+    private void OnMembers(KnownMembers members)
+    {
+        if (members.Removed.Contains(Identity.Node))
+        {
+            _ = Task.Run(Retire);
+        }
+        else
+        {
+            _ = Task.Run(() => Connect(_roster.Known));
+        }
+    }
+
+    /// <summary>Where the flags say how a member is reached, they count: a node may see the others under addresses of its own.</summary>
+    private void Connect(KnownMembers members)
+    {
+        lock (_roster)
+        {
+            if (Volatile.Read(ref _removed) == 0 && members.Revision >= _connectedRevision)
+            {
+                _connectedRevision = members.Revision;
+                UpdateMembers([.. members.Members.Select(member =>
+                {
+                    PeerAddress said = _options.Members.FirstOrDefault(each => each.Node == member.Node);
+                    return said.Node.IsNone ? new PeerAddress(member.Node, member.Address) : said;
+                })]);
+            }
+        }
+    }
+
+    /// <summary>This node is no member any more: it must neither serve what it has nor vote, whoever still asks it.</summary>
+    private void Retire()
+    {
+        if (Interlocked.Exchange(ref _removed, 1) != 0)
+        {
+            return;
+        }
+
+        CatalogLog.Removed(_log);
+        if (_started)
+        {
+            _lifetime.SetReady(false);
+        }
+
+        foreach (ShardLoop loop in _loops.Loops)
+        {
+            loop.Retire("this node was removed from the cluster");
+        }
+
+        _loops.Router.HasReadCatalog = false;
+        _watches.EndAll();
+        lock (_roster)
+        {
+            UpdateMembers([]);
+        }
+
+        _lifetime.Fail(RemovedFailure(Identity.Node.Value));
+    }
+
+    /// <summary>
+    /// On the system shard's loop. A member that leaves loses its place there last, and hears nothing of the catalog any more: it must not call keyspaces unknown that were created since, and asks the others whether it is gone.
+    /// </summary>
+    private void LookAtOwnPlace(ShardLoop loop)
+    {
+        if (loop.Find(Core.Identity.ShardId.System) is { IsRemoved: true } && Volatile.Read(ref _removed) == 0)
+        {
+            if (_loops.Router.HasReadCatalog)
+            {
+                _loops.Router.HasReadCatalog = false;
+                _topology.OnChanged();
+            }
+
+            _inquiry.Doubt();
+        }
     }
 
     /// <summary>A frame of a peer, on the task of its stream: goes into the inboxes of the loops.</summary>

@@ -33,7 +33,8 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
             return;
         }
 
-        if (replicas.Find(routed.Shard) is { } slot)
+        // A replica that has moved away, or has not got the data yet, has no answer: whoever asked this node gets another's.
+        if (replicas.Find(routed.Shard) is { } slot && (slot.Replica.HasPlace || routed.DeclineForwarding))
         {
             NodeId elsewhere = slot.Replica.BetterPlaceFor(routed.Operation);
             if (elsewhere.IsNone || routed.DeclineForwarding)
@@ -73,14 +74,17 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
     /// <summary>
     /// The replica of a shard is gone for good. What it has answered is delivered; of what it still held (waiting for a record from the disk, say) nobody can tell whether a write took effect.
     /// </summary>
-    public void OnClosed(ShardId shard)
+    public void OnClosed(ShardId shard, bool isDeleted)
     {
         DeliverCompletions();
         foreach ((ulong handle, bool isWrite) in _held.Of(shard))
         {
             if (_held.TryTake(handle, out OperationOrigin origin, out ulong callId))
             {
-                answers.Deliver(origin, callId, results.Refusal(RefusalCode.UnknownKeyspace, "The keyspace was deleted before the operation was answered.", unknown: isWrite));
+                (RefusalCode code, string reason) = isDeleted
+                    ? (RefusalCode.UnknownKeyspace, "The keyspace was deleted before the operation was answered.")
+                    : (RefusalCode.ReplicaRemoved, "The replica has moved to another node before the operation was answered.");
+                answers.Deliver(origin, callId, results.Refusal(code, reason, unknown: isWrite));
             }
         }
     }

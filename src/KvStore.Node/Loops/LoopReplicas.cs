@@ -41,12 +41,18 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
     /// <summary>Whether there is a replica that every tick concerns.</summary>
     public bool AnyAwake => _awake.Count > 0;
 
+    /// <summary>The node is no member any more: nothing is opened.</summary>
+    public bool IsRetired { get; set; }
+
     /// <summary>Nodes that the failure detector has given up.</summary>
     public IReadOnlySet<NodeId> Unreachable => _unreachable;
 
     public ReplicaSlot? Find(ShardId shard) => _slots.GetValueOrDefault(shard);
 
-    public void Open(ShardDescriptor descriptor, Random random)
+    /// <param name="descriptor">The shard, and this node's replica of it.</param>
+    /// <param name="random">For the replica.</param>
+    /// <param name="isAnew">What was removed of the shard here was another replica, or none.</param>
+    public void Open(ShardDescriptor descriptor, Random random, bool isAnew)
     {
         if (_slots.TryGetValue(descriptor.Shard, out ReplicaSlot? known))
         {
@@ -55,7 +61,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             return;
         }
 
-        if (set.Storage.WasRemoved(descriptor.Shard))
+        if (IsRetired || (set.Storage.WasRemoved(descriptor.Shard) && !isAnew))
         {
             // A node that restarts may read an older catalog first, in which the keyspace is not deleted yet. With its log and its vote gone this replica must not be founded again.
             return;
@@ -90,9 +96,9 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         Touch(slot);
     }
 
-    /// <summary>The shard's keyspace was deleted: closes the replica, if it is open, and destroys whatever this node has of it. What the replica answers is among the completions.</summary>
+    /// <summary>The shard's keyspace was deleted, or the replica has moved away: closes the replica, if it is open, and destroys whatever this node has of it. What the replica answers is among the completions.</summary>
     /// <returns>False: there was nothing.</returns>
-    public bool Destroy(ShardId shard)
+    public bool Destroy(ShardId shard, bool isDeleted)
     {
         if (!_slots.Remove(shard, out ReplicaSlot? slot))
         {
@@ -103,7 +109,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         _awake.Remove(slot);
         try
         {
-            slot.Replica.Close();
+            slot.Replica.Close(isDeleted);
         }
         catch (InvariantViolationException broken)
         {

@@ -116,19 +116,28 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     }
 
     /// <summary>On the loop: opens this node's replica of a shard.</summary>
-    public void Open(ShardDescriptor descriptor, Random random) => _replicas.Open(descriptor, random);
+    /// <param name="isAnew">What was removed of the shard here was another replica, or none.</param>
+    public void Open(ShardDescriptor descriptor, Random random, bool isAnew = false) => _replicas.Open(descriptor, random, isAnew);
 
-    /// <summary>On the loop: the shard's keyspace was deleted; closes its replica and destroys what is on the disk. Harmless when there is nothing.</summary>
-    public void Destroy(ShardId shard)
+    /// <summary>On the loop: how far what this loop has appended is durable.</summary>
+    public LogPosition DurablePosition => _storage.DurablePosition;
+
+    /// <summary>On the loop: the shard's keyspace was deleted, or its replica has moved away; closes the replica and destroys what is on the disk. Harmless when there is nothing.</summary>
+    /// <returns>When this is durable, that is.</returns>
+    public LogPosition Destroy(ShardId shard, bool isDeleted = true)
     {
-        if (_replicas.Destroy(shard))
+        if (_replicas.Destroy(shard, isDeleted))
         {
-            _operations.OnClosed(shard);
+            _operations.OnClosed(shard, isDeleted);
             LoopLog.ReplicaDestroyed(_log, shard);
         }
 
         _set.OnClosed(shard);
+        return _storage.AppendedPosition;
     }
+
+    /// <summary>Any thread: this node is no member any more. From soon on none of its replicas serves, or votes, or is opened.</summary>
+    public void Retire(string reason) => Post(on => on.RetireHere(reason));
 
     /// <summary>On the loop: asks its replica of the shard, if it leads, for other members.</summary>
     public void ChangeMembers(ShardId shard, ImmutableArray<ReplicaPlace> voters, ImmutableArray<ReplicaPlace> learners, long deadlineMs) =>
@@ -269,6 +278,12 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
                 _replicas.Report(e);
                 break;
         }
+    }
+
+    private void RetireHere(string reason)
+    {
+        _replicas.IsRetired = true;
+        FenceAll(reason);
     }
 
     /// <summary>Nothing here serves any more; whoever waits is told at once.</summary>

@@ -46,8 +46,16 @@ internal static class Handshake
             $"This is node {self.Node.Value}, not node {hello.ToNode}: check the addresses in the members of node {hello.Node}.",
         _ when hello.Node == self.Node.Value =>
             $"Another process calls itself node {hello.Node} too: every node needs an id of its own.",
-        _ when hello.Node is 0 or > NodeId.Max || !isMember(new NodeId(hello.Node)) =>
-            $"Node {hello.Node} is not a member of cluster '{self.ClusterId}' as node {self.Node.Value} knows it: add it to the members.",
+        _ when self.WasRemoved(new NodeId(hello.Node)) =>
+            $"Node {hello.Node} was removed from cluster '{self.ClusterId}', and its id is never used again: stop it.",
+        _ when hello.Node is 0 or > NodeId.Max || !isMember(new NodeId(hello.Node)) => Unknown(hello.Node, self),
         _ => null,
     };
+
+    /// <summary>It may have been added a moment ago, and this node has not heard of it yet.</summary>
+    private static string Unknown(uint node, PeerIdentity self)
+    {
+        self.Doubt();
+        return $"Node {node} is not a member of cluster '{self.ClusterId}' as node {self.Node.Value} knows it: 'kv member add' takes nodes in.";
+    }
 }

@@ -26,6 +26,12 @@ public sealed record PeerIdentity(string ClusterId, NodeId Node, ulong Incarnati
     /// <summary>How many batches of the log are durable now.</summary>
     public Func<ulong> DurableBatch { get; init; } = static () => 0;
 
+    /// <summary>Who was a member once and is none any more.</summary>
+    public Func<NodeId, bool> WasRemoved { get; init; } = static _ => false;
+
+    /// <summary>Called where this node was refused, or has refused a node that it doesn't know: who the members are may have changed. Any thread: post and go.</summary>
+    public Action Doubt { get; init; } = static () => { };
+
     /// <summary>Whose data directory was met before.</summary>
     public KnownDirectories Known { get; init; } = new(null);
 }

@@ -256,6 +256,11 @@ internal sealed class PeerLaneSender
             OperationCanceledException => $"no answer within {_context.Options.ConnectTimeout.TotalSeconds:0.#} s",
             _ => failure.Message,
         };
+        if (failure is RpcException { StatusCode: StatusCode.FailedPrecondition })
+        {
+            _context.Identity.Doubt();
+        }
+
         if (_stood)
         {
             _stood = false;

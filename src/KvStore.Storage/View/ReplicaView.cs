@@ -8,6 +8,8 @@ namespace KvStore.Storage.View;
 /// </summary>
 internal sealed class ReplicaView(ShardId shard, IStorageSink sink, uint generation, ViewPosition position)
 {
+    private readonly Lock _reports = new();
+    private bool _isMuted;
     private Boxed _written = new(position);
     private Boxed _durable = new(position);
     private long _writtenSlice;
@@ -17,7 +19,26 @@ internal sealed class ReplicaView(ShardId shard, IStorageSink sink, uint generat
 
     public ShardId Shard { get; } = shard;
 
-    public IStorageSink Sink { get; } = sink;
+    /// <summary>Reports to the loop, unless the replica was removed: another one of the same shard may be open by then, to which it would mean something else. From any thread.</summary>
+    public void Post(in StorageEvent report)
+    {
+        lock (_reports)
+        {
+            if (!_isMuted)
+            {
+                sink.Post(report);
+            }
+        }
+    }
+
+    /// <summary>The replica was removed: on return nothing is on its way to the loop that is not in its inbox.</summary>
+    public void Mute()
+    {
+        lock (_reports)
+        {
+            _isMuted = true;
+        }
+    }
 
     /// <summary>Which records count. Written by the view writer.</summary>
     public uint Generation

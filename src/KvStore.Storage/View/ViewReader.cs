@@ -102,7 +102,7 @@ internal sealed class ScanRead(ReplicaView view, ScanRequest request, PinnedView
             source.Release();
         }
 
-        view.Sink.Post(new StorageEvent(StorageEventKind.Scanned) { Shard = view.Shard, Tag = request.Tag, Page = new ScanPage(request.Tag, _records, _more) });
+        view.Post(new StorageEvent(StorageEventKind.Scanned) { Shard = view.Shard, Tag = request.Tag, Page = new ScanPage(request.Tag, _records, _more) });
     }
 
     public override void Cancel() => source.Release();

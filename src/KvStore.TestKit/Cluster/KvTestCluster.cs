@@ -25,9 +25,12 @@ public sealed class KvTestCluster : IAsyncDisposable
     private readonly SortedDictionary<uint, KvTestNode> _nodes = [];
     private readonly List<ClientPlace> _places = [];
     private readonly string? _ownDirectory;
+    private readonly string? _root;
+    private uint _highest;
 
     private KvTestCluster(KvTestClusterOptions options, string? ownDirectory)
     {
+        _root = options.Directory ?? ownDirectory;
         _options = options;
         _ownDirectory = ownDirectory;
     }
@@ -35,7 +38,7 @@ public sealed class KvTestCluster : IAsyncDisposable
     /// <summary>A client that knows all nodes, as an application would have it.</summary>
     public IKvClient Client { get; private set; } = null!;
 
-    /// <summary>The nodes in the order of their ids, which count up from 1; killed ones too.</summary>
+    /// <summary>The nodes in the order of their ids, which count up from 1; killed ones too, removed ones not.</summary>
     public IReadOnlyCollection<KvTestNode> Nodes => _nodes.Values;
 
     /// <summary>Addresses for clients, "http://host:port".</summary>
@@ -54,7 +57,6 @@ public sealed class KvTestCluster : IAsyncDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Nodes, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Nodes, 9);
         string? own = options.Directory is null && !options.InMemory ? Directory.CreateTempSubdirectory("kvstore-").FullName : null;
-        string? root = options.Directory ?? own;
         var cluster = new KvTestCluster(options, own);
         try
         {
@@ -62,7 +64,7 @@ public sealed class KvTestCluster : IAsyncDisposable
             PeerAddress[] members = [.. ports.Select((port, index) => new PeerAddress(new NodeId((uint)index + 1), $"127.0.0.1:{port}"))];
             foreach (PeerAddress member in members)
             {
-                cluster._nodes.Add(member.Node.Value, new KvTestNode(member, NodeOptionsFor(options, member, members, root)));
+                cluster._nodes.Add(member.Node.Value, new KvTestNode(member, NodeOptionsFor(options, member, members, cluster._root)));
             }
 
             await Task.WhenAll(cluster._nodes.Values.Select(node => node.StartAsync(cancellationToken)));
@@ -86,7 +88,7 @@ public sealed class KvTestCluster : IAsyncDisposable
     /// <summary>The node with this id.</summary>
     public KvTestNode Node(uint id) => _nodes.TryGetValue(id, out KvTestNode? node)
         ? node
-        : throw new ArgumentOutOfRangeException(nameof(id), id, $"The cluster has nodes 1 to {_nodes.Count}.");
+        : throw new ArgumentOutOfRangeException(nameof(id), id, $"The cluster has the nodes {string.Join(", ", _nodes.Keys)}.");
 
     /// <summary>Talks to this node and no other, as somebody on its side of a broken network has to.</summary>
     public KvNodeClient ClientOf(uint id) => Node(id).Client;
@@ -197,6 +199,46 @@ public sealed class KvTestCluster : IAsyncDisposable
         ReplaceNodeResponse next = await Client.Admin.ReplaceNodeAsync(id, cancellationToken);
         await Node(id).StartAnewAsync(next.Generation, cancellationToken);
     }
+
+    /// <summary>
+    /// Adds a node to the running cluster, under the next free id, and starts it. It gets its share of the shards by itself: <see cref="WaitUntilSettledAsync"/> waits for that. With <paramref name="start"/> false it is only announced;
+    /// <see cref="RestartAsync"/> starts it.
+    /// </summary>
+    public async Task<KvTestNode> AddNodeAsync(bool start = true, CancellationToken cancellationToken = default)
+    {
+        _highest = Math.Max(_highest, _nodes.Keys.Max()) + 1;
+        var address = new PeerAddress(new NodeId(_highest), $"127.0.0.1:{FreePorts.Take(1)[0]}");
+        NodeOptions options = NodeOptionsFor(_options, address, [], _root) with { Join = [.. _nodes.Values.Where(known => known.IsRunning).Select(known => known.Address)] };
+        await Client.Admin.AddMemberAsync(_highest, address.Address, cancellationToken: cancellationToken);
+        var node = new KvTestNode(address, options);
+        _nodes.Add(node.Id, node);
+        if (start)
+        {
+            await node.StartAsync(cancellationToken);
+        }
+
+        return node;
+    }
+
+    /// <summary>Lets a member go, waits until it is none any more, and stops it.</summary>
+    /// <param name="id">The member, running or not.</param>
+    /// <param name="force">Also if keyspaces are left with fewer replicas.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    public async Task RemoveNodeAsync(uint id, bool force = false, CancellationToken cancellationToken = default)
+    {
+        KvTestNode node = Node(id);
+        _highest = Math.Max(_highest, _nodes.Keys.Max());
+        await Client.Admin.RemoveMemberAsync(id, force, cancellationToken);
+        await WaitUntilAsync($"node {id} is a member no more", async () => (await Client.Admin.GetTopologyAsync(cancellationToken)).Members.All(member => member.Node != id), cancellationToken);
+        _nodes.Remove(id);
+        await node.DisposeAsync();
+    }
+
+    /// <summary>Waits until no member is on its way in or out: every shard has its replicas where they shall be.</summary>
+    public Task WaitUntilSettledAsync(CancellationToken cancellationToken = default) => WaitUntilAsync(
+        "no member is on its way in or out",
+        async () => (await Client.Admin.GetTopologyAsync(cancellationToken)).Members.All(member => member.State == MemberState.Settled),
+        cancellationToken);
 
     /// <summary>
     /// Starts a stopped or killed node with others given up for good, as an operator does who has lost a majority (<c>--recover-without</c>): its shards go on from what it has. The others must not be started again but by
