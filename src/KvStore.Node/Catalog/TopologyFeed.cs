@@ -1,3 +1,4 @@
+using Grpc.Core;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
@@ -11,6 +12,7 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
     private readonly System.Collections.Concurrent.ConcurrentDictionary<ShardId, ShardRegime> _regimes = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _version;
+    private volatile bool _ended;
 
     /// <summary>Grows with every change.</summary>
     public long Version => Volatile.Read(ref _version);
@@ -45,10 +47,21 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
+    /// <summary>This node has lost its place in the system shard, and hears nothing new: whoever follows it goes to another node.</summary>
+    public void End()
+    {
+        if (!_ended)
+        {
+            _ended = true;
+            router.HasReadCatalog = false;
+            OnChanged();
+        }
+    }
+
     /// <summary>From now on the catalog that this node tells is one that was current after its start.</summary>
     public void SetCatalogRead()
     {
-        router.HasReadCatalog = true;
+        router.HasReadCatalog = !_ended;
         OnChanged();
     }
 
@@ -62,12 +75,18 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
     }
 
     /// <summary>Completes when the version is above the one given, and returns it.</summary>
+    /// <exception cref="RpcException">UNAVAILABLE: there will be no newer one here.</exception>
     public async Task<long> WaitForNewerAsync(long seen, CancellationToken cancellation)
     {
         while (true)
         {
             Task changed = Volatile.Read(ref _changed).Task;
             long version = Version;
+            if (_ended)
+            {
+                throw new RpcException(new Status(StatusCode.Unavailable, "This node has left the cluster, or is about to: ask another one."));
+            }
+
             if (version > seen)
             {
                 return version;
@@ -80,7 +99,7 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
     /// <summary>Completes when this node knows a catalog of at least this revision.</summary>
     public async Task WaitForRevisionAsync(ulong revision, CancellationToken cancellation)
     {
-        for (long seen = -1; router.Catalog.Revision < revision;)
+        for (long seen = -1; router.Catalog.Revision < revision && !_ended;)
         {
             seen = await WaitForNewerAsync(seen, cancellation);
         }

@@ -349,7 +349,7 @@ public sealed class NodeServices
             loop.Retire("this node was removed from the cluster");
         }
 
-        _loops.Router.HasReadCatalog = false;
+        _topology.End();
         _watches.EndAll();
         lock (_roster)
         {
@@ -366,12 +366,7 @@ public sealed class NodeServices
     {
         if (loop.Find(Core.Identity.ShardId.System) is { IsRemoved: true } && Volatile.Read(ref _removed) == 0)
         {
-            if (_loops.Router.HasReadCatalog)
-            {
-                _loops.Router.HasReadCatalog = false;
-                _topology.OnChanged();
-            }
-
+            _topology.End();
             _inquiry.Doubt();
         }
     }

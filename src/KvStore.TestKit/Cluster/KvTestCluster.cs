@@ -211,6 +211,7 @@ public sealed class KvTestCluster : IAsyncDisposable
         NodeOptions options = NodeOptionsFor(_options, address, [], _root) with { Join = [.. _nodes.Values.Where(known => known.IsRunning).Select(known => known.Address)] };
         await Client.Admin.AddMemberAsync(_highest, address.Address, cancellationToken: cancellationToken);
         var node = new KvTestNode(address, options);
+        await WaitUntilAsync($"the client knows node {node.Id}", async () => (await Client.Admin.GetTopologyAsync(cancellationToken)).Members.Any(member => member.Node == node.Id), cancellationToken);
         _nodes.Add(node.Id, node);
         if (start)
         {

@@ -30,6 +30,7 @@ public sealed class GrowAndShrinkTests(ITestOutputHelper output)
         await load.StopAsync();
 
         KvTopology topology = await cluster.Client.Admin.GetTopologyAsync();
+        topology.Members.Should().HaveCount(4).And.OnlyContain(member => member.State == MemberState.Settled);
         foreach (KvKeyspaceInfo keyspace in topology.Keyspaces.Where(keyspace => Names.Contains(keyspace.Name)))
         {
             keyspace.Shards.Should().OnlyContain(shard => shard.Nodes.Count == 3);
