@@ -15,7 +15,7 @@ internal sealed class MemberAdmin(KeyspaceAdmin catalogs, LoopSet loops, Topolog
     /// <exception cref="RpcException">The node can't be taken in; the detail says why.</exception>
     public async Task<AddMemberResponse> AddAsync(AddMemberRequest request, CancellationToken cancellation)
     {
-        var node = new NodeId(request.Node);
+        NodeId node = Checked(request.Node);
         double weight = request.Weight == 0 ? 1 : request.Weight;
         for (int attempt = 1; attempt <= MaxAttempts; attempt++)
         {
@@ -45,7 +45,7 @@ internal sealed class MemberAdmin(KeyspaceAdmin catalogs, LoopSet loops, Topolog
     /// <exception cref="RpcException">The member can't be let go; the detail says why.</exception>
     public async Task<RemoveMemberResponse> RemoveAsync(RemoveMemberRequest request, CancellationToken cancellation)
     {
-        var node = new NodeId(request.Node);
+        NodeId node = Checked(request.Node);
         for (int attempt = 1; attempt <= MaxAttempts; attempt++)
         {
             (ClusterCatalog catalog, ByteString version) = await catalogs.ReadAsync(cancellation);
@@ -89,6 +89,8 @@ internal sealed class MemberAdmin(KeyspaceAdmin catalogs, LoopSet loops, Topolog
         (ClusterCatalog catalog, _) = await catalogs.ReadAsync(cancellation);
         return MemberRoster.ToWire(catalog.ClusterId, MemberRoster.Of(catalog));
     }
+
+    private static NodeId Checked(uint node) => node is > 0 and <= NodeId.Max ? new NodeId(node) : throw KeyspaceAdmin.Refused(StatusCode.InvalidArgument, $"Node ids are 1 to {NodeId.Max}, and {node} is none.");
 
     private bool IsUp(NodeId node) => node == loops.Self || heartbeats.View.Of(node) == Contracts.V1.Reachability.Up;
 }

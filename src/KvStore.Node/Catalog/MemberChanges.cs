@@ -14,11 +14,6 @@ internal static class MemberChanges
     /// <summary>Why this node can't be taken in, in one sentence; null if it can.</summary>
     public static string? FaultOfAdding(ClusterCatalog catalog, NodeId node, string address, double weight)
     {
-        if (node.Value is 0 or > NodeId.Max)
-        {
-            return $"Node ids are 1 to {NodeId.Max}.";
-        }
-
         if (!NodeOptionsValidation.IsAddress(address))
         {
             return $"'{address}' is no address: give HOST:PORT as clients and the other members reach the node.";

@@ -125,7 +125,7 @@ internal sealed class MemberInquiry(string clusterId, NodeId self, MemberRoster 
             KnownMembers known = MemberRoster.FromWire(wire);
             return wire.ClusterId == clusterId && known.Founders.SequenceEqual(roster.Known.Founders) ? known : null;
         }
-        catch (Exception failure) when (failure is RpcException or UriFormatException or OperationCanceledException)
+        catch (Exception failure) when (failure is RpcException or UriFormatException or OperationCanceledException or ArgumentException)
         {
             return null;
         }

@@ -55,6 +55,8 @@ public sealed class BadInputTests
         { "whole number from 1 to 65535", ["leader", "transfer", "orders", "0", "0"], ExitCode.Usage },
         { "whole number from 1 to 65535", ["member", "replace", "third"], ExitCode.Usage },
         { "Required argument", ["member", "replace"], ExitCode.Usage },
+        { "give ID=HOST:PORT", ["member", "add", "4"], ExitCode.Usage },
+        { "whole number from 1 to 65535", ["member", "remove", "fourth"], ExitCode.Usage },
         { "whole number", ["bench", "failover", "--rounds", "many"], ExitCode.Usage },
         { "is not a node", ["fault", "cut", "one", "2"], ExitCode.Usage },
         { "can't be cut off from itself", ["fault", "cut", "1", "1,2"], ExitCode.Usage },

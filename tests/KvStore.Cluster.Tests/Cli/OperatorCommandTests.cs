@@ -139,7 +139,13 @@ public sealed class OperatorCommandTests(ThreeNodes nodes, ITestOutputHelper out
         JsonElement members = (await nodes.MustKvAsync("member", "list", "-o", "json")).Json();
         members.EnumerateArray().Select(member => (member.GetProperty("node").GetInt32(), member.GetProperty("answers").GetBoolean(), member.GetProperty("generation").GetInt32()))
             .Should().Equal((1, true, 0), (2, true, 0), (3, true, 0));
-        (await nodes.MustKvAsync("member", "list")).Out.Should().Contain("generation");
+        (await nodes.MustKvAsync("member", "list")).Out.Should().Contain("generation").And.Contain("settled");
+        KvRun nobody = await nodes.KvAsync("member", "remove", "9");
+        nobody.Code.Should().Be(ExitCode.NotFound, nobody.Error);
+        nobody.Error.Should().Contain("Node 9 is no member");
+        KvRun twice = await nodes.KvAsync("member", "add", "2=127.0.0.1:9");
+        twice.Code.Should().Be(ExitCode.Usage, twice.Error);
+        twice.Error.Should().Contain("Node 2 is a member already");
 
         foreach (string[] replace in (string[][])[["member", "replace"], ["cluster", "replace-node"]])
         {

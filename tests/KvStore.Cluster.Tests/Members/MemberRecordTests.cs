@@ -6,6 +6,7 @@ using KvStore.Core.Consensus;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
 using KvStore.Node.Catalog;
+using KvStore.Node.Hosting;
 using KvStore.Storage;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
@@ -16,7 +17,7 @@ namespace KvStore.Cluster.Tests.Members;
 /// <summary>What is kept of members: in the catalog, whose older records must stay readable, and beside the log.</summary>
 public sealed class MemberRecordTests : IDisposable
 {
-    private readonly NodeStorage _storage = NodeStorage.Open(new StorageOptions { ClusterId = "bench", NodeId = new NodeId(1), Engine = StorageEngine.Memory });
+    private readonly NodeStorage _storage = NodeStorage.Open(new StorageOptions { ClusterId = "bench", NodeId = new NodeId(1), Engine = Storage.StorageEngine.Memory });
 
     public void Dispose() => _storage.Dispose();
 
@@ -107,6 +108,16 @@ public sealed class MemberRecordTests : IDisposable
         PlacementKeeper.NextStep(learning, [.. founders, fourth, Place(5, 92)], node => node.Value != 5)!.Value.Voters.Should().Equal([.. founders, fourth], "who is ready does not wait for who is not");
         PlacementKeeper.NextStep(learning, [.. founders], _ => true)!.Value.Learners.Should().BeEmpty("a newcomer that is not wanted any more goes");
         PlacementKeeper.NextStep(members, [Place(1, 1), Place(2, 2)], _ => true)!.Value.Voters.Should().Equal(Place(1, 1), Place(2, 2));
+    }
+
+    [Fact]
+    public void A_node_founds_or_joins_and_not_both()
+    {
+        var joins = new NodeOptions { ClusterId = "bench", NodeId = 4, ListenHost = "0.0.0.0", Engine = Node.Hosting.StorageEngine.Memory, Join = ["10.0.0.1:7001"] };
+        NodeOptionsValidation.Problems(joins).Should().BeEmpty();
+        NodeOptionsValidation.Problems(joins with { Join = ["somewhere"] }).Should().ContainSingle().Which.Should().Contain("Can't join at 'somewhere'");
+        NodeOptionsValidation.Problems(joins with { Members = [new(new NodeId(4), "10.0.0.4:7001")] }).Should().ContainSingle().Which.Should().Contain("exclude each other");
+        NodeCommandLine.Parse(["--join", "a:1", "--join", "b:2"], new Dictionary<string, string>()).Join.Should().Equal("a:1", "b:2");
     }
 
     private static ReplicaPlace Place(uint node, ulong replica) => new(new NodeId(node), new ReplicaId(replica));

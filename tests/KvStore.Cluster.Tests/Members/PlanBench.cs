@@ -161,7 +161,7 @@ internal sealed class PlanBench
                 later.Select(replica => replica.Node).Should().OnlyHaveUniqueItems();
                 later.Should().NotBeEmpty();
                 Placed += was.Id == 0 ? 0 : later.Except(earlier).Count();
-                later.Except(earlier).Should().OnlyContain(replica => replica.Replica.Value >= before.NextReplicaId);
+                later.Except(earlier).All(replica => replica.Replica.Value >= before.NextReplicaId).Should().BeTrue("ids are given out once");
             }
         }
 
