@@ -65,7 +65,7 @@ public static class NodeCommandLine
         }
 
         text.AppendLine();
-        text.AppendLine("Exit codes: 0 stopped as asked, 64 bad usage, 65 unusable data directory or corrupt log, 69 can't listen, 70 defect, 74 disk failed, 75 data directory still in use.");
+        text.AppendLine("Exit codes: 0 stopped as asked, 64 bad usage, 65 unusable data directory or corrupt log, 69 can't listen, 70 defect, 74 disk failed, 75 data directory still in use, 77 removed from the cluster.");
         return text.ToString();
     }
 

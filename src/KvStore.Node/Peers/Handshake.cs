@@ -46,7 +46,7 @@ internal static class Handshake
             $"This is node {self.Node.Value}, not node {hello.ToNode}: check the addresses in the members of node {hello.Node}.",
         _ when hello.Node == self.Node.Value =>
             $"Another process calls itself node {hello.Node} too: every node needs an id of its own.",
-        _ when self.WasRemoved(new NodeId(hello.Node)) =>
+        _ when hello.Node is > 0 and <= NodeId.Max && self.WasRemoved(new NodeId(hello.Node)) =>
             $"Node {hello.Node} was removed from cluster '{self.ClusterId}', and its id is never used again: stop it.",
         _ when hello.Node is 0 or > NodeId.Max || !isMember(new NodeId(hello.Node)) => Unknown(hello.Node, self),
         _ => null,

@@ -23,6 +23,9 @@ internal sealed class PlanBench
         {
             Create(shards, replicas, wanted);
         }
+
+        // What follows the catalog begins where it stands now.
+        _ = Shards().Count();
     }
 
     public ClusterCatalog Catalog { get; private set; }
