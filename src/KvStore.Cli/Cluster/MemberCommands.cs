@@ -4,6 +4,7 @@ using System.Globalization;
 using KvStore.Cli.Output;
 using KvStore.Cli.Running;
 using KvStore.Client;
+using KvStore.Contracts.V1;
 
 namespace KvStore.Cli.Cluster;
 
@@ -95,7 +96,7 @@ internal static class MemberCommands
         return host.Add(command, RemoveExamples, async context =>
         {
             var id = (uint)context.Value(node);
-            var answer = await context.Client.Admin.RemoveMemberAsync(id, context.Value(force), context.Stop);
+            var answer = await RemoveAsync(context, id, context.Value(force));
             if (answer.Gone)
             {
                 context.Line($"Node {id} is gone already.");
@@ -111,6 +112,19 @@ internal static class MemberCommands
 
             return ExitCode.Ok;
         });
+    }
+
+    private static async Task<RemoveMemberResponse> RemoveAsync(CommandContext context, uint node, bool force)
+    {
+        try
+        {
+            return await context.Client.Admin.RemoveMemberAsync(node, force, context.Stop);
+        }
+        catch (KvException refused) when (refused.Code == KvCode.UnknownKeyspace)
+        {
+            var members = (await context.Client.GetTopologyAsync(context.Stop)).Members;
+            throw new CliFailure(ExitCode.NotFound, $"Node {node} is no member of the cluster; members are {string.Join(", ", members.Select(member => member.Node).Order())}.");
+        }
     }
 
     private static async Task GoneAsync(CommandContext context, uint node)
