@@ -107,7 +107,7 @@ internal static class MemberCommands
             if (context.Value(wait))
             {
                 await GoneAsync(context, id);
-                context.Line($"Node {id} is gone. Stop it and delete its data directory; its id is never used again.");
+                context.Line($"Node {id} is gone: its process ends by itself, and its id is never used again. Delete its data directory.");
             }
 
             return ExitCode.Ok;
