@@ -20,7 +20,7 @@ bench=$!
 sleep 18
 
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
-allocated() { curl -s "http://127.0.0.1:$((port + 1000 + $1))/metrics" | awk '/^dotnet_gc_heap_total_allocated_bytes_total/ { print $2; exit }'; }
+allocated() { curl -s "http://127.0.0.1:$((port + 1000 + $1))/metrics" | awk '/^dotnet_gc_heap_total_allocated_bytes_total/ && !seen { seen = 1; printf "%s", $2 }'; }
 before="" after="" alloc_before="" alloc_after=""
 for pid in $nodes $bench; do before+="$(ticks "$pid") "; done
 for n in 0 1 2; do alloc_before+="$(allocated $n) "; done
