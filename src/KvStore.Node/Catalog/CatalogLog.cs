@@ -58,6 +58,9 @@ internal static partial class CatalogLog
     [LoggerMessage(EventId = 4023, Level = LogLevel.Error, Message = "The members could not be kept in the data directory; it is tried again when they change")]
     public static partial void MembersUnkept(ILogger logger, Exception failure);
 
+    [LoggerMessage(EventId = 4024, Level = LogLevel.Error, Message = "The other members could not be asked who the members are, for an unexpected reason; they are asked again at the next doubt")]
+    public static partial void MembersNotAsked(ILogger logger, Exception failure);
+
     [LoggerMessage(EventId = 4012, Level = LogLevel.Error, Message = "The catalog could not be read since this node's start; it calls no keyspace unknown, and tries again")]
     public static partial void CatalogUnread(ILogger logger, Exception failure);
 }

@@ -38,6 +38,11 @@ internal sealed class MemberInquiry(string clusterId, NodeId self, MemberRoster 
             {
                 await AskAllAsync(Patience, CancellationToken.None);
             }
+            catch (Exception failure) when (failure is not OutOfMemoryException)
+            {
+                // Nobody awaits this: what is not said here is said nowhere.
+                CatalogLog.MembersNotAsked(log, failure);
+            }
             finally
             {
                 Volatile.Write(ref _asking, 0);

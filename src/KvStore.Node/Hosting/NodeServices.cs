@@ -349,14 +349,20 @@ public sealed class NodeServices
             loop.Retire("this node was removed from the cluster");
         }
 
-        _topology.End();
-        _watches.EndAll();
-        lock (_roster)
+        try
         {
-            UpdateMembers([]);
+            _topology.End();
+            _watches.EndAll();
+            lock (_roster)
+            {
+                UpdateMembers([]);
+            }
         }
-
-        _lifetime.Fail(RemovedFailure(Identity.Node.Value));
+        finally
+        {
+            // Whatever goes wrong in parting: the node ends, and says why.
+            _lifetime.Fail(RemovedFailure(Identity.Node.Value));
+        }
     }
 
     /// <summary>

@@ -82,9 +82,11 @@ internal sealed class RawPutStream : IAsyncDisposable
         {
             while (TryTake(out var buffer))
             {
-                frame.Bytes = buffer.WrittenMemory;
-                await _call.RequestStream.WriteAsync(frame);
-                buffer.Dispose();
+                using (buffer)
+                {
+                    frame.Bytes = buffer.WrittenMemory;
+                    await _call.RequestStream.WriteAsync(frame);
+                }
             }
         }
         catch (Exception exception) when (exception is RpcException or InvalidOperationException or OperationCanceledException)
