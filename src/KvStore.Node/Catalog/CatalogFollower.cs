@@ -33,9 +33,9 @@ internal sealed class CatalogFollower(ClusterCatalog initial, uint generation, L
         CatalogLog.Changed(log, catalog.Revision, catalog.Keyspaces.Length, catalog.Members.Length);
         loops.Router.Publish(catalog);
         adopted(catalog);
-        topology.OnChanged();
         DestroyDeleted(catalog);
         PlaceAll(catalog);
+        topology.OnPlaced(catalog);
     }
 
     /// <summary>

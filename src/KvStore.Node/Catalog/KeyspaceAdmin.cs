@@ -17,7 +17,7 @@ namespace KvStore.Node.Catalog;
 /// Changes the catalog: read it linearizably, compute the next one, compare-and-set it; begin again if somebody else was faster. Works from any node, since operations on the system shard are
 /// forwarded like any other.
 /// </summary>
-internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed topology, ClusterCatalog initial, ILogger<KeyspaceAdmin> log)
+internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed topology, CatalogSpread spread, ClusterCatalog initial, ILogger<KeyspaceAdmin> log)
 {
     private const int MaxAttempts = 16;
 
@@ -31,7 +31,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             (ClusterCatalog catalog, ByteString version) = await ReadAsync(cancellation);
             if (catalog.Keyspaces.FirstOrDefault(keyspace => keyspace.Name == request.Name) is { } existing)
             {
-                await topology.WaitForRevisionAsync(catalog.Revision, cancellation);
+                await spread.WaitAsync(catalog.Revision, cancellation);
                 return SameSettings(existing, mode, request)
                     ? existing
                     : throw Refused(StatusCode.AlreadyExists, $"The keyspace '{request.Name}' exists with other settings ({existing.Mode}, {existing.Shards.Length} shards); choose another name.");
@@ -48,7 +48,7 @@ internal sealed class KeyspaceAdmin(OperationExecutor executor, TopologyFeed top
             if (await TryWriteAsync(next, version, cancellation))
             {
                 CatalogLog.KeyspaceCreated(log, created.Name, mode.ToString(), created.Shards.Length, created.Shards[0].Length);
-                await topology.WaitForRevisionAsync(next.Revision, cancellation);
+                await spread.WaitAsync(next.Revision, cancellation);
                 return created;
             }
         }

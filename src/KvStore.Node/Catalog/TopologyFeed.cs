@@ -11,6 +11,7 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
     private readonly System.Collections.Concurrent.ConcurrentDictionary<ShardId, NodeId> _leaders = new();
     private readonly System.Collections.Concurrent.ConcurrentDictionary<ShardId, ShardRegime> _regimes = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile ClusterCatalog? _placed;
     private long _version;
     private volatile bool _ended;
 
@@ -41,6 +42,13 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
 
     public NodeId LeaderOf(ShardId shard) => _leaders.GetValueOrDefault(shard);
 
+    /// <summary>The replicas that a new catalog places on this node are on their way: what is sent to them from now on meets them.</summary>
+    public void OnPlaced(ClusterCatalog catalog)
+    {
+        _placed = catalog;
+        OnChanged();
+    }
+
     public void OnChanged()
     {
         Interlocked.Increment(ref _version);
@@ -69,7 +77,7 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
     {
         // Looked at first: what is read of the catalog afterwards can only be newer.
         bool read = router.HasReadCatalog;
-        Topology topology = CatalogCodec.ToTopology(router.Catalog, self, LeaderOf, RegimeOf);
+        Topology topology = CatalogCodec.ToTopology(_placed ?? router.Catalog, self, LeaderOf, RegimeOf);
         topology.CatalogRead = read;
         return topology;
     }
@@ -96,10 +104,10 @@ internal sealed class TopologyFeed(NodeId self, ShardRouter router)
         }
     }
 
-    /// <summary>Completes when this node knows a catalog of at least this revision.</summary>
+    /// <summary>Completes when this node knows a catalog of at least this revision, and has placed what it places here.</summary>
     public async Task WaitForRevisionAsync(ulong revision, CancellationToken cancellation)
     {
-        for (long seen = -1; router.Catalog.Revision < revision && !_ended;)
+        for (long seen = -1; (_placed ?? router.Catalog).Revision < revision && !_ended;)
         {
             seen = await WaitForNewerAsync(seen, cancellation);
         }

@@ -20,7 +20,7 @@ internal sealed class OperationExecutor(LoopSet loops)
         var origin = new UnaryOrigin();
         Loops.OperationBatch batch = OperationBatchPool.Rent(origin);
         batch.Operations.Add(routed);
-        loops.LoopOf(routed.Shard).Post(new LoopItem { Kind = LoopItemKind.Operations, Operations = batch });
+        loops.LoopOf(routed.Shard).Post(batch);
         return await origin.Result.WaitAsync(cancellation);
     }
 

@@ -41,9 +41,16 @@ internal sealed class OperationIntake(OperationOrigin origin, LoopSet loops, Ref
             }
             else if (OperationMapper.TryRoute(wire, loops.Router, nowMs, out RoutedOperation routed, out RefusalCode code, out string reason))
             {
+                ShardLoop owner = loops.LoopOf(routed.Shard);
+                if (owner.IsOverloaded)
+                {
+                    Refuse(wire.CallId, RefusalCode.Overloaded, "The node has more operations waiting than it works off in time; slow down and try again.");
+                    refused = true;
+                    continue;
+                }
+
                 Interlocked.Increment(ref _inFlight);
-                int loop = loops.LoopOf(routed.Shard).Number;
-                (_batches[loop] ??= OperationBatchPool.Rent(origin)).Operations.Add(routed);
+                (_batches[owner.Number] ??= OperationBatchPool.Rent(origin)).Operations.Add(routed);
             }
             else
             {
@@ -57,7 +64,7 @@ internal sealed class OperationIntake(OperationOrigin origin, LoopSet loops, Ref
             if (_batches[i] is { } batch)
             {
                 _batches[i] = null;
-                loops.Loops[i].Post(new LoopItem { Kind = LoopItemKind.Operations, Operations = batch });
+                loops.Loops[i].Post(batch);
             }
         }
 

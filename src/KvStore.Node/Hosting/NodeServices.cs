@@ -90,7 +90,7 @@ public sealed class NodeServices
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());
         _placement = new PlacementKeeper(_loops);
         _regimes = new RegimeKeeper(_loops);
-        _keyspaces = new KeyspaceAdmin(_executor, _topology, initial, loggers.CreateLogger<KeyspaceAdmin>());
+        _keyspaces = new KeyspaceAdmin(_executor, _topology, new CatalogSpread(self, router, _topology, () => Heartbeats.View), initial, loggers.CreateLogger<KeyspaceAdmin>());
 
         _members = new MemberKeeper(_loops, _keyspaces, loggers.CreateLogger<MemberKeeper>());
         _firstRead = new FirstCatalogRead(_keyspaces, _topology, loggers.CreateLogger<FirstCatalogRead>());

@@ -9,19 +9,17 @@ internal enum LoopItemKind : byte
     /// <summary>A frame of a peer, with messages of many shards.</summary>
     PeerFrame = 1,
 
-    /// <summary>Operations of one client connection.</summary>
-    Operations = 2,
-    Storage = 3,
+    Storage = 2,
 
     /// <summary>The failure detector changed its mind about a peer.</summary>
-    Reachability = 4,
+    Reachability = 3,
 
     /// <summary>The streams to a peer broke: what was forwarded there is unknown.</summary>
-    PeerLost = 5,
+    PeerLost = 4,
 
     /// <summary>Something rare, to be done on the loop.</summary>
-    Command = 6,
-    Tick = 7,
+    Command = 5,
+    Tick = 6,
 }
 
 /// <summary>One thing in a loop's inbox. Only the members of its kind are set.</summary>
@@ -30,8 +28,6 @@ internal readonly struct LoopItem
     public LoopItemKind Kind { get; init; }
 
     public InboundFrame? Frame { get; init; }
-
-    public OperationBatch? Operations { get; init; }
 
     public StorageEvent Storage { get; init; }
 

@@ -20,7 +20,7 @@ internal struct RoutedOperation
     public ReadOnlyMemory<byte> Transaction;
 }
 
-/// <summary>Operations of one origin for one loop. Posted as one item; pooled by <see cref="OperationBatchPool"/>.</summary>
+/// <summary>Operations of one origin for one loop. Posted in one piece; pooled by <see cref="OperationBatchPool"/>.</summary>
 internal sealed class OperationBatch
 {
     public OperationOrigin Origin { get; set; } = OperationOrigin.Nobody;

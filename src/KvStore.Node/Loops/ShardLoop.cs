@@ -12,7 +12,7 @@ namespace KvStore.Node.Loops;
 /// <summary>
 /// An actor that owns some of the node's shards. One step:
 /// <list type="number">
-/// <item>drain the inbox: frames of peers (<see cref="FrameDispatch"/>), operations of clients (<see cref="LoopOperations"/>), reports of storage, ticks; each changes memory only;</item>
+/// <item>drain the inboxes: first frames of peers (<see cref="FrameDispatch"/>), reports of storage, ticks, then operations of clients (<see cref="LoopOperations"/>); each changes memory only;</item>
 /// <item>give every replica that was touched its turn (<see cref="LoopReplicas"/>): it appends to the log, sends, applies, answers;</item>
 /// <item>hand the appends to the node's log in one piece, the messages to the peers in one frame each, the answers to each connection in one kick (<see cref="LoopAnswers"/>).</item>
 /// </list>
@@ -23,9 +23,18 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     /// <summary>Items of one step: enough to batch well, few enough that answers leave soon.</summary>
     private const int MaxItemsPerStep = 512;
 
+    /// <summary>Operations of clients in one step; the batch that reaches it is still taken whole.</summary>
+    private const int MaxOperationsPerStep = 1_024;
+
+    /// <summary>Operations of clients that may wait for a step; streams refuse more before they get here (RESOURCE_EXHAUSTED).</summary>
+    private const int MaxWaitingOperations = 4_096;
+
     private readonly LoopSet _set;
     private readonly ILogger _log;
     private readonly ConcurrentQueue<LoopItem> _inbox = new();
+
+    /// <summary>Batches of clients. Apart, so that however many there are, messages of peers, what the disk reports and the clock never wait behind them: else a node under too much load would miss heartbeats and lose its leaders.</summary>
+    private readonly ConcurrentQueue<OperationBatch> _operationsInbox = new();
     private readonly StorageLoop _storage;
     private readonly PeerOutbox _outbox;
     private readonly LoopAnswers _answers = new();
@@ -34,6 +43,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
     private readonly LoopOperations _operations;
     private readonly FrameDispatch _frames;
     private int _scheduled;
+    private int _waitingOperations;
     private long _lagsDueMs;
     private long _steps;
     private volatile bool _halted;
@@ -63,6 +73,17 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
     /// <summary>On the loop only.</summary>
     public IEnumerable<ShardReplica> Replicas => _replicas.All;
+
+    /// <summary>Any thread: so many operations of clients wait for this loop that another one is better refused.</summary>
+    public bool IsOverloaded => Volatile.Read(ref _waitingOperations) >= MaxWaitingOperations;
+
+    /// <summary>Any thread: operations of a client. The batch belongs to the loop from now on.</summary>
+    public void Post(OperationBatch batch)
+    {
+        Interlocked.Add(ref _waitingOperations, batch.Operations.Count);
+        _operationsInbox.Enqueue(batch);
+        Schedule();
+    }
 
     /// <summary>Any thread: puts an item into the inbox and wakes the loop.</summary>
     public void Post(in LoopItem item)
@@ -109,7 +130,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
 
         Volatile.Write(ref _stepping, 0);
         Volatile.Write(ref _scheduled, 0);
-        if (!_inbox.IsEmpty)
+        if (!_inbox.IsEmpty || !_operationsInbox.IsEmpty)
         {
             Schedule();
         }
@@ -201,6 +222,7 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
             Handle(item);
         }
 
+        TakeOperations();
         _replicas.Turn();
         _operations.DeliverCompletions();
         _storage.Submit();
@@ -212,6 +234,22 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         }
 
         Volatile.Write(ref _steps, _steps + 1);
+    }
+
+    private void TakeOperations()
+    {
+        int taken = 0;
+        while (taken < MaxOperationsPerStep && _operationsInbox.TryDequeue(out OperationBatch? batch))
+        {
+            // The batch goes back to its pool as it is submitted.
+            taken += batch.Operations.Count;
+            _operations.Submit(batch);
+        }
+
+        if (taken > 0)
+        {
+            Interlocked.Add(ref _waitingOperations, -taken);
+        }
     }
 
     private void RecordLags()
@@ -230,9 +268,6 @@ internal sealed class ShardLoop : IThreadPoolWorkItem, IStorageSink
         {
             case LoopItemKind.PeerFrame:
                 _frames.Handle(item.Frame!);
-                break;
-            case LoopItemKind.Operations:
-                _operations.Submit(item.Operations!);
                 break;
             case LoopItemKind.Storage:
                 HandleStorage(item.Storage);
