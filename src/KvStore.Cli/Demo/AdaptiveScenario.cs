@@ -24,11 +24,11 @@ internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, C
 
     private static readonly TimeSpan Chapter = TimeSpan.FromSeconds(2);
 
-    private readonly HistoryRecorder _history = new();
+    private readonly RecordedTraffic _traffic = new(cluster, Keyspace, new HistoryRecorder());
     private readonly List<string> _broken = [];
 
     /// <summary>What clients did, with the merges as writes.</summary>
-    public History History => _history.ToHistory();
+    public History History => _traffic.ToHistory();
 
     private uint[] Minority => [.. cluster.Nodes.Select(node => node.Node).Take((cluster.Nodes.Count - 1) / 2)];
 
@@ -38,15 +38,14 @@ internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, C
     public async Task<bool> RunAsync()
     {
         await CreateKeyspaceAsync();
-        var traffic = new RecordedTraffic(cluster, Keyspace, _history);
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var runs = traffic.RunAsync(ending.Token);
+        var runs = _traffic.RunAsync(ending.Token);
         try
         {
             narrator.Step("Clients at every node read and write; every operation is recorded");
             await PauseAsync(Chapter);
-            narrator.Say($"{traffic.CountOf([.. Minority, .. Majority])}");
-            await SplitAsync(traffic);
+            narrator.Say($"{_traffic.CountOf([.. Minority, .. Majority])}");
+            await SplitAsync(_traffic);
             await HealAsync();
             await PauseAsync(Chapter);
         }
@@ -151,7 +150,7 @@ internal sealed class AdaptiveScenario(DemoCluster cluster, Narrator narrator, C
         narrator.Verdict(_broken.Count == 0 ? "provisional writes lost: none" : $"it did not hold that {_broken[0]}", _broken.Count == 0);
         narrator.Verdict(
             linearizable
-                ? string.Create(CultureInfo.InvariantCulture, $"linearizable, merges included: yes ({_history.Count} operations)")
+                ? string.Create(CultureInfo.InvariantCulture, $"linearizable, merges included: yes ({History.Operations.Count} operations)")
                 : $"linearizable, merges included: {(ordered.Verdict == LinearizabilityVerdict.Unknown ? "unknown" : "no")}. {ordered.Explanation}",
             linearizable);
         narrator.Verdict(converged.Converged ? "converged: yes" : $"converged: no. {converged.Differences[0]}", converged.Converged);

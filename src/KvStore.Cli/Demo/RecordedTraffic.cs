@@ -26,6 +26,7 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
 
     private readonly Lock _lock = new();
     private readonly Dictionary<uint, TrafficCount> _counts = [];
+    private readonly Dictionary<(string Key, string Merged), RecordedOperation> _merges = [];
 
     public static string Key(int number) => $"key-{number}";
 
@@ -40,6 +41,15 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
         lock (_lock)
         {
             return nodes.Aggregate(default(TrafficCount), (sum, node) => sum + _counts.GetValueOrDefault(node));
+        }
+    }
+
+    /// <summary>What was recorded so far, merges included.</summary>
+    public History ToHistory()
+    {
+        lock (_lock)
+        {
+            return new History([.. recorder.ToHistory().Operations, .. _merges.Values]);
         }
     }
 
@@ -81,9 +91,8 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
         }
         else if (answer is { IsDone: true, Regime: Regime.Ordered, Values.Count: > 1 })
         {
-            // A merge is a write like any other, and this is the first that is heard of it.
             var merged = string.Join(" | ", answer.Values);
-            recorder.Begin("a merge", RecordedKind.Put, key, merged);
+            NoteMerge(key, merged, operation.Recorded);
             operation.Done(merged);
         }
         else if (answer.IsDone)
@@ -97,6 +106,20 @@ internal sealed class RecordedTraffic(DemoCluster cluster, string keyspace, Hist
 
         Count(node, answer);
         return answer;
+    }
+
+    /// <summary>
+    /// A merge is a write like any other, of which nobody tells but those who read what it made. It came before the first of them was answered; to say that it began later than that one had asked would be to claim more than is known.
+    /// </summary>
+    private void NoteMerge(string key, string merged, RecordedOperation read)
+    {
+        lock (_lock)
+        {
+            if (!_merges.TryGetValue((key, merged), out RecordedOperation? known) || read.InvokeOrder < known.InvokeOrder)
+            {
+                _merges[(key, merged)] = read with { Client = "a merge", Kind = RecordedKind.Put, Input = merged, Outcome = RecordedOutcome.Unknown };
+            }
+        }
     }
 
     private async Task RunAsync(PinnedNode node, CancellationToken end)

@@ -22,7 +22,7 @@ internal sealed class SwitchScenario(DemoCluster cluster, Narrator narrator, Can
     private static readonly TimeSpan Chapter = TimeSpan.FromSeconds(1);
 
     private readonly HistoryRecorder _before = new();
-    private readonly HistoryRecorder _throughout = new();
+    private readonly RecordedTraffic _throughout = new(cluster, Orders, new HistoryRecorder(), "live-");
     private readonly HistoryRecorder _after = new();
     private readonly List<TimeSpan> _switches = [];
     private ulong _longestPauseMs;
@@ -43,17 +43,16 @@ internal sealed class SwitchScenario(DemoCluster cluster, Narrator narrator, Can
         await UntilAsync(async () => (await island.PutAsync(Orders, "hello", "world", null, stop)).IsDone, "the keyspace to serve");
         await RunWhileAsync(new RecordedTraffic(cluster, Orders, _before, "strict-"), Chapter, "clients at every node, linearizable so far");
 
-        var throughout = new RecordedTraffic(cluster, Orders, _throughout, "live-");
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var running = throughout.RunAsync(ending.Token);
+        var running = _throughout.RunAsync(ending.Token);
         try
         {
-            await AlterAsync("cp to ap, while clients write", PartitionPolicy.Ap, throughout);
-            await CutOffAsync(throughout);
-            await AlterAsync($"ap to cp, without node {Island}", PartitionPolicy.Cp, throughout);
-            await AlterAsync($"cp to ap, without node {Island}", PartitionPolicy.Ap, throughout);
-            await ReturnAsync(throughout);
-            await AlterAsync("ap to cp, with everybody", PartitionPolicy.Cp, throughout);
+            await AlterAsync("cp to ap, while clients write", PartitionPolicy.Ap, _throughout);
+            await CutOffAsync(_throughout);
+            await AlterAsync($"ap to cp, without node {Island}", PartitionPolicy.Cp, _throughout);
+            await AlterAsync($"cp to ap, without node {Island}", PartitionPolicy.Ap, _throughout);
+            await ReturnAsync(_throughout);
+            await AlterAsync("ap to cp, with everybody", PartitionPolicy.Cp, _throughout);
         }
         finally
         {
@@ -143,7 +142,7 @@ internal sealed class SwitchScenario(DemoCluster cluster, Narrator narrator, Can
         narrator.Verdict(Told("linearizable after", after, _after), after.Verdict == LinearizabilityVerdict.Linearizable);
         narrator.Verdict(equal.Converged ? "replicas equal: yes" : $"replicas equal: no. {equal.Differences[0]}", equal.Converged);
         narrator.Verdict(
-            faults.Count == 0 ? string.Create(CultureInfo.InvariantCulture, $"acknowledged writes lost: none ({_throughout.Count} operations through all changes)") : $"acknowledged writes: {faults[0]}", faults.Count == 0);
+            faults.Count == 0 ? string.Create(CultureInfo.InvariantCulture, $"acknowledged writes lost: none ({live.Operations.Count} operations through all changes)") : $"acknowledged writes: {faults[0]}", faults.Count == 0);
         return before.Verdict == LinearizabilityVerdict.Linearizable && after.Verdict == LinearizabilityVerdict.Linearizable && equal.Converged && faults.Count == 0;
     }
 

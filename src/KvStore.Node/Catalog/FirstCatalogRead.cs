@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Grpc.Core;
 
 namespace KvStore.Node.Catalog;
@@ -9,10 +10,33 @@ namespace KvStore.Node.Catalog;
 internal sealed class FirstCatalogRead(KeyspaceAdmin catalogs, TopologyFeed topology, ILogger log) : IDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>How long a start waits for the catalog, and for how much of that without having heard a majority of the members.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan AlonePatience = TimeSpan.FromSeconds(1);
 
     private readonly CancellationTokenSource _stop = new();
+    private readonly TaskCompletionSource _read = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public void Start() => _ = Task.Run(ReadAsync);
+
+    /// <summary>
+    /// Completes when the catalog was read and what it places here is on its way, or when it can't be had for now: a node that is back knows only then which of its replicas have to copy their data.
+    /// </summary>
+    public async Task WaitAsync(Func<bool> majorityIsUp, CancellationToken cancellation)
+    {
+        long begin = Stopwatch.GetTimestamp();
+        for (TimeSpan waited = default; waited < Patience && (waited < AlonePatience || majorityIsUp()); waited = Stopwatch.GetElapsedTime(begin))
+        {
+            if (await Task.WhenAny(_read.Task, Task.Delay(Look, cancellation)) == _read.Task)
+            {
+                return;
+            }
+
+            cancellation.ThrowIfCancellationRequested();
+        }
+    }
 
     /// <summary>What is under way ends by itself; nothing waits for it.</summary>
     public void Dispose() => _stop.Cancel();
@@ -27,6 +51,7 @@ internal sealed class FirstCatalogRead(KeyspaceAdmin catalogs, TopologyFeed topo
                 (ClusterCatalog catalog, _) = await catalogs.ReadAsync(_stop.Token);
                 await topology.WaitForRevisionAsync(catalog.Revision, _stop.Token);
                 topology.SetCatalogRead();
+                _read.TrySetResult();
                 return;
             }
             catch (RpcException)

@@ -10,6 +10,7 @@ using KvStore.Node.Loops;
 using KvStore.Node.Peers;
 using KvStore.Node.Watching;
 using KvStore.Storage;
+using Reachability = KvStore.Contracts.V1.Reachability;
 
 namespace KvStore.Node.Hosting;
 
@@ -198,11 +199,23 @@ public sealed class NodeServices
         Heartbeats.Start();
         _firstRead.Start();
 
-        // Ready when the system shard has been read back: from then on the node knows what it has.
+        // Ready when the system shard has been read back, and what has happened since is known as well, if anybody can tell: from then on the node knows what it has.
         await _loops.WhenSystemActiveAsync(cancellation);
+        if (_storage.RecoveredShards.Any(shard => shard.Keyspace > 0))
+        {
+            await _firstRead.WaitAsync(MajorityIsUp, cancellation);
+        }
+
         await _loops.WhenMemoryCopiedAsync(cancellation);
         _started = true;
         _lifetime.SetReady(Volatile.Read(ref _removed) == 0);
+    }
+
+    private bool MajorityIsUp()
+    {
+        PeerView view = Heartbeats.View;
+        IReadOnlyList<CatalogMember> members = _loops.Router.Catalog.Members;
+        return members.Count(member => member.Node == Identity.Node || view.Of(member.Node) == Reachability.Up) > members.Count / 2;
     }
 
     /// <summary>The members changed, or their addresses are only known now (in-process clusters on free ports).</summary>

@@ -31,13 +31,12 @@ public enum ShardChangeKind : byte
 }
 
 /// <summary>
-/// One change of one key, or of the regime, as a replica has made it: committed in a shard that is ordered, durable here in one that is open. Immutable, but for the encoded position, which is written once
-/// by whoever owns the <see cref="ChangeWindow"/>.
+/// One change of one key, or of the regime, as a replica has made it: committed in a shard that is ordered, durable here in one that is open. A <see cref="ChangeWindow"/> keeps what it says, and not the object.
 /// </summary>
 public sealed class ShardChange
 {
-    /// <summary>What an object of this class takes beside key, record and clock: an estimate, rounded up.</summary>
-    private const int OverheadBytes = 160;
+    /// <summary>What a window takes for a change beside key and record: an estimate, rounded up.</summary>
+    private const int OverheadBytes = 128;
 
     public required ShardChangeKind Kind { get; init; }
 
@@ -66,8 +65,8 @@ public sealed class ShardChange
     /// <summary>Of a reset: the shard is open, since the entry at <see cref="Place"/>.</summary>
     public bool IsOpen { get; init; }
 
-    /// <summary>The position behind this change, encoded; null until somebody needed it.</summary>
-    public byte[]? Position { get; set; }
+    /// <summary>The position behind this change, encoded; null: when it was read from the window, nobody had needed it yet.</summary>
+    public byte[]? Position { get; init; }
 
     /// <summary>A change that readers see.</summary>
     public bool IsVisible => Kind <= ShardChangeKind.Evicted;
@@ -76,6 +75,8 @@ public sealed class ShardChange
     public bool IsOfLog => Place.Index > LogIndex.Zero;
 
     public bool HasDots => Dot.Counter > 0;
+
+    internal ChangeMark Mark => new(Kind, IsOpen, Ordinal, Epoch, Place, Dot);
 
     public int Bytes => OverheadBytes + Key.Bytes.Length + Record.Length + (MoreDots.Length * 16);
 }

@@ -21,7 +21,12 @@ internal sealed class ToldState
 
     public byte[] Encode() => WatchPosition.Encode(IsOpen, Place, Ordinal, Seen);
 
-    public void Advance(ShardChange change)
+    public void Advance(ShardChange change) => Advance(change.Mark, change.MoreDots, change.Clock);
+
+    /// <param name="change">What is told.</param>
+    /// <param name="moreDots">As in <see cref="ShardChange.MoreDots"/>.</param>
+    /// <param name="clock">As in <see cref="ShardChange.Clock"/>. Copied.</param>
+    public void Advance(in ChangeMark change, Dot[] moreDots, ShardClock? clock)
     {
         switch (change.Kind)
         {
@@ -29,7 +34,7 @@ internal sealed class ToldState
                 IsOpen = change.Kind == ShardChangeKind.Opened || change.IsOpen;
                 Place = change.Place;
                 Ordinal = 0;
-                Seen = IsOpen ? change.Clock!.Clone() : new ShardClock();
+                Seen = IsOpen ? clock!.Clone() : new ShardClock();
                 break;
             case var _ when change.IsOfLog:
                 Place = change.Place;
@@ -37,7 +42,7 @@ internal sealed class ToldState
                 break;
             case var _ when change.HasDots:
                 Seen.Add(change.Dot);
-                foreach (Dot dot in change.MoreDots)
+                foreach (Dot dot in moreDots)
                 {
                     Seen.Add(dot);
                 }

@@ -140,13 +140,12 @@ public sealed class WindowCursor
         int told = ReadJoined(window, most, into);
         for (; told < most && _next < window.Next; _next++)
         {
-            ShardChange change = window[_next];
-            _told?.Advance(change);
-            if (change.IsVisible && _range.Holds(change.Key.Span))
+            ref readonly ChangeMark change = ref window.MarkOf(_next);
+            _told?.Advance(change, window.MoreDotsOf(_next), window.ClockOf(_next));
+            if (change.IsVisible && _range.Holds(window.KeyOf(_next)))
             {
-                change.Position ??= _told?.Encode() ?? PositionInLog(change);
-                _position = change.Position;
-                into.Add(new WatchItem(change, _position, _next));
+                _position = window.PositionOf(_next) ?? window.NotePosition(_next, _told?.Encode() ?? PositionInLog(change));
+                into.Add(new WatchItem(window[_next], _position, _next));
                 told++;
             }
         }
@@ -174,7 +173,7 @@ public sealed class WindowCursor
     }
 
     /// <summary>A reader at the window's end is told of changes that were marked when they came; others know where they stand by walking, or by the log.</summary>
-    private static byte[] PositionInLog(ShardChange change)
+    private static byte[] PositionInLog(in ChangeMark change)
     {
         Invariant.Assert(change.IsOfLog, "a change of an open period was marked when it came");
         return WatchPosition.Encode(false, change.Place, change.Ordinal, new ShardClock());
@@ -185,7 +184,7 @@ public sealed class WindowCursor
         LogPlace newer = window.Tail.IsOpen ? default : window.Tail.Place;
         for (long number = window.Next - 1; number >= window.First; number--)
         {
-            ShardChange change = window[number];
+            ref readonly ChangeMark change = ref window.MarkOf(number);
             if (!change.IsOfLog)
             {
                 continue;
@@ -257,15 +256,16 @@ public sealed class WindowCursor
         long number = from;
         for (; missing > 0 && number < window.Next; number++)
         {
-            ShardChange change = window[number];
+            ref readonly ChangeMark change = ref window.MarkOf(number);
             if (change.Kind == ShardChangeKind.Ordered)
             {
                 // The log went on from a state without some of what the reader was told. It may come back by a merge.
                 return CursorState.Gap;
             }
 
-            missing -= CountNew(change, told, wanted.Seen, untold);
-            told.Advance(change);
+            Dot[] moreDots = window.MoreDotsOf(number);
+            missing -= change.HasDots ? CountNew([change.Dot, .. moreDots], window.KeyOf(number), told, wanted.Seen, untold) : 0;
+            told.Advance(change, moreDots, window.ClockOf(number));
         }
 
         if (missing > 0)
@@ -290,10 +290,10 @@ public sealed class WindowCursor
 
         for (long number = window.First; number < window.Next; number++)
         {
-            ShardChange change = window[number];
+            ref readonly ChangeMark change = ref window.MarkOf(number);
             if (change.Kind == ShardChangeKind.Opened && change.Place.Index == episode)
             {
-                told.Advance(change);
+                told.Advance(change, [], window.ClockOf(number));
                 from = number + 1;
                 return true;
             }
@@ -302,22 +302,17 @@ public sealed class WindowCursor
         return false;
     }
 
-    /// <summary>How many dots that the reader knows the change brought here. Notes its key, if it brought another one.</summary>
-    private ulong CountNew(ShardChange change, ToldState told, ShardClock known, HashSet<Key> untold)
+    /// <summary>How many dots that the reader knows a change brought here. Notes its key, if it brought another one.</summary>
+    private ulong CountNew(ReadOnlySpan<Dot> dots, ReadOnlySpan<byte> key, ToldState told, ShardClock known, HashSet<Key> untold)
     {
-        if (!change.HasDots)
-        {
-            return 0;
-        }
-
         ulong count = 0;
-        foreach (Dot dot in (ReadOnlySpan<Dot>)[change.Dot, .. change.MoreDots])
+        foreach (Dot dot in dots)
         {
             if (!known.Covers(dot))
             {
-                if (_range.Holds(change.Key.Span))
+                if (_range.Holds(key))
                 {
-                    untold.Add(change.Key);
+                    untold.Add(Key.CopyOf(key));
                 }
             }
             else if (!told.Seen.Covers(dot))
@@ -335,8 +330,8 @@ public sealed class WindowCursor
         List<long> last = [];
         for (long number = to - 1; number >= from && untold.Count > 0; number--)
         {
-            ShardChange change = window[number];
-            if (change.Kind < ShardChangeKind.Evicted && untold.Remove(change.Key))
+            ShardChangeKind kind = window.MarkOf(number).Kind;
+            if (kind < ShardChangeKind.Evicted && untold.Remove(Key.CopyOf(window.KeyOf(number))))
             {
                 last.Add(number);
             }

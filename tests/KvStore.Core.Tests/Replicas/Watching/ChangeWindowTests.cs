@@ -106,6 +106,39 @@ public class ChangeWindowTests
     }
 
     [Fact]
+    public void A_change_is_read_as_it_was_appended_and_stays_so_when_the_window_has_passed_over_it()
+    {
+        var window = new ChangeWindow(2, 1 << 20, new WindowBudget(1 << 30));
+        window.Append(Reset(1));
+        var clock = new ShardClock();
+        clock.Add(new Dot(new ActorId(70_000), 3));
+        ShardChange[] changes =
+        [
+            new() { Kind = ShardChangeKind.Put, Key = Key.FromText("k"), Record = new byte[] { 1, 2, 3 }, Epoch = new Epoch(4), Dot = new Dot(new ActorId(70_000), 4), MoreDots = [new Dot(new ActorId(70_001), 1)] },
+            new() { Kind = ShardChangeKind.Opened, Epoch = new Epoch(5), Place = new LogPlace(new Term(2), new LogIndex(9)), Clock = clock },
+            new() { Kind = ShardChangeKind.Deleted, Key = Key.FromText("other"), Epoch = new Epoch(6), Place = new LogPlace(new Term(2), new LogIndex(10)), Ordinal = 1 },
+            new() { Kind = ShardChangeKind.Silent, Place = new LogPlace(new Term(2), new LogIndex(11)), IsOpen = true },
+        ];
+        foreach (ShardChange change in changes)
+        {
+            window.Append(change);
+            window.MarkNewest();
+            ShardChange read = window[window.Next - 1];
+            read.Position.Should().Equal(window.TailPosition);
+            for (int i = 0; i < 3; i++)
+            {
+                window.Append(Put("filler", 20, valueBytes: 70_000));
+            }
+
+            read.Key.Bytes.ToArray().Should().Equal(change.Key.Bytes.ToArray());
+            read.Record.ToArray().Should().Equal(change.Record.ToArray());
+            read.MoreDots.Should().Equal(change.MoreDots);
+            (read.Kind, read.Epoch, read.Place, read.Ordinal, read.Dot, read.IsOpen, read.Bytes).Should().Be((change.Kind, change.Epoch, change.Place, change.Ordinal, change.Dot, change.IsOpen, change.Bytes));
+            (read.Clock?.Covers(new Dot(new ActorId(70_000), 3)) ?? false).Should().Be(change.Clock is not null);
+        }
+    }
+
+    [Fact]
     public void Any_bytes_at_all_are_a_position_or_are_refused()
     {
         var random = new Random(7);
