@@ -76,7 +76,7 @@ internal sealed partial class ReadmeCluster : IAsyncDisposable
         return (shell.ExitCode, await output, await error);
     }
 
-    /// <summary>As much time as a person takes to type the next command: the nodes have noticed what was done to the network.</summary>
+    /// <summary>As much time as a person takes to type the next command: the nodes have noticed what was done to the network, and the shards have leaders again after a heal. A request by curl is tried once, which is not so of kv's.</summary>
     public async Task NoticeAsync(bool isHealed, CancellationToken cancellation)
     {
         using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -135,8 +135,9 @@ internal sealed partial class ReadmeCluster : IAsyncDisposable
         for (uint node = 1; node <= Nodes; node++)
         {
             uint[] cut = [.. (await Client.Admin.ListFaultsAsync(node, cancellation)).Select(link => link.Peer)];
-            NodeStatusResponse status = await Client.Admin.NodeStatusAsync(node, cancellationToken: cancellation);
-            if (status.Peers.Any(peer => isHealed ? peer.Reachability != Reachability.Up : cut.Contains(peer.Node) && peer.Reachability != Reachability.Down))
+            NodeStatusResponse status = await Client.Admin.NodeStatusAsync(node, replicas: isHealed, cancellationToken: cancellation);
+            if (status.Peers.Any(peer => isHealed ? peer.Reachability != Reachability.Up : cut.Contains(peer.Node) && peer.Reachability != Reachability.Down)
+                || status.Replicas.Any(replica => replica.Leader == 0))
             {
                 return false;
             }

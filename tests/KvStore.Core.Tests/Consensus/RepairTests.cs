@@ -123,6 +123,28 @@ public sealed class RepairTests
     }
 
     [Fact]
+    public void What_is_on_its_way_to_a_member_that_does_not_know_that_it_is_whole_is_sent_again()
+    {
+        SingleNode leader = SingleNode.Leader();
+        Reports(leader, 3, repair: 9, logIsVoid: true);
+        leader.Ready();
+        leader.Node.ReportSnapshotSent(new ReplicaId(3), new LogIndex(1));
+        Repaired(leader, 3, 1, repair: 9);
+        leader.Ready();
+        LogIndex index = leader.Propose();
+        RaftMessage lost = ToThree();
+        (lost.Index.Value, lost.Entries.Length, lost.Round).Should().Be((1, 1, 0), "it counts as whole, and gets what any member gets");
+
+        Reports(leader, 3, repair: 9, logIsVoid: false);
+        RaftMessage again = ToThree();
+        (again.Index.Value, again.Entries.Length, again.Round).Should().Be((1, 1, 9), "it took no append but one of its repair");
+        Repaired(leader, 3, index.Value, repair: 9);
+        leader.Node.CommitIndex.Should().Be(index);
+
+        RaftMessage ToThree() => leader.Ready().Single(message => message.Kind == RaftMessageKind.Append && message.To.Value == 3);
+    }
+
+    [Fact]
     public void A_member_under_repair_counts_neither_for_the_commit_nor_for_reads_nor_for_contact()
     {
         SingleNode leader = SingleNode.Leader();

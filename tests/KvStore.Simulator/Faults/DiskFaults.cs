@@ -86,6 +86,12 @@ internal sealed class DiskFaults(SimulatedCluster cluster, ProcessFaults process
 
     private void GoBack(SimulatedNode victim, Random dice)
     {
+        if (victim.Disk.IsDamaged)
+        {
+            // A backup of what is damaged is no backup: the node would rightly refuse to start from it.
+            return;
+        }
+
         victim.Disk.TakeBackup();
         cluster.Timeline.After(dice.Next(100_000, 5_000_000), () => Replace(FaultKind.OldBackup, victim, () => victim.Disk.RestoreBackup()));
     }
