@@ -27,10 +27,10 @@ internal sealed class CatalogSpread(NodeId self, ShardRouter router, TopologyFee
 
     private static async Task WaitForAsync(string address, ulong revision, CancellationToken cancellation)
     {
-        using GrpcChannel channel = PeerChannel.Open(address, new PeerMeshOptions());
-        using AsyncServerStreamingCall<Topology> call = new Kv.KvClient(channel).WatchTopology(new WatchTopologyRequest(), deadline: DateTime.UtcNow + Patience, cancellationToken: cancellation);
         try
         {
+            using GrpcChannel channel = PeerChannel.Open(address, new PeerMeshOptions());
+            using AsyncServerStreamingCall<Topology> call = new Kv.KvClient(channel).WatchTopology(new WatchTopologyRequest(), deadline: DateTime.UtcNow + Patience, cancellationToken: cancellation);
             while (await call.ResponseStream.MoveNext(cancellation))
             {
                 if (call.ResponseStream.Current.Revision >= revision)
@@ -39,9 +39,9 @@ internal sealed class CatalogSpread(NodeId self, ShardRouter router, TopologyFee
                 }
             }
         }
-        catch (RpcException) when (!cancellation.IsCancellationRequested)
+        catch (Exception failure) when (failure is RpcException or UriFormatException && !cancellation.IsCancellationRequested)
         {
-            // It hears of it later.
+            // It hears of it later. The keyspace is there: whatever is wrong with the way to another node, its creation has not failed.
         }
     }
 }
