@@ -54,21 +54,28 @@ internal static class InducedCollection
         return payload.ToArray();
     }
 
+    /// <summary>A process that was killed leaves its port behind as a file, and its number is given out anew: of the ports with the number, the one that takes a connection is the process that lives.</summary>
     private static async Task<NetworkStream> ConnectAsync(int pid, CancellationToken stop)
     {
-        var path = Directory.EnumerateFileSystemEntries(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"dotnet-diagnostic-{pid}-*-socket")).FirstOrDefault()
-            ?? throw new IOException($"Process {pid} has no diagnostics port in {Path.GetTempPath()}; is DOTNET_EnableDiagnostics off?");
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
+        SocketException? refused = null;
+        foreach (var path in Directory.EnumerateFileSystemEntries(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"dotnet-diagnostic-{pid}-*-socket")))
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), stop);
-            return new NetworkStream(socket, ownsSocket: true);
+            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), stop);
+                return new NetworkStream(socket, ownsSocket: true);
+            }
+            catch (SocketException exception)
+            {
+                socket.Dispose();
+                refused = exception;
+            }
         }
-        catch (SocketException exception)
-        {
-            socket.Dispose();
-            throw new IOException($"The diagnostics port {path} does not answer.", exception);
-        }
+
+        throw refused is null
+            ? new IOException($"Process {pid} has no diagnostics port in {Path.GetTempPath()}; is DOTNET_EnableDiagnostics off?")
+            : new IOException($"The diagnostics port of process {pid} in {Path.GetTempPath()} does not answer: {refused.Message}", refused);
     }
 
     /// <summary>Sends a command; returns the payload of its answer, which is the session's number.</summary>
