@@ -7,7 +7,7 @@ namespace KvStore.Node.Catalog;
 
 /// <summary>
 /// Brings the shards that this node leads into the mode that the catalog wants. Looks a few times a second and asks again until it is so: whoever leads next goes on from what the log says, so nothing is
-/// remembered here.
+/// remembered here. While no keyspace was ever altered it has no timer: an idle node must not be woken four times a second for nothing.
 /// </summary>
 internal sealed class RegimeKeeper : IDisposable
 {
@@ -16,6 +16,9 @@ internal sealed class RegimeKeeper : IDisposable
 
     private readonly LoopSet _loops;
     private readonly Timer _timer;
+    private readonly Lock _gate = new();
+    private bool _started;
+    private bool _ticks;
 
     public RegimeKeeper(LoopSet loops)
     {
@@ -23,15 +26,41 @@ internal sealed class RegimeKeeper : IDisposable
         _timer = new Timer(_ => Look(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    public void Start() => _timer.Change(Period, Period);
+    public void Start()
+    {
+        lock (_gate)
+        {
+            _started = true;
+        }
 
-    public void Dispose() => _timer.Dispose();
+        Look();
+    }
+
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _started = false;
+            _timer.Dispose();
+        }
+    }
 
     /// <summary>Looks now: the catalog has changed.</summary>
     public void Look()
     {
-        // An idle node must not be woken four times a second for keyspaces that nobody has altered.
-        if (_loops.Router.Catalog.Keyspaces.Any(keyspace => keyspace.Alterations > 0))
+        bool altered;
+        lock (_gate)
+        {
+            altered = _loops.Router.Catalog.Keyspaces.Any(keyspace => keyspace.Alterations > 0);
+            if (_started && altered != _ticks)
+            {
+                TimeSpan period = altered ? Period : Timeout.InfiniteTimeSpan;
+                _timer.Change(period, period);
+                _ticks = altered;
+            }
+        }
+
+        if (altered)
         {
             foreach (ShardLoop loop in _loops.Loops)
             {

@@ -8,12 +8,12 @@ namespace KvStore.Node.Loops;
 
 /// <summary>
 /// The node's shard loops, and the clock that ticks them. A shard belongs to one loop for as long as the process lives.
-/// The clock is coarse while no loop needs a fine one: a node whose groups are all quiet wakes twice a second.
+/// The clock is coarse while no loop needs a fine one: a node whose groups are all quiet wakes once a second.
 /// </summary>
 internal sealed class LoopSet : IDisposable
 {
-    /// <summary>The period of the coarse clock: a quarter of the silence that <see cref="Hosting.NodePulse"/> takes for death.</summary>
-    private const int CoarseMs = 500;
+    /// <summary>The period of the coarse clock. <see cref="Hosting.NodePulse"/> must not take the silence in between for death.</summary>
+    internal const int CoarseMs = 1_000;
 
     private readonly ShardLoop[] _loops;
     private readonly bool[] _needsEveryTick;
@@ -279,11 +279,11 @@ internal sealed class LoopSet : IDisposable
         _timer?.Dispose();
         int ticks = fine ? 1 : CoarseTicks;
         var tick = new LoopItem { Kind = LoopItemKind.Tick, Ticks = ticks };
-        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), () => TickAll(tick));
+        _timer = Scheduler.Every(TimeSpan.FromMilliseconds((double)ReplicaOptions.TickMs * ticks), fine ? () => TickBusy(tick) : () => TickIdle(tick));
     }
 
     /// <summary>The last loop gets its turn on this thread; the others must not wait for it.</summary>
-    private void TickAll(in LoopItem tick)
+    private void TickBusy(in LoopItem tick)
     {
         for (int i = 0; i < Count - 1; i++)
         {
@@ -291,6 +291,15 @@ internal sealed class LoopSet : IDisposable
         }
 
         _loops[Count - 1].Tick(tick);
+    }
+
+    /// <summary>Nobody has anything to do: one thread wakes for all, one step each.</summary>
+    private void TickIdle(in LoopItem tick)
+    {
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.Tick(tick);
+        }
     }
 
     private void StopClock()

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Threading.Channels;
 using Grpc.Net.Client;
 using KvStore.Contracts;
 using KvStore.Contracts.Pipeline;
@@ -40,6 +41,10 @@ internal sealed class WatchHub : IDisposable
     private readonly ConcurrentDictionary<ShardId, ShardFeed> _feeds = new();
     private readonly ConcurrentDictionary<string, GrpcChannel> _channels = new();
     private readonly CancellationTokenSource _stop = new();
+
+    /// <summary>Has an item since a first watch was opened: the clock, which stands still without any, looks again.</summary>
+    private readonly Channel<bool> _begun = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
     private int _open;
     private long _progressDueMs;
 
@@ -85,10 +90,16 @@ internal sealed class WatchHub : IDisposable
         }
 
         WatchPlan plan = WatchPlan.Of(request, _loops.Router, _time);
-        if (Interlocked.Increment(ref _open) > _most)
+        int open = Interlocked.Increment(ref _open);
+        if (open > _most)
         {
             Interlocked.Decrement(ref _open);
             throw new WatchRefusedException(Code.Overloaded, $"This node already serves {_most} watches (--max-watches); ask another one.", retryable: true);
+        }
+
+        if (open == 1)
+        {
+            _begun.Writer.TryWrite(true);
         }
 
         var stream = new WatchStream(this, plan);
@@ -240,12 +251,17 @@ internal sealed class WatchHub : IDisposable
 
     private async Task LookAsync()
     {
-        using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(LookMs), _time);
         try
         {
-            while (await look.WaitForNextTickAsync(_stop.Token))
+            while (true)
             {
-                Look(_loops.Scheduler.NowMs);
+                await _begun.Reader.ReadAsync(_stop.Token);
+                using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(LookMs), _time);
+                while (Open > 0)
+                {
+                    await look.WaitForNextTickAsync(_stop.Token);
+                    Look(_loops.Scheduler.NowMs);
+                }
             }
         }
         catch (OperationCanceledException)
