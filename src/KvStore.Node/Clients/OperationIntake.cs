@@ -15,6 +15,9 @@ internal sealed class OperationIntake(OperationOrigin origin, LoopSet loops, Ref
     /// <summary>Operations of one connection that are not answered yet; more are refused.</summary>
     public const int MaxInFlight = 16_384;
 
+    /// <summary>Why operations are refused while <see cref="ShardLoop.IsOverloaded"/>.</summary>
+    public const string TooManyWait = "The node has more operations waiting than it works off in time; slow down and try again.";
+
     private readonly OperationBatch?[] _batches = new OperationBatch?[loops.Count];
     private readonly ResultMapper _refusals = new(loops.Self);
     private int _inFlight;
@@ -44,7 +47,7 @@ internal sealed class OperationIntake(OperationOrigin origin, LoopSet loops, Ref
                 ShardLoop owner = loops.LoopOf(routed.Shard);
                 if (owner.IsOverloaded)
                 {
-                    Refuse(wire.CallId, RefusalCode.Overloaded, "The node has more operations waiting than it works off in time; slow down and try again.");
+                    Refuse(wire.CallId, RefusalCode.Overloaded, TooManyWait);
                     refused = true;
                     continue;
                 }

@@ -19,9 +19,6 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
 {
     private const int CampaignDelayTicks = 3;
 
-    /// <summary>Conflicts may come by the thousand: one line in a while says how many.</summary>
-    private const long LosersSayEveryMs = 60_000;
-
     private readonly Dictionary<ShardId, ReplicaSlot> _slots = [];
     private readonly List<ReplicaSlot> _touched = [];
     private readonly List<ReplicaSlot> _awake = [];
@@ -32,9 +29,8 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
     /// Twice in the time after which a quiet leader renews its offer. Groups fall silent at any time; looked at more often they would renew in as many frames as there are looks, and each frame wakes threads at both ends.
     /// </summary>
     private readonly int _quietLookTicks = Math.Max(set.CoarseTicks, set.ReplicaOptions.Raft.QuietRenewTicks / 2);
+    private readonly ReplicaNews _news = new(set, clock, log);
     private int _ticksForQuiet;
-    private long _losersUnsaid;
-    private long _losersSayAfterMs;
 
     public IEnumerable<ShardReplica> All => _slots.Values.Select(slot => slot.Replica);
 
@@ -295,7 +291,11 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             Touch(slot);
         }
 
-        NoteLeaders();
+        foreach (ReplicaSlot slot in _awake)
+        {
+            _news.OnTick(slot);
+        }
+
         _awake.RemoveAll(FallsAsleep);
         _ticksForQuiet += ticks;
         if (_ticksForQuiet >= _quietLookTicks)
@@ -305,30 +305,8 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
-    /// <summary>Tells who listens to the metrics how far the peers are behind. A shard loop's own share of each keyspace; with several loops the last one counts.</summary>
-    public void RecordLags()
-    {
-        if (!NodeMetrics.WantsLag)
-        {
-            return;
-        }
-
-        var worst = new Dictionary<(uint Keyspace, NodeId Peer), (ulong Missing, uint ForMs)>();
-        foreach (ReplicaSlot slot in _slots.Values)
-        {
-            foreach (PeerLag lag in slot.Replica.DescribeLags())
-            {
-                (uint, NodeId) key = (slot.Replica.Descriptor.Shard.Keyspace, lag.Node);
-                (ulong missing, uint forMs) = worst.GetValueOrDefault(key);
-                worst[key] = (Math.Max(missing, lag.Missing), Math.Max(forMs, lag.ForMs));
-            }
-        }
-
-        foreach (((uint keyspace, NodeId peer), (ulong missing, uint forMs)) in worst)
-        {
-            NodeMetrics.OnLag(set.Router, set.Self, keyspace, peer, missing, forMs);
-        }
-    }
+    /// <summary>Tells the metrics how far the peers are behind.</summary>
+    public void RecordLags() => _news.RecordLags(All);
 
     /// <param name="node">A peer.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
@@ -379,32 +357,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             }
 
             Publish(slot);
-            if (slot.Replica.QuorumLoss is { } loss && !slot.QuorumLossTold && (slot.Replica.IsLeader || !loss.IsForced))
-            {
-                Tell(slot, loss);
-            }
-
-            if (slot.Replica.LostWrites.Found != slot.LostWrites)
-            {
-                NoteLostWrites(slot);
-            }
-
-            if (slot.Replica.Memory != slot.Memory)
-            {
-                NoteMemory(slot);
-            }
-
-            if (slot.Replica.DigestDifferencesFound != slot.DigestDifferences)
-            {
-                NoteDigestDifference(slot);
-            }
-
-            if (slot.Replica.LosersDropped != slot.LosersDropped)
-            {
-                NoteLosers(slot);
-            }
-
-            NoteProvisional(slot);
+            _news.OnTurn(slot);
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {
                 Rouse(slot);
@@ -527,115 +480,6 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             {
                 Touch(slot);
             }
-        }
-    }
-
-    /// <summary>Nobody's leader or regime changes while he is quiet.</summary>
-    private void NoteLeaders()
-    {
-        foreach (ReplicaSlot slot in _awake)
-        {
-            NodeId leader = slot.Replica.LeaderNode;
-            ShardId shard = slot.Replica.Descriptor.Shard;
-            if (slot.Replica.CurrentRegime is var regime && regime.Epoch != slot.Epoch)
-            {
-                slot.Epoch = regime.Epoch;
-                LoopLog.RegimeChanged(log, shard, regime.ToString());
-                set.OnRegime(shard, regime);
-            }
-
-            if (leader != slot.Leader)
-            {
-                slot.Leader = leader;
-                LoopLog.LeaderChanged(log, shard, leader, slot.Replica.Term.Value);
-                set.OnLeader(shard, leader);
-            }
-        }
-    }
-
-    /// <summary>A forced one once it leads, and so has committed and applied what was forced: from then on it needs no second recovery, and must get none.</summary>
-    private void Tell(ReplicaSlot slot, QuorumLoss loss)
-    {
-        slot.QuorumLossTold = true;
-        ShardId shard = slot.Replica.Descriptor.Shard;
-        if (!loss.IsForced)
-        {
-            LoopLog.QuorumNotForced(log, shard, string.Join(' ', loss.Others));
-            return;
-        }
-
-        LoopLog.QuorumForced(log, shard, string.Join(' ', loss.Before.Places), loss.Settled.Value, loss.Last.Value);
-        set.OnQuorumForced(shard, loss);
-    }
-
-    private void NoteLostWrites(ReplicaSlot slot)
-    {
-        ShardId shard = slot.Replica.Descriptor.Shard;
-        long news = slot.Replica.LostWrites.Found - slot.LostWrites;
-        slot.LostWrites += news;
-        LoopLog.WritesLost(log, shard, news);
-        NodeMetrics.OnLostWrites(set.Router, shard, news);
-    }
-
-    private void NoteMemory(ReplicaSlot slot)
-    {
-        ShardId shard = slot.Replica.Descriptor.Shard;
-        (long evictions, long losses) = slot.Replica.Memory;
-        NodeMetrics.OnEvictions(set.Router, shard, evictions - slot.Memory.Evictions);
-        if (losses != slot.Memory.Losses)
-        {
-            LoopLog.MemoryLost(log, shard);
-            NodeMetrics.OnMemoryLost(set.Router, shard);
-        }
-
-        slot.Memory = (evictions, losses);
-    }
-
-    private void NoteProvisional(ReplicaSlot slot)
-    {
-        ShardId shard = slot.Replica.Descriptor.Shard;
-        if (slot.Replica.IsProvisional != slot.Provisional)
-        {
-            slot.Provisional = slot.Replica.IsProvisional;
-            if (slot.Provisional)
-            {
-                LoopLog.ServesProvisionally(log, shard);
-                NodeMetrics.OnProvisional(set.Router, shard);
-            }
-            else
-            {
-                LoopLog.ServesOrdered(log, shard);
-            }
-        }
-
-        (long bytes, ulong ageMs) = slot.Replica.OverlayState;
-        if (bytes != 0 || slot.OverlayBytes != 0)
-        {
-            slot.OverlayBytes = bytes;
-            NodeMetrics.OnOverlay(set.Router, shard, bytes, ageMs);
-        }
-    }
-
-    private void NoteDigestDifference(ReplicaSlot slot)
-    {
-        ShardId shard = slot.Replica.Descriptor.Shard;
-        slot.DigestDifferences = slot.Replica.DigestDifferencesFound;
-        LoopLog.DigestsDiffer(log, shard, slot.Replica.Describe().Open?.DifferentBuckets ?? 0);
-        NodeMetrics.OnDigestsDiffer(set.Router, shard);
-    }
-
-    private void NoteLosers(ReplicaSlot slot)
-    {
-        ShardId shard = slot.Replica.Descriptor.Shard;
-        long news = slot.Replica.LosersDropped - slot.LosersDropped;
-        slot.LosersDropped += news;
-        NodeMetrics.OnLosersDropped(set.Router, shard, news);
-        _losersUnsaid += news;
-        if (clock.NowMs >= _losersSayAfterMs)
-        {
-            LoopLog.LosersDropped(log, _losersUnsaid, shard);
-            _losersUnsaid = 0;
-            _losersSayAfterMs = clock.NowMs + LosersSayEveryMs;
         }
     }
 

@@ -7,9 +7,10 @@ internal sealed record CompareOptions
 {
     public const string Usage =
         """
-        compare [--rounds N] [--seconds S] [--only GROUP,...]
+        compare [--rounds N] [--seconds S] [--warm-up S] [--only GROUP,...]
           --rounds N    how often each row is measured; default 5
           --seconds S   how long each turn is; default 2
+          --warm-up S   how long each side runs before the first round, uncounted: methods are compiled, connections opened, log segments laid out; default 12
           --only GROUP  cp-put, cp-get, ap-put, memory-put, eventual-get, batch, nats, garnet; default: all but the last two
         """;
 
@@ -18,6 +19,8 @@ internal sealed record CompareOptions
     public int Rounds { get; private init; } = 5;
 
     public TimeSpan Turn { get; private init; } = TimeSpan.FromSeconds(2);
+
+    public TimeSpan WarmUp { get; private init; } = TimeSpan.FromSeconds(12);
 
     public string[] Groups { get; private init; } = [.. AllGroups.Except(["nats", "garnet"])];
 
@@ -31,6 +34,7 @@ internal sealed record CompareOptions
             {
                 ("--rounds", var text) when int.TryParse(text, CultureInfo.InvariantCulture, out int rounds) && rounds is >= 1 and <= 100 => options with { Rounds = rounds },
                 ("--seconds", var text) when double.TryParse(text, CultureInfo.InvariantCulture, out double seconds) && seconds is >= 0.1 and <= 600 => options with { Turn = TimeSpan.FromSeconds(seconds) },
+                ("--warm-up", var text) when double.TryParse(text, CultureInfo.InvariantCulture, out double seconds) && seconds is >= 0 and <= 600 => options with { WarmUp = TimeSpan.FromSeconds(seconds) },
                 ("--only", var text) when text.Split(',') is var groups && groups.All(AllGroups.Contains) => options with { Groups = groups },
                 _ => null,
             };

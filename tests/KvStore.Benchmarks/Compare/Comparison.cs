@@ -11,11 +11,8 @@ namespace KvStore.Benchmarks.Compare;
 /// </summary>
 internal sealed class Comparison(CompareOptions options, TextWriter output) : IAsyncDisposable
 {
-    /// <summary>Before the first round each side runs this long uncounted: methods are compiled, connections opened, log segments laid out.</summary>
-    private static readonly TimeSpan FirstWarmUp = TimeSpan.FromSeconds(3);
-
     /// <summary>Before each turn: what the other side has pushed out of the caches comes back.</summary>
-    private static readonly TimeSpan WarmUp = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan TurnWarmUp = TimeSpan.FromMilliseconds(300);
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("kv-compare-");
     private readonly List<IAsyncDisposable> _servers = [];
@@ -68,7 +65,7 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
         await StartAsync(stop);
         foreach (Side side in _cells.SelectMany(cell => (Side[])[cell.Ours, cell.Peer]).DistinctBy(side => side.Name))
         {
-            await new LoadGenerator(new LoadPlan { Concurrency = 64, Duration = FirstWarmUp }, side.Operation).RunAsync(null, stop);
+            await new LoadGenerator(new LoadPlan { Concurrency = 64, Duration = options.WarmUp }, side.Operation).RunAsync(null, stop);
         }
 
         MachineLoad before = MachineLoad.Now();
@@ -84,7 +81,7 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
         }
 
         output.WriteLine();
-        output.WriteLine($"{options.Rounds} rounds, turns of {options.Turn.TotalSeconds:0.#} s. {MachineLoad.Now().Since(before)}");
+        output.WriteLine($"{options.Rounds} rounds, turns of {options.Turn.TotalSeconds:0.#} s after {options.WarmUp.TotalSeconds:0.#} s of warm-up. {MachineLoad.Now().Since(before)}");
         output.WriteLine();
         output.WriteLine("| operation | KvStore | peer | ratio | of the rounds | goal | met |");
         output.WriteLine("|---|---|---|---|---|---|---|");
@@ -93,7 +90,7 @@ internal sealed class Comparison(CompareOptions options, TextWriter output) : IA
 
     private async Task<Reading> MeasureAsync(Side side, int concurrency, CancellationToken stop)
     {
-        await new LoadGenerator(new LoadPlan { Concurrency = concurrency, Duration = WarmUp, Seed = 7 }, side.Operation).RunAsync(null, stop);
+        await new LoadGenerator(new LoadPlan { Concurrency = concurrency, Duration = TurnWarmUp, Seed = 7 }, side.Operation).RunAsync(null, stop);
         LoadReport report = await new LoadGenerator(new LoadPlan { Concurrency = concurrency, Duration = options.Turn }, side.Operation).RunAsync(null, stop);
         stop.ThrowIfCancellationRequested();
         return new Reading(report.PerSecond * side.Weight, report.Percentile(50).TotalMicroseconds, report.FailedCount + report.UnknownCount);

@@ -4,8 +4,11 @@
 #
 #   tests/KvStore.Benchmarks/Profile/cpu-budget.sh cp sync 64          policy, replication, operations in flight
 #   tests/KvStore.Benchmarks/Profile/cpu-budget.sh ap async 256
+#   tests/KvStore.Benchmarks/Profile/cpu-budget.sh cp sync 64 get --level linearizable     another operation, with options of 'kv bench' for it
+#   TMPDIR=/dev/shm tests/KvStore.Benchmarks/Profile/cpu-budget.sh cp sync 64               data in memory: what the disk's share of a latency is
 set -euo pipefail
-policy=${1:-cp} replication=${2:-sync} concurrency=${3:-64}
+policy=${1:-cp} replication=${2:-sync} concurrency=${3:-64} operation=${4:-put}
+shift $(($# > 4 ? 4 : $#))
 kv=${KV:-$(cd "$(dirname "$0")/../../.." && pwd)/src/KvStore.Cli/bin/Release/net10.0/kv}
 port=${PORT:-27101}
 here=$(mktemp -d)
@@ -15,7 +18,7 @@ trap '"$kv" down --data "$here/data" >/dev/null 2>&1 || true; rm -rf "$here"' EX
 export DOTNET_PerfMapEnabled=1
 "$kv" up --background --nodes 3 --data "$here/data" --port "$port" >/dev/null
 nodes=$(pgrep -f -- "--data $here/data/" | tr '\n' ' ')
-"$kv" bench put -e "127.0.0.1:$port" -k budget --create --policy "$policy" --replication "$replication" --shards 8 --replicas 3 -c "$concurrency" --warm-up 15s -d 15s >"$here/bench" 2>&1 &
+"$kv" bench "$operation" "$@" -e "127.0.0.1:$port" -k budget --create --policy "$policy" --replication "$replication" --shards 8 --replicas 3 -c "$concurrency" --warm-up 15s -d 15s >"$here/bench" 2>&1 &
 bench=$!
 sleep 18
 

@@ -3,6 +3,7 @@ using Google.Protobuf;
 using KvStore.Contracts.Pipeline;
 using KvStore.Contracts.V1;
 using KvStore.Core.Identity;
+using KvStore.Core.Policy;
 using KvStore.Core.Replicas;
 using KvStore.Node.Catalog;
 using KvStore.Node.Clients;
@@ -25,6 +26,8 @@ public sealed class ShardLoopInboxTests : IDisposable
     private const int PerStep = 1_024;
     private const int MostWaiting = 4_096;
 
+    private const uint Data = 5;
+
     private static readonly NodeId Self = new(1);
 
     private readonly HeldScheduler _scheduler = new();
@@ -36,7 +39,9 @@ public sealed class ShardLoopInboxTests : IDisposable
     {
         _storage = NodeStorage.Open(new StorageOptions { ClusterId = "inbox", NodeId = Self, Engine = StorageEngine.Memory, Disk = new SimulatedDisk() });
         var router = new ShardRouter(Self);
-        router.Publish(ClusterCatalog.Initial("inbox", [new CatalogMember(Self, "node1:7001", 1)]));
+        ClusterCatalog catalog = ClusterCatalog.Initial("inbox", [new CatalogMember(Self, "node1:7001", 1)]);
+        var keyspace = new CatalogKeyspace(Data, "data", new KeyspaceMode(PartitionChoice.Cp, Core.Policy.Replication.Sync), new Epoch(1), [[new CatalogReplica(Self, new ReplicaId(7))]]);
+        router.Publish(catalog with { Revision = 1, Keyspaces = catalog.Keyspaces.Add(keyspace), NextKeyspaceId = Data + 1 });
         _loops = new LoopSet(Self, 1, _storage, () => new PeerOutbox(new NoPeers(), new OutboundBufferPool(), 1 << 20), router, new ReplicaOptions(), _scheduler, NullLogger<LoopSet>.Instance);
     }
 
@@ -101,6 +106,30 @@ public sealed class ShardLoopInboxTests : IDisposable
         _scheduler.TakeTurn();
         (_origin.Answered, refusals.Count).Should().Be((MostWaiting + 1, 1));
     }
+
+    [Fact]
+    public async Task A_single_call_is_refused_in_the_same_way_but_not_one_to_the_system_shard()
+    {
+        var executor = new OperationExecutor(_loops);
+        Loop.Post(Batch(MostWaiting));
+
+        Task<Result> refused = executor.ExecuteAsync(Get(Data), TestContext.Current.CancellationToken);
+        refused.IsCompleted.Should().BeTrue("nothing of what waits had to be worked off for it");
+        Result refusal = await refused;
+        (refusal.Code, refusal.Outcome, refusal.Retryable).Should().Be((Code.Overloaded, NotDone, true));
+
+        Task<Result> asked = executor.ExecuteAsync(Get(keyspace: 0), TestContext.Current.CancellationToken);
+        asked.IsCompleted.Should().BeFalse("it waits for its turn");
+        while (_scheduler.Waiting > 0)
+        {
+            _scheduler.TakeTurn();
+        }
+
+        (await asked).Code.Should().NotBe(Code.Overloaded);
+        _origin.Answered.Should().Be(MostWaiting);
+    }
+
+    private static WireOperation Get(uint keyspace) => new() { Kind = OperationKind.Get, KeyspaceId = keyspace, Key = "a"u8.ToArray() };
 
     private static ReadOnlyMemory<byte> Frame(ulong callId) => new WireBatch
     {

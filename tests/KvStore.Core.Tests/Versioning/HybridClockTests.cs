@@ -53,4 +53,26 @@ public sealed class HybridClockTests
         clock.Now(999, 500).Should().BeGreaterThan(next, "within the bound it only grows");
         clock.Now(3_600_001, 500).PhysicalMs.Should().Be(3_600_001);
     }
+    [Fact]
+    public void Within_the_bound_it_is_followed_and_goes_on_from_there()
+    {
+        HybridClock clock = new();
+        HybridTimestamp first = clock.Now(1_000, 500);
+        clock.Last.Should().Be(first, "what was handed out within the bound counts as any other");
+
+        HybridTimestamp theirs = HybridTimestamp.FromPhysical(1_500);
+        clock.Observe(theirs, physicalMs: 1_000, maxDriftMs: 500);
+        clock.Now(1_000, 500).Should().BeGreaterThan(theirs, "it is ahead by no more than the bound");
+    }
+
+    [Fact]
+    public void Past_the_bound_it_grows_as_long_as_it_stays_within()
+    {
+        HybridClock clock = new();
+        clock.Now(3_600_000);
+        HybridTimestamp ahead = clock.Now(1_500, 500);
+        HybridTimestamp next = clock.Now(1_000, 500);
+        next.Should().BeGreaterThan(ahead, "exactly as far ahead as may be");
+        clock.Now(999, 500).PhysicalMs.Should().Be(999, "now it would be too far");
+    }
 }

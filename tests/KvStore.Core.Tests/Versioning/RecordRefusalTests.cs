@@ -36,7 +36,8 @@ public sealed class RecordRefusalTests
         byte[] bytes = VersioningGen.Encoded(DottedObject.Empty.Encode);
         bytes.Should().Equal(DottedObject.Tag, 0, 0);
         DottedObject.Decode(bytes).Should().BeSameAs(DottedObject.Empty);
-        Refuse("tag", () => DottedObject.Decode(new byte[] { 3, 0, 0 }));
+        Refuse("another form", () => DottedObject.Decode(new byte[] { DottedObject.ExtendedTag, 0, 0 }));
+        Refuse("unknown tag", () => DottedObject.Decode(new byte[] { 9, 0, 0 }));
         Refuse("left over", () => DottedObject.Decode(new byte[] { DottedObject.Tag, 0, 0, 0 }));
         Refuse("missing", () => DottedObject.Decode(default));
     }
@@ -114,6 +115,48 @@ public sealed class RecordRefusalTests
         Refuse("range", () => DecodeClock([1, A, 5, 1, .. Integer(ulong.MaxValue), 0]));
         Refuse("range", () => DecodeClock([1, A, 5, 2, 2, 7, .. Integer(Dot.MaxCounter - 13), 0]));
     }
+
+    [Fact]
+    public void A_session_position_has_its_format_sorted_terms_and_no_more_than_a_call_may_carry()
+    {
+        DecodePosition(SessionPosition.Format, 2, 2, 1, 9, 3, 8, 0).Log.ToArray().Should().Equal(new LogPlace(new Term(1), new LogIndex(9)), new LogPlace(new Term(3), new LogIndex(8)));
+        Refuse("too long", () => DecodePosition(new byte[SessionPosition.MaxBytes + 1]));
+        Refuse("unknown format", () => DecodePosition(new byte[SessionPosition.MaxBytes]));
+        Refuse("not sorted", () => DecodePosition(SessionPosition.Format, 2, 2, 3, 9, 1, 8, 0));
+        Refuse("not sorted", () => DecodePosition(SessionPosition.Format, 2, 2, 3, 9, 3, 8, 0));
+        Refuse("left over", () => DecodePosition(SessionPosition.Format, 2, 0, 0, 0));
+        byte[] Terms(int count) => [SessionPosition.Format, 2, (byte)count, .. Enumerable.Range(1, count).SelectMany(term => new[] { (byte)term, (byte)1 }), 0];
+        DecodePosition(Terms(SessionPosition.MaxTerms)).Log.Length.Should().Be(SessionPosition.MaxTerms);
+        Refuse("too many terms", () => DecodePosition(Terms(SessionPosition.MaxTerms + 1)));
+    }
+
+    [Fact]
+    public void A_value_has_known_flags_an_expiry_that_can_be_and_a_total_if_it_counts()
+    {
+        byte[] Flagged(params byte[] flagsAndValue) => [DottedObject.ExtendedTag, 1, A, 1, 0, 0, 0, 0, 0, 0, 0, 0, .. flagsAndValue, 0];
+        byte[] flag = VersioningGen.Encoded(output => ValueFlags.Write(output, ValueForm.Bytes, (ulong)HybridTimestamp.MaxPhysicalMs));
+        byte expires = flag[0];
+        byte counts = VersioningGen.Encoded(output => ValueFlags.Write(output, ValueForm.Counter, 0))[0];
+        DottedObject.Decode(Flagged([.. flag, 1, 0xEE])).NextExpiryMs.Should().Be((ulong)HybridTimestamp.MaxPhysicalMs);
+        Refuse("unknown flags", () => DottedObject.Decode(Flagged(0x80, 1, 0xEE)));
+        Refuse("out of range", () => DottedObject.Decode(Flagged(expires, 0, 1, 0xEE)));
+        Refuse("out of range", () => DottedObject.Decode(Flagged([expires, .. Integer((ulong)HybridTimestamp.MaxPhysicalMs + 1), 1, 0xEE])));
+
+        byte[] total = CounterTotal.Encode(5);
+        DottedObject.Decode(Flagged([counts, (byte)total.Length, .. total])).HasCounter.Should().BeTrue();
+        Refuse("left over", () => DottedObject.Decode(Flagged([counts, (byte)(total.Length + 1), .. total, 0])));
+        Refuse("too many requests", () => CounterTotal.Decode(new byte[] { 0, 0, CounterTotal.MaxRequests + 1 }.Concat(new byte[9 * (CounterTotal.MaxRequests + 1)]).ToArray()));
+    }
+
+    [Fact]
+    public void A_version_is_known_by_its_first_byte()
+    {
+        ObjectVersion.IsOne([]).Should().BeFalse();
+        ObjectVersion.IsOne([ObjectVersion.Format]).Should().BeTrue();
+        ObjectVersion.IsOne([2, ObjectVersion.Format]).Should().BeFalse();
+    }
+
+    private static SessionPosition DecodePosition(params byte[] bytes) => SessionPosition.Decode(bytes);
 
     private static Dot[] Counters(byte actor, params ulong[] counters) => [.. counters.Select(counter => new Dot(new ActorId(actor), counter))];
 

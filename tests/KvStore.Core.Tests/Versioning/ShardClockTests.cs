@@ -25,6 +25,27 @@ public sealed class ShardClockTests
     }
 
     [Fact]
+    public void It_has_gaps_while_something_was_seen_above_what_was_not()
+    {
+        ShardClock clock = Clock(Alice, 1, 2);
+        clock.HasGaps.Should().BeFalse();
+        clock.Add(new Dot(Bob, 2));
+        clock.HasGaps.Should().BeTrue();
+        clock.Add(new Dot(Bob, 1));
+        clock.HasGaps.Should().BeFalse();
+        new ShardClock().HasGaps.Should().BeFalse();
+    }
+
+    [Fact]
+    public void A_copy_without_an_actor_says_all_of_the_others()
+    {
+        ShardClock clock = Clock(Alice, 1, 2);
+        clock.Join(Clock(Bob, 1, 3));
+        clock.Without(Alice).Should().Be(Clock(Bob, 1, 3));
+        clock.Without(VersioningGen.Actors[3]).Should().Be(clock);
+    }
+
+    [Fact]
     public void The_base_vector_follows_the_log_joins_and_copies()
     {
         ShardClock clock = Clock(Alice, 1);
