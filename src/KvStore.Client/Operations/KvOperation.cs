@@ -132,6 +132,7 @@ internal sealed class KvOperation(Dispatcher dispatcher) : IValueTaskSource<KvWr
                 Version = KvVersion.Received(Answer.Version),
                 Acknowledgements = (int)Answer.Acknowledgements,
                 Degraded = Answer.Degraded,
+                EarlierAttemptUnanswered = Unresolved && Answer.Outcome == Outcome.Done,
                 Regime = (KvRegime)Answer.Regime,
                 Epoch = Answer.Epoch,
                 Code = (KvCode)Answer.Code,

@@ -18,6 +18,12 @@ public readonly record struct KvWriteResult
     /// <summary>Fewer replicas than the keyspace's replication asks for were reachable.</summary>
     public bool Degraded { get; init; }
 
+    /// <summary>
+    /// An earlier attempt of this write was sent, and what became of it was never told. In cp and adaptive keyspaces it has one effect all the same. In an ap keyspace that attempt may stand beside this one as a second write of the same value: a sibling that
+    /// whoever writes in the context of only one of them does not supersede.
+    /// </summary>
+    public bool EarlierAttemptUnanswered { get; init; }
+
     /// <summary>The regime the shard was in.</summary>
     public KvRegime Regime { get; init; }
 

@@ -43,7 +43,7 @@ public sealed record AcknowledgedWriteViolation(AcknowledgedWriteFault Fault, st
 /// </para>
 /// <para>
 /// Resurrected. A write that named its context supersedes exactly the values that it saw. If it was acknowledged, and the seen value had a single writer who
-/// had been answered before, then the value must be gone. Blind writes prove nothing of the kind: they may have met a replica that lacked the value.
+/// had been answered before and wrote it once (<see cref="RecordedOperation.MayBeTwice"/>), then the value must be gone. Blind writes prove nothing of the kind: they may have met a replica that lacked the value.
 /// </para>
 /// <para>
 /// Invented. See <see cref="ProvenanceChecker"/>.
@@ -147,7 +147,7 @@ public static class AcknowledgedWriteChecker
             foreach (var value in context.Where(visible.Contains))
             {
                 RecordedOperation[] writers = [.. writes.Where(write => write.Input == value)];
-                if (writers is [{ Outcome: RecordedOutcome.Done } writer] && writer.ReturnOrder < successor.InvokeOrder)
+                if (writers is [{ Outcome: RecordedOutcome.Done, MayBeTwice: false } writer] && writer.ReturnOrder < successor.InvokeOrder)
                 {
                     var explanation = $"\"{writer}\" was superseded by \"{successor}\", and yet its value is there.";
                     yield return new AcknowledgedWriteViolation(AcknowledgedWriteFault.Resurrected, writer.Key, explanation, writer);

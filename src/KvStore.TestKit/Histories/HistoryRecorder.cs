@@ -86,6 +86,10 @@ public sealed class OperationInProgress
     /// <exception cref="InvalidOperationException">The operation had already ended.</exception>
     public void Done() => End(RecordedOutcome.Done, []);
 
+    /// <summary>The write took effect, and perhaps twice: see <see cref="RecordedOperation.MayBeTwice"/>.</summary>
+    /// <exception cref="InvalidOperationException">The operation had already ended.</exception>
+    public void DoneOnceOrTwice() => End(RecordedOutcome.Done, [], mayBeTwice: true);
+
     /// <summary>The read returned a value, or found nothing.</summary>
     /// <param name="output">The value; null when the key was absent.</param>
     /// <exception cref="InvalidOperationException">The operation had already ended.</exception>
@@ -120,7 +124,7 @@ public sealed class OperationInProgress
     /// <exception cref="InvalidOperationException">The operation had already ended.</exception>
     public void Unknown() => End(RecordedOutcome.Unknown, []);
 
-    private void End(RecordedOutcome outcome, IReadOnlyList<string> values)
+    private void End(RecordedOutcome outcome, IReadOnlyList<string> values, bool mayBeTwice = false)
     {
         var order = _recorder.NextOrder();
         if (Interlocked.Exchange(ref _ended, 1) != 0)
@@ -128,7 +132,7 @@ public sealed class OperationInProgress
             throw new InvalidOperationException($"The operation has already ended: {_recorded}.");
         }
 
-        var ended = _recorded with { Outcome = outcome, Values = values, ReturnOrder = order, ReturnedAt = _recorder.Elapsed() };
+        var ended = _recorded with { Outcome = outcome, Values = values, ReturnOrder = order, ReturnedAt = _recorder.Elapsed(), MayBeTwice = mayBeTwice };
         Volatile.Write(ref _recorded, ended);
     }
 }

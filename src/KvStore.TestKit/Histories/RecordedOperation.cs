@@ -51,6 +51,11 @@ public sealed record RecordedOperation
     /// <summary>When it returned, since the start of the recording; null if it never did.</summary>
     public TimeSpan? ReturnedAt { get; init; }
 
+    /// <summary>
+    /// A write that was sent more than once, in a store that can't tell whether the earlier attempts took effect (an open keyspace, where a retry at a replica that lacks the first attempt is a second write): its value may be there twice.
+    /// </summary>
+    public bool MayBeTwice { get; init; }
+
     /// <summary>Whether it can have changed the key: a write that is done or unknown.</summary>
     public bool MayHaveWritten => Kind != RecordedKind.Get && Outcome is RecordedOutcome.Done or RecordedOutcome.Unknown;
 

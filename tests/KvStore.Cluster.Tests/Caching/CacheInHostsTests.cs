@@ -156,8 +156,13 @@ public sealed class CacheInHostsTests(ThreeNodes nodes, ITestOutputHelper output
         await using ServiceProvider provider = Hybrid(keyspace, 1);
         await _cluster.IsolateAsync(1);
         HybridCache cache = provider.GetRequiredService<HybridCache>();
-        (await cache.GetOrCreateAsync("k", _ => ValueTask.FromResult("made"))).Should().Be("made");
-        (await cache.GetOrCreateAsync("k", _ => ValueTask.FromResult("made again"))).Should().Be("made", "the first level has it");
+        int made = 0;
+        ValueTask<int> GetAsync() => cache.GetOrCreateAsync("k", _ => ValueTask.FromResult(++made));
+        (await GetAsync()).Should().Be(1);
+
+        // HybridCache asks the second level what was invalidated, and where it gets no answer takes all that was made before that moment as invalid, so the first value may have to be made twice.
+        await _cluster.WaitUntilAsync("the first level has it", async () => made is var before && await GetAsync() == before && made == before);
+        made.Should().BeLessThanOrEqualTo(2);
         await nodes.HealAsync();
     }
 

@@ -26,6 +26,7 @@ public sealed class OutcomeTests
         KvWriteResult result = await client.Keyspace("ks").PutAsync("k", "v");
 
         result.IsDone.Should().BeTrue();
+        result.EarlierAttemptUnanswered.Should().BeTrue();
         cluster.Received.Select(r => (r.Operation.Session, r.Operation.Sequence)).Distinct().Should().ContainSingle();
     }
 

@@ -75,6 +75,10 @@ public sealed class AcknowledgedWriteCheckerTests
         Faults(["a"], Put("a", 1, 2), Delete(3, 4).HavingSeen("a")).Should().Equal(AcknowledgedWriteFault.Resurrected);
 
     [Fact]
+    public void A_value_that_may_have_been_written_twice_may_stand_beside_what_had_seen_it_once() =>
+        Faults(["a", "b"], Put("a", 1, 2) with { MayBeTwice = true }, Put("b", 3, 4).HavingSeen("a")).Should().BeEmpty();
+
+    [Fact]
     public void A_value_survives_a_delete_that_had_not_seen_it() =>
         Faults(["b"], Put("a", 1, 2), Put("b", 1, 2), Delete(3, 4).HavingSeen("a")).Should().BeEmpty();
 

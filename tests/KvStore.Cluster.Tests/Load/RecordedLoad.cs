@@ -155,6 +155,10 @@ internal sealed class RecordedLoad
     {
         switch (answer.Outcome)
         {
+            case RecordedOutcome.Done when _plan.IsOpen && answer.WasRetried:
+                operation.DoneOnceOrTwice();
+                Interlocked.Increment(ref _done);
+                break;
             case RecordedOutcome.Done:
                 operation.Done(answer.Values);
                 Interlocked.Increment(ref _done);

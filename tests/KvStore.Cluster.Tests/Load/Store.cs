@@ -7,7 +7,8 @@ using KvStore.TestKit.Histories;
 namespace KvStore.Cluster.Tests.Load;
 
 /// <summary>What a client was told. <see cref="Code"/> is empty when the operation was done.</summary>
-internal readonly record struct StoreAnswer(RecordedOutcome Outcome, IReadOnlyList<string> Values, ReadOnlyMemory<byte> Version, string Code);
+/// <param name="WasRetried">An earlier attempt of the write was sent and not answered.</param>
+internal readonly record struct StoreAnswer(RecordedOutcome Outcome, IReadOnlyList<string> Values, ReadOnlyMemory<byte> Version, string Code, bool WasRetried = false);
 
 /// <summary>One way to a keyspace. Failures are answers.</summary>
 internal abstract class Store(string name)
@@ -62,7 +63,8 @@ internal sealed class ClientStore(string name, IKvKeyspace keyspace) : Store(nam
         },
         [],
         result.Version.Bytes,
-        result.IsDone ? "" : result.Code.ToString());
+        result.IsDone ? "" : result.Code.ToString(),
+        result.EarlierAttemptUnanswered);
 
     private static async Task<StoreAnswer> AskAsync(Func<Task<StoreAnswer>> ask)
     {

@@ -84,6 +84,7 @@ public sealed class MemberTests(ThreeNodes nodes, ITestOutputHelper output) : IC
         IKvKeyspace keyspace = await CreateAsync(PartitionPolicy.Cp);
         KvWriteResult put = await keyspace.PutAsync("k", "v", new KvWriteOptions { RequireStrong = true });
         (put.Outcome, put.Regime, put.Provisional, put.Degraded, put.Epoch, put.Reason).Should().Be((KvOutcome.Done, KvRegime.Ordered, false, false, 1UL, (string?)null));
+        put.EarlierAttemptUnanswered.Should().BeFalse();
         put.Acknowledgements.Should().BeGreaterThanOrEqualTo(2);
         put.Node.Should().BeInRange(1, 3);
 
