@@ -12,11 +12,18 @@ shift $(($# > 4 ? 4 : $#))
 kv=${KV:-$(cd "$(dirname "$0")/../../.." && pwd)/src/KvStore.Cli/bin/Release/net10.0/kv}
 port=${PORT:-27101}
 here=$(mktemp -d)
-trap '"$kv" down --data "$here/data" >/dev/null 2>&1 || true; rm -rf "$here"' EXIT
+up=""
+trap '[ -z "$up" ] || { kill "$up"; wait "$up" || true; }; rm -rf "$here"' EXIT
 
 # Methods are named by the runtime's map files; perf reads them when it reports, so nothing of them may be removed before.
 export DOTNET_PerfMapEnabled=1
-"$kv" up --background --nodes 3 --data "$here/data" --port "$port" >/dev/null
+# Not in the background: nodes in sessions of their own are scheduled apart from the generator (docs/performance.md, "sessions of Linux").
+"$kv" up --nodes 3 --data "$here/data" --port "$port" >"$here/up" 2>&1 &
+up=$!
+until "$kv" cluster status -e "127.0.0.1:$port" >/dev/null 2>&1; do
+  kill -0 "$up" || { cat "$here/up"; exit 1; }
+  sleep 0.5
+done
 nodes=$(pgrep -f -- "--data $here/data/" | tr '\n' ' ')
 "$kv" bench "$operation" "$@" -e "127.0.0.1:$port" -k budget --create --policy "$policy" --replication "$replication" --shards 8 --replicas 3 -c "$concurrency" --warm-up 15s -d 15s >"$here/bench" 2>&1 &
 bench=$!
