@@ -7,7 +7,7 @@ namespace KvStore.Core.Tests.Versioning;
 
 public sealed class SessionPositionTests
 {
-    private static readonly SessionPosition AtNine = SessionPosition.OfLog(new Epoch(2), new Term(3), new LogIndex(9));
+    private static SessionPosition AtNine => SessionPosition.OfLog(new Epoch(2), new Term(3), new LogIndex(9));
 
     [Fact]
     public void A_place_in_the_log_is_seen_and_none_is_where_nothing_was_read()
@@ -26,7 +26,8 @@ public sealed class SessionPositionTests
             joined.Epoch.Should().Be(new Epoch(5));
         }
 
-        SessionPosition.Empty.Join(AtNine).Should().BeSameAs(AtNine);
+        SessionPosition first = AtNine;
+        SessionPosition.Empty.Join(first).Should().BeSameAs(first);
     }
 
     [Fact]
