@@ -160,9 +160,8 @@ public sealed class CacheInHostsTests(ThreeNodes nodes, ITestOutputHelper output
         ValueTask<int> GetAsync() => cache.GetOrCreateAsync("k", _ => ValueTask.FromResult(++made));
         (await GetAsync()).Should().Be(1);
 
-        // HybridCache asks the second level what was invalidated, and where it gets no answer takes all that was made before that moment as invalid, so the first value may have to be made twice.
+        // HybridCache asks the second level what was invalidated, and until it has failed to get an answer takes all that was made as invalid: how often the value is made until then is a question of speed.
         await _cluster.WaitUntilAsync("the first level has it", async () => made is var before && await GetAsync() == before && made == before);
-        made.Should().BeLessThanOrEqualTo(2);
         await nodes.HealAsync();
     }
 
