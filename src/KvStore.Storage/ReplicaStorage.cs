@@ -52,6 +52,10 @@ internal sealed class ReplicaStorage : IReplicaStorage
         return _table.Find(space, key, out record);
     }
 
+    public bool WarmPays => _table.Count >= Warming.LeastRecords;
+
+    public int Warm(RecordSpace space, int keyHash, WarmStep step) => _table.Warm(space, keyHash, step);
+
     public void BeginLoad(RecordSpace space, ReadOnlyMemory<byte> key, ulong tag)
     {
         var load = new LoadRead(this, View, _table.BeginLoad(space, key.Span), tag, _installs);

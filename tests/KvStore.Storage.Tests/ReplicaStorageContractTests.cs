@@ -37,6 +37,28 @@ public abstract class ReplicaStorageContractTests(StorageEngine engine)
     }
 
     [Fact]
+    public void To_warm_a_lookup_changes_nothing()
+    {
+        using var bench = Bench();
+        bench.Replica.Put(RecordSpace.Data, "here"u8, StorageBench.Bytes("value"));
+        bench.Replica.Remove(RecordSpace.Data, "gone"u8);
+        foreach (var key in new[] { "here", "gone", "never" })
+        {
+            foreach (var step in Enum.GetValues<WarmStep>())
+            {
+                bench.Replica.Warm(RecordSpace.Data, KeyHash.Of(StorageBench.Bytes(key)), step);
+                bench.Replica.Warm(RecordSpace.Meta, KeyHash.Of(StorageBench.Bytes(key)), step);
+            }
+        }
+
+        bench.Replica.WarmPays.Should().BeFalse("so few records are in every cache");
+        bench.Replica.Find(RecordSpace.Data, "here"u8, out var record).Should().Be(RecordLookup.Found);
+        record.ToArray().Should().Equal(StorageBench.Bytes("value"));
+        bench.Replica.Find(RecordSpace.Data, "gone"u8, out _).Should().Be(RecordLookup.Absent);
+        bench.Replica.Find(RecordSpace.Data, "never"u8, out _).Should().Be(RecordLookup.Absent);
+    }
+
+    [Fact]
     public void A_put_is_found_at_once_and_a_removed_record_is_absent()
     {
         using var bench = Bench();

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using KvStore.Core.Identity;
+using KvStore.Core.Tables;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Eventual;
@@ -9,71 +10,86 @@ namespace KvStore.Core.Eventual;
 /// missing dot of a key whose object it carries (otherwise the asker's data would run ahead of its clock).
 /// </summary>
 /// <remarks>
-/// A slab of entries in two doubly linked lists, by age and by key, under two tables; nothing is allocated per entry but the bytes of a key that isn't in the index yet.
+/// Entries in two doubly linked lists, by age and by key, under two tables; nothing is allocated per entry but the bytes of a key that isn't in the index yet.
 /// Tables are never enumerated: orders come from the lists.
 /// </remarks>
 internal sealed class DotKeyIndex
 {
     private const int None = -1;
 
-    private readonly Dictionary<Dot, int> _slotOf = [];
-    private readonly Dictionary<Key, int> _newestOfKey = [];
+    private readonly SlotIndex _byDot = new();
+
+    /// <summary>The newest entry of each key.</summary>
+    private readonly SlotIndex _byKey = new();
+    private readonly SlotBlocks<Entry> _entries = new();
     private readonly List<Dot> _unsaved = [];
     private readonly List<Dot> _savedButGone = [];
-    private Entry[] _slab = new Entry[16];
-    private int _used;
-    private int _free = None;
     private int _oldest = None;
     private int _newest = None;
 
-    public int Count => _slotOf.Count;
+    public int Count => _byDot.Count;
 
     /// <summary>The dot that has been here longest; only if there is one.</summary>
-    public Dot Oldest => _slab[_oldest].Dot;
+    public Dot Oldest => _entries.At(_oldest).Dot;
 
     public void Add(Dot dot, Key key) => Add(dot, key, saved: false);
 
     /// <summary>Adds an entry that the view already holds.</summary>
     public void Restore(Dot dot, Key key) => Add(dot, key, saved: true);
 
-    public bool Contains(Dot dot) => _slotOf.ContainsKey(dot);
+    public bool Contains(Dot dot) => SlotOf(dot) != None;
 
     public bool TryGetKey(Dot dot, out Key key)
     {
-        bool found = _slotOf.TryGetValue(dot, out int slot);
-        key = found ? _slab[slot].Key : default;
-        return found;
+        int slot = SlotOf(dot);
+        key = slot == None ? default : _entries.At(slot).Key;
+        return slot != None;
+    }
+
+    /// <inheritdoc cref="DottedReplica.Warm"/>
+    public int Warm(int keyHash, int step)
+    {
+        int slot = _byKey.Guess(keyHash);
+        if (slot == None || step == 0)
+        {
+            return slot;
+        }
+
+        ref Entry entry = ref _entries.At(slot);
+        return step == 1 ? entry.KeyHash : entry.Key.Bytes.IsEmpty ? 0 : entry.Key.Span[0];
     }
 
     /// <summary>Adds the indexed dots of a key to the list, newest first.</summary>
     public void CollectDotsOf(Key key, List<Dot> dots)
     {
-        int slot = _newestOfKey.TryGetValue(key, out int newest) ? newest : None;
+        int slot = NewestOf(key, key.GetHashCode());
         while (slot != None)
         {
-            dots.Add(_slab[slot].Dot);
-            slot = _slab[slot].OlderOfKey;
+            ref Entry entry = ref _entries.At(slot);
+            dots.Add(entry.Dot);
+            slot = entry.OlderOfKey;
         }
     }
 
     /// <returns>False if the dot isn't indexed.</returns>
     public bool Remove(Dot dot)
     {
-        if (!_slotOf.Remove(dot, out int slot))
+        int slot = SlotOf(dot);
+        if (slot == None)
         {
             return false;
         }
 
-        ref Entry entry = ref _slab[slot];
+        _byDot.Remove(HashOf(dot), slot);
+        ref Entry entry = ref _entries.At(slot);
         if (entry.Saved)
         {
             _savedButGone.Add(dot);
         }
 
-        UnlinkFromKey(ref entry);
-        UnlinkFromAge(ref entry);
-        entry = new Entry { Newer = _free };
-        _free = slot;
+        UnlinkFromKey(entry, slot);
+        UnlinkFromAge(entry);
+        _entries.Give(slot);
         return true;
     }
 
@@ -83,8 +99,8 @@ internal sealed class DotKeyIndex
         int slot = _oldest;
         while (slot != None)
         {
-            int next = _slab[slot].Newer;
-            Dot dot = _slab[slot].Dot;
+            int next = _entries.At(slot).Newer;
+            Dot dot = _entries.At(slot).Dot;
             if (covered.Covers(dot))
             {
                 Remove(dot);
@@ -119,10 +135,11 @@ internal sealed class DotKeyIndex
 
         foreach (Dot dot in _unsaved)
         {
-            if (_slotOf.TryGetValue(dot, out int slot) && !_slab[slot].Saved)
+            int slot = SlotOf(dot);
+            if (slot != None && !_entries.At(slot).Saved)
             {
-                _slab[slot].Saved = true;
-                changes.Add(new DotKeyChange(RecordKeyOf(dot), _slab[slot].Key.Bytes));
+                _entries.At(slot).Saved = true;
+                changes.Add(new DotKeyChange(RecordKeyOf(dot), _entries.At(slot).Key.Bytes));
             }
         }
 
@@ -156,29 +173,64 @@ internal sealed class DotKeyIndex
         return recordKey;
     }
 
+    private static int HashOf(Dot dot) => SlotIndex.HashOf(dot.Actor.Value, dot.Counter);
+
+    private int SlotOf(Dot dot)
+    {
+        for (SlotIndex.Probe probe = _byDot.Of(HashOf(dot)); probe.Next(out int slot);)
+        {
+            if (_entries.At(slot).Dot == dot)
+            {
+                return slot;
+            }
+        }
+
+        return None;
+    }
+
+    private int NewestOf(Key key, int hash)
+    {
+        for (SlotIndex.Probe probe = _byKey.Of(hash); probe.Next(out int slot);)
+        {
+            if (_entries.At(slot).Key == key)
+            {
+                return slot;
+            }
+        }
+
+        return None;
+    }
+
     private void Add(Dot dot, Key key, bool saved)
     {
-        int slot = TakeSlot();
-        bool known = _newestOfKey.TryGetValue(key, out int olderOfKey);
-        Key owned = known ? _slab[olderOfKey].Key : Key.CopyOf(key.Span);
-        _slab[slot] = new Entry
+        Invariant.Assert(!Contains(dot));
+        int hash = key.GetHashCode();
+        int olderOfKey = NewestOf(key, hash);
+        int slot = _entries.Take();
+        _entries.At(slot) = new Entry
         {
-            Key = owned,
+            Key = olderOfKey != None ? _entries.At(olderOfKey).Key : Key.CopyOf(key.Span),
+            KeyHash = hash,
             Dot = dot,
-            OlderOfKey = known ? olderOfKey : None,
+            OlderOfKey = olderOfKey,
             NewerOfKey = None,
             Older = _newest,
             Newer = None,
             Saved = saved,
         };
-        if (known)
+        if (olderOfKey != None)
         {
-            _slab[olderOfKey].NewerOfKey = slot;
+            _entries.At(olderOfKey).NewerOfKey = slot;
+            _byKey.Replace(hash, olderOfKey, slot);
+        }
+        else
+        {
+            _byKey.Add(hash, slot);
         }
 
         if (_newest != None)
         {
-            _slab[_newest].Newer = slot;
+            _entries.At(_newest).Newer = slot;
         }
         else
         {
@@ -186,57 +238,39 @@ internal sealed class DotKeyIndex
         }
 
         _newest = slot;
-        _newestOfKey[owned] = slot;
-        _slotOf.Add(dot, slot);
+        _byDot.Add(HashOf(dot), slot);
         if (!saved)
         {
             _unsaved.Add(dot);
         }
     }
 
-    private int TakeSlot()
-    {
-        if (_free != None)
-        {
-            int slot = _free;
-            _free = _slab[slot].Newer;
-            return slot;
-        }
-
-        if (_used == _slab.Length)
-        {
-            Array.Resize(ref _slab, _used * 2);
-        }
-
-        return _used++;
-    }
-
-    private void UnlinkFromKey(ref Entry entry)
+    private void UnlinkFromKey(in Entry entry, int slot)
     {
         if (entry.OlderOfKey != None)
         {
-            _slab[entry.OlderOfKey].NewerOfKey = entry.NewerOfKey;
+            _entries.At(entry.OlderOfKey).NewerOfKey = entry.NewerOfKey;
         }
 
         if (entry.NewerOfKey != None)
         {
-            _slab[entry.NewerOfKey].OlderOfKey = entry.OlderOfKey;
+            _entries.At(entry.NewerOfKey).OlderOfKey = entry.OlderOfKey;
         }
         else if (entry.OlderOfKey != None)
         {
-            _newestOfKey[entry.Key] = entry.OlderOfKey;
+            _byKey.Replace(entry.KeyHash, slot, entry.OlderOfKey);
         }
         else
         {
-            _newestOfKey.Remove(entry.Key);
+            _byKey.Remove(entry.KeyHash, slot);
         }
     }
 
-    private void UnlinkFromAge(ref Entry entry)
+    private void UnlinkFromAge(in Entry entry)
     {
         if (entry.Older != None)
         {
-            _slab[entry.Older].Newer = entry.Newer;
+            _entries.At(entry.Older).Newer = entry.Newer;
         }
         else
         {
@@ -245,7 +279,7 @@ internal sealed class DotKeyIndex
 
         if (entry.Newer != None)
         {
-            _slab[entry.Newer].Older = entry.Older;
+            _entries.At(entry.Newer).Older = entry.Older;
         }
         else
         {
@@ -257,11 +291,10 @@ internal sealed class DotKeyIndex
     {
         public Key Key;
         public Dot Dot;
+        public int KeyHash;
         public int OlderOfKey;
         public int NewerOfKey;
         public int Older;
-
-        /// <summary>In a free slot: the next free slot.</summary>
         public int Newer;
 
         /// <summary>Whether the view holds it (as of the last seal).</summary>

@@ -77,6 +77,10 @@ public sealed class DottedReplica
     /// <summary>What the data comes to, for comparing replicas whose clocks are equal.</summary>
     public DataDigests Digests => _state.Digests;
 
+    /// <summary>Reads what a change of a key is about to look at in the index of dots, and forgets it: the place of its hash in step 0, the entry that it leads to in step 1, the key in step 2.</summary>
+    /// <returns>Nothing of meaning.</returns>
+    public int Warm(int keyHash, int step) => _state.Index.Warm(keyHash, step);
+
     /// <summary>The stored object with the context it has here: for reads, and for answers to quorum reads.</summary>
     public DottedObject Fill(Key key, DottedObject stored) => stored.Fill(_state.KnownFor(key));
 

@@ -48,6 +48,26 @@ public readonly struct ReplicateMessage
         filled.Encode(output);
     }
 
+    /// <summary>Where the key stands in an encoded message, without a look at the rest. Empty where that can't be told: <see cref="Decode"/> says why.</summary>
+    public static ReadOnlyMemory<byte> PeekKey(ReadOnlyMemory<byte> bytes)
+    {
+        try
+        {
+            BinaryCursor input = new(bytes);
+            input.ReadVarInt();
+            if (input.ReadVarInt() != 0)
+            {
+                input.ReadFixed64();
+            }
+
+            return input.ReadBytes();
+        }
+        catch (MalformedRecordException)
+        {
+            return default;
+        }
+    }
+
     /// <exception cref="MalformedRecordException">The bytes are no such message.</exception>
     public static ReplicateMessage Decode(ReadOnlyMemory<byte> bytes)
     {

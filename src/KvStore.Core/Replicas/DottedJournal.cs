@@ -111,6 +111,12 @@ internal sealed class DottedJournal(IReplicaStorage storage, ViewState view, Rec
     /// <summary>After a restart: what was replayed is durable.</summary>
     public void Restore(ulong number) => Durable = number;
 
+    /// <inheritdoc cref="IReplicaStorage.WarmPays"/>
+    public bool WarmPays => memory is not null ? memory.Count >= Warming.LeastRecords : storage.WarmPays;
+
+    /// <inheritdoc cref="IReplicaStorage.Warm"/>
+    public int Warm(int keyHash, WarmStep step) => memory is not null ? memory.Warm(keyHash, step) : storage.Warm(RecordSpace.Data, keyHash, step);
+
     /// <summary>The stored object of a key, if memory knows it.</summary>
     public bool TryFind(ReadOnlySpan<byte> key, out DottedObject stored)
     {

@@ -26,6 +26,17 @@ public interface IReplicaStorage
     /// </summary>
     RecordLookup Find(RecordSpace space, ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> record);
 
+    /// <summary>
+    /// Reads what <see cref="Find"/> is about to read, and forgets it: for several keys one after another, each step for all of them, so that the processor fetches their memory at the same time. In a large table nearly all of a
+    /// lookup is waiting for memory (Chen, Ailamaki, Gibbons, Mowry: "Improving Hash Join Performance through Prefetching", ICDE 2004, group prefetching).
+    /// </summary>
+    /// <param name="keyHash"><see cref="KeyHash"/> of the key.</param>
+    /// <returns>Nothing of meaning; to be used somehow, or a compiler may leave the reading out.</returns>
+    int Warm(RecordSpace space, int keyHash, WarmStep step) => 0;
+
+    /// <summary>Whether <see cref="Warm"/> is worth its time: many records are in memory.</summary>
+    bool WarmPays => false;
+
     /// <summary>Fetches one record from the disk into memory; <see cref="ShardReplica.OnLoaded"/> is called with the tag when <see cref="Find"/> can tell.</summary>
     void BeginLoad(RecordSpace space, ReadOnlyMemory<byte> key, ulong tag);
 

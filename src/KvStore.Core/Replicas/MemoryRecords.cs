@@ -1,4 +1,5 @@
 using KvStore.Core.Identity;
+using KvStore.Core.Tables;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -9,21 +10,24 @@ namespace KvStore.Core.Replicas;
 /// </summary>
 internal sealed class MemoryRecords(long maxBytes)
 {
-    /// <summary>What an entry takes beside its key and record: the entry, its places in the table and in the order of keys. An estimate from the sizes of these objects, rounded up.</summary>
+    /// <summary>What an entry takes beside its key and record: the entry, its places in the table and in the order of keys. An estimate from the sizes of these, rounded up.</summary>
     private const int OverheadBytes = 256;
 
-    private readonly Dictionary<Key, Entry> _entries = new(KeyComparer.Instance);
+    private const int None = -1;
+
+    private readonly SlotIndex _index = new();
+    private readonly SlotBlocks<Entry> _entries = new();
     private readonly SortedSet<Key> _order = [];
     private readonly SortedSet<Key> _conflicts = [];
-    private Entry? _newest;
-    private Entry? _oldest;
-    private Entry? _hand;
+    private int _newest = None;
+    private int _oldest = None;
+    private int _hand = None;
 
     public long MaxBytes => maxBytes;
 
     public long Bytes { get; private set; }
 
-    public int Count => _entries.Count;
+    public int Count => _index.Count;
 
     /// <summary>Keys with more than one value.</summary>
     public int ConflictCount => _conflicts.Count;
@@ -32,35 +36,43 @@ internal sealed class MemoryRecords(long maxBytes)
 
     public bool TryGet(ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> record)
     {
-        if (_entries.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(key, out Entry? entry))
+        int slot = Find(key, KeyHash.Of(key));
+        if (slot == None)
         {
-            entry.Used = true;
-            record = entry.Record;
-            return true;
+            record = default;
+            return false;
         }
 
-        record = default;
-        return false;
+        ref Entry entry = ref _entries.At(slot);
+        entry.Used = true;
+        record = entry.Record;
+        return true;
+    }
+
+    /// <inheritdoc cref="IReplicaStorage.Warm"/>
+    public int Warm(int keyHash, WarmStep step)
+    {
+        int slot = _index.Guess(keyHash);
+        if (slot == None || step == WarmStep.Index)
+        {
+            return slot;
+        }
+
+        ref Entry entry = ref _entries.At(slot);
+        return step == WarmStep.Slot ? entry.Hash : entry.Key.Bytes.IsEmpty ? 0 : entry.Key.Span[0] + (entry.Record.IsEmpty ? 0 : entry.Record.Span[0]);
     }
 
     /// <summary>The key is copied; the record is kept as it is.</summary>
     public void Put(Key key, ReadOnlyMemory<byte> record, bool inConflict)
     {
-        if (!_entries.TryGetValue(key, out Entry? entry))
+        int hash = key.GetHashCode();
+        int slot = Find(key.Span, hash);
+        if (slot == None)
         {
-            entry = new Entry(Key.CopyOf(key.Span)) { Older = _newest };
-            _entries.Add(entry.Key, entry);
-            _order.Add(entry.Key);
-            if (_newest is not null)
-            {
-                _newest.Newer = entry;
-            }
-
-            _newest = entry;
-            _oldest ??= entry;
-            Bytes += OverheadBytes + key.Span.Length;
+            slot = Add(Key.CopyOf(key.Span), hash);
         }
 
+        ref Entry entry = ref _entries.At(slot);
         Bytes += record.Length - entry.Record.Length;
         entry.Record = record;
         if (inConflict)
@@ -75,12 +87,13 @@ internal sealed class MemoryRecords(long maxBytes)
 
     public bool Remove(Key key)
     {
-        if (!_entries.Remove(key, out Entry? entry))
+        int slot = Find(key.Span, key.GetHashCode());
+        if (slot == None)
         {
             return false;
         }
 
-        Unlink(entry);
+        Remove(slot);
         return true;
     }
 
@@ -89,14 +102,15 @@ internal sealed class MemoryRecords(long maxBytes)
     public bool TryEvict(Key spared, out Key key, out ReadOnlyMemory<byte> record)
     {
         (key, record) = (default, default);
-        for (int looked = 0; looked <= 2 * _entries.Count; looked++)
+        for (int looked = 0; looked <= 2 * Count; looked++)
         {
-            Entry? candidate = _hand ?? _oldest;
-            if (candidate is null)
+            int slot = _hand != None ? _hand : _oldest;
+            if (slot == None)
             {
                 return false;
             }
 
+            ref Entry candidate = ref _entries.At(slot);
             _hand = candidate.Newer;
             if (candidate.Used || candidate.Key == spared)
             {
@@ -104,9 +118,8 @@ internal sealed class MemoryRecords(long maxBytes)
                 continue;
             }
 
-            _entries.Remove(candidate.Key);
-            Unlink(candidate);
             (key, record) = (candidate.Key, candidate.Record);
+            Remove(slot);
             return true;
         }
 
@@ -130,7 +143,7 @@ internal sealed class MemoryRecords(long maxBytes)
                 return new ScanPage(0, records, More: true);
             }
 
-            ReadOnlyMemory<byte> record = _entries[key].Record;
+            ReadOnlyMemory<byte> record = _entries.At(Find(key.Span, key.GetHashCode())).Record;
             record = space == RecordSpace.Conflicts ? ConflictIndex.RecordOf(DottedObject.PeekSiblings(record)) : record;
             records.Add(new ScannedRecord(space, key.Bytes, record));
             bytes += key.Span.Length + record.Length;
@@ -151,61 +164,79 @@ internal sealed class MemoryRecords(long maxBytes)
         return keys.Max.CompareTo(from) < 0 ? [] : keys.GetViewBetween(from, keys.Max).Where(key => after.IsEmpty || key.Span.SequenceCompareTo(after.Span) > 0);
     }
 
-    private void Unlink(Entry entry)
+    private int Find(ReadOnlySpan<byte> key, int hash)
     {
+        for (SlotIndex.Probe probe = _index.Of(hash); probe.Next(out int slot);)
+        {
+            if (_entries.At(slot).Key.Span.SequenceEqual(key))
+            {
+                return slot;
+            }
+        }
+
+        return None;
+    }
+
+    private int Add(Key key, int hash)
+    {
+        int slot = _entries.Take();
+        _entries.At(slot) = new Entry { Key = key, Hash = hash, Older = _newest, Newer = None };
+        _index.Add(hash, slot);
+        _order.Add(key);
+        if (_newest != None)
+        {
+            _entries.At(_newest).Newer = slot;
+        }
+        else
+        {
+            _oldest = slot;
+        }
+
+        _newest = slot;
+        Bytes += OverheadBytes + key.Span.Length;
+        return slot;
+    }
+
+    private void Remove(int slot)
+    {
+        ref Entry entry = ref _entries.At(slot);
+        _index.Remove(entry.Hash, slot);
         _order.Remove(entry.Key);
         _conflicts.Remove(entry.Key);
         Bytes -= OverheadBytes + entry.Key.Span.Length + entry.Record.Length;
-        if (ReferenceEquals(_hand, entry))
+        if (_hand == slot)
         {
             _hand = entry.Newer;
         }
 
-        if (entry.Older is null)
+        if (entry.Older == None)
         {
             _oldest = entry.Newer;
         }
         else
         {
-            entry.Older.Newer = entry.Newer;
+            _entries.At(entry.Older).Newer = entry.Newer;
         }
 
-        if (entry.Newer is null)
+        if (entry.Newer == None)
         {
             _newest = entry.Older;
         }
         else
         {
-            entry.Newer.Older = entry.Older;
+            _entries.At(entry.Newer).Older = entry.Older;
         }
+
+        _entries.Give(slot);
     }
 
-    /// <summary>Finds a key by its bytes, wherever they are.</summary>
-    private sealed class KeyComparer : IEqualityComparer<Key>, IAlternateEqualityComparer<ReadOnlySpan<byte>, Key>
+    private struct Entry
     {
-        public static readonly KeyComparer Instance = new();
-
-        public bool Equals(Key x, Key y) => x == y;
-
-        public bool Equals(ReadOnlySpan<byte> alternate, Key other) => alternate.SequenceEqual(other.Span);
-
-        public int GetHashCode(Key key) => key.GetHashCode();
-
-        public int GetHashCode(ReadOnlySpan<byte> alternate) => KeyHash.Of(alternate);
-
-        public Key Create(ReadOnlySpan<byte> alternate) => Key.CopyOf(alternate);
-    }
-
-    private sealed class Entry(Key key)
-    {
-        public Key Key { get; } = key;
-
-        public ReadOnlyMemory<byte> Record { get; set; }
-
-        public bool Used { get; set; }
-
-        public Entry? Older { get; set; }
-
-        public Entry? Newer { get; set; }
+        public Key Key;
+        public ReadOnlyMemory<byte> Record;
+        public int Hash;
+        public int Older;
+        public int Newer;
+        public bool Used;
     }
 }

@@ -150,6 +150,12 @@ internal sealed class OpenEngine
 
     public BucketDigests? CaptureDigests() => _dotted.Digests.AreComplete ? _dotted.Digests.Capture() : null;
 
+    /// <inheritdoc cref="IReplicaStorage.WarmPays"/>
+    public bool WarmPays => _journal.WarmPays;
+
+    /// <inheritdoc cref="IReplicaStorage.Warm"/>
+    public int Warm(int keyHash, WarmStep step) => _journal.Warm(keyHash, step) + _dotted.Warm(keyHash, (int)step);
+
     public void Submit(in ClientOperation operation)
     {
         if (PendingCount >= _options.MaxPending)

@@ -1,4 +1,5 @@
 using KvStore.Core.Identity;
+using KvStore.Core.Tables;
 using KvStore.Core.Versioning;
 
 namespace KvStore.Core.Replicas;
@@ -31,51 +32,49 @@ internal sealed class OpenRequests
     /// <summary>Requests remembered, of either kind; the oldest are forgotten first.</summary>
     public const int Capacity = 8_192;
 
-    private readonly Dictionary<(ulong Session, ulong Sequence), ulong> _operations = [];
-    private readonly Dictionary<ulong, OpenAnswer> _answers = [];
-    private readonly Queue<(ulong Session, ulong Sequence)> _order = new();
-    private readonly Dictionary<(ulong Session, ulong Sequence), Dot> _elsewhere = [];
-    private readonly Queue<(ulong Session, ulong Sequence)> _orderElsewhere = new();
+    private readonly RecentRequests<Own> _own = new(Capacity);
+
+    /// <summary>Of those, by operation number.</summary>
+    private readonly SlotIndex _byPending = new();
+    private readonly RecentRequests<Dot> _elsewhere = new(Capacity);
 
     /// <summary>The write of this operation number is over; nothing happens if it is not remembered.</summary>
     public void NoteAnswer(ulong pending, in OpenAnswer answer)
     {
-        if (_answers.ContainsKey(pending))
+        int slot = SlotOf(pending);
+        if (slot >= 0)
         {
-            _answers[pending] = answer;
+            _own.At(slot).Answer = answer;
         }
     }
 
-    public OpenAnswer AnswerOf(ulong pending) => _answers.GetValueOrDefault(pending);
+    public OpenAnswer AnswerOf(ulong pending) => SlotOf(pending) is >= 0 and int slot ? _own.At(slot).Answer : default;
 
     public bool TryRepeat(in ClientOperation operation, out ulong pending)
     {
-        pending = 0;
-        return !operation.Request.IsNone && _operations.TryGetValue((operation.Request.Session, operation.Request.Sequence), out pending);
+        int slot = operation.Request.IsNone ? -1 : _own.Find(operation.Request);
+        pending = slot < 0 ? 0 : _own.At(slot).Pending;
+        return slot >= 0;
     }
 
     /// <summary>Whether another replica's write of this request has come here.</summary>
     public bool TryFindElsewhere(in RequestId request, out Dot dot)
     {
-        dot = default;
-        return !request.IsNone && _elsewhere.TryGetValue((request.Session, request.Sequence), out dot);
+        int slot = request.IsNone ? -1 : _elsewhere.Find(request);
+        dot = slot < 0 ? default : _elsewhere.At(slot);
+        return slot >= 0;
     }
 
     /// <summary>Another replica has made the write of this request. Should several have, the first that came counts: each of them is done.</summary>
     public void RememberElsewhere(in RequestId request, Dot dot)
     {
-        if (request.IsNone || !_elsewhere.TryAdd((request.Session, request.Sequence), dot))
+        if (!request.IsNone && _elsewhere.Find(request) < 0)
         {
-            return;
-        }
-
-        _orderElsewhere.Enqueue((request.Session, request.Sequence));
-        if (_orderElsewhere.Count > Capacity)
-        {
-            _elsewhere.Remove(_orderElsewhere.Dequeue());
+            _elsewhere.Add(request, dot, out _, out _);
         }
     }
 
+    /// <summary>This replica makes the write of the operation's request, under an operation number that it has not used before. If it did so in an earlier period, that is forgotten.</summary>
     public void Remember(in ClientOperation operation, ulong pending)
     {
         if (operation.Request.IsNone)
@@ -83,14 +82,45 @@ internal sealed class OpenRequests
             return;
         }
 
-        if (_order.Count == Capacity && _operations.Remove(_order.Dequeue(), out ulong forgotten))
+        var own = new Own { Pending = pending };
+        int slot = _own.Find(operation.Request);
+        bool replaces = slot >= 0;
+        Own earlier = replaces ? _own.At(slot) : default;
+        if (replaces)
         {
-            _answers.Remove(forgotten);
+            _own.At(slot) = own;
+        }
+        else
+        {
+            slot = _own.Add(operation.Request, own, out earlier, out replaces);
         }
 
-        (ulong, ulong) id = (operation.Request.Session, operation.Request.Sequence);
-        _operations[id] = pending;
-        _answers[pending] = default;
-        _order.Enqueue(id);
+        if (replaces)
+        {
+            _byPending.Remove(HashOf(earlier.Pending), slot);
+        }
+
+        _byPending.Add(HashOf(pending), slot);
+    }
+
+    private static int HashOf(ulong pending) => SlotIndex.HashOf(0, pending);
+
+    private int SlotOf(ulong pending)
+    {
+        for (SlotIndex.Probe probe = _byPending.Of(HashOf(pending)); probe.Next(out int slot);)
+        {
+            if (_own.At(slot).Pending == pending)
+            {
+                return slot;
+            }
+        }
+
+        return -1;
+    }
+
+    private struct Own
+    {
+        public ulong Pending;
+        public OpenAnswer Answer;
     }
 }

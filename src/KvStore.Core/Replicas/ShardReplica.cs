@@ -134,6 +134,24 @@ public sealed class ShardReplica
         return IsActive && _peek.TryPeek(key, out value, out version);
     }
 
+    /// <inheritdoc cref="IReplicaStorage.WarmPays"/>
+    public bool WarmPays => Open is { } open ? open.WarmPays : _parts.Storage.WarmPays;
+
+    /// <summary>Whether an operation looks its key up as soon as it is submitted.</summary>
+    public bool LooksUpAtOnce(in ClientOperation operation) => Open is not null || operation is { IsWrite: false, Level: ReadLevel.Eventual };
+
+    /// <summary>Whether a message of a peer makes its receiver look a key up, and which.</summary>
+    /// <param name="keyHash">Of the key.</param>
+    public bool LooksUp(DottedMessageKind kind, ReadOnlyMemory<byte> payload, out int keyHash)
+    {
+        ReadOnlyMemory<byte> key = kind == DottedMessageKind.Replicate && Open is not null ? ReplicateMessage.PeekKey(payload) : default;
+        keyHash = KeyHash.Of(key.Span);
+        return !key.IsEmpty;
+    }
+
+    /// <inheritdoc cref="IReplicaStorage.Warm"/>
+    public int Warm(int keyHash, WarmStep step) => Open is { } open ? open.Warm(keyHash, step) : _parts.Storage.Warm(RecordSpace.Data, keyHash, step);
+
     /// <summary>Stands for election at once: for the preferred replica of a shard that was just created.</summary>
     public void Campaign()
     {

@@ -92,28 +92,16 @@ public sealed class VersionVector : IEquatable<VersionVector>
             return other;
         }
 
-        Dot[] joined = new Dot[_entries.Length + other._entries.Length];
-        int count = 0, a = 0, b = 0;
-        while (a < _entries.Length && b < other._entries.Length)
+        Dot[] joined = new Dot[CountJoined(other)];
+        int a = 0, b = 0;
+        for (int i = 0; i < joined.Length; i++)
         {
-            Dot mine = _entries[a], theirs = other._entries[b];
-            int order = mine.Actor.CompareTo(theirs.Actor);
-            joined[count++] = order < 0 || (order == 0 && mine.Counter >= theirs.Counter) ? mine : theirs;
+            int order = a == _entries.Length ? 1 : b == other._entries.Length ? -1 : _entries[a].Actor.CompareTo(other._entries[b].Actor);
+            joined[i] = order < 0 || (order == 0 && _entries[a].Counter >= other._entries[b].Counter) ? _entries[a] : other._entries[b];
             a += order <= 0 ? 1 : 0;
             b += order >= 0 ? 1 : 0;
         }
 
-        while (a < _entries.Length)
-        {
-            joined[count++] = _entries[a++];
-        }
-
-        while (b < other._entries.Length)
-        {
-            joined[count++] = other._entries[b++];
-        }
-
-        Array.Resize(ref joined, count);
         return new VersionVector(joined);
     }
 
@@ -226,4 +214,22 @@ public sealed class VersionVector : IEquatable<VersionVector>
     }
 
     public override string ToString() => $"{{{string.Join(' ', _entries)}}}";
+
+    /// <summary>How many actors this vector and the other one name together.</summary>
+    private int CountJoined(VersionVector other)
+    {
+        int count = _entries.Length + other._entries.Length;
+        int theirs = 0;
+        foreach (ref readonly Dot entry in _entries.AsSpan())
+        {
+            while (theirs < other._entries.Length && other._entries[theirs].Actor.Value < entry.Actor.Value)
+            {
+                theirs++;
+            }
+
+            count -= theirs < other._entries.Length && other._entries[theirs].Actor.Value == entry.Actor.Value ? 1 : 0;
+        }
+
+        return count;
+    }
 }

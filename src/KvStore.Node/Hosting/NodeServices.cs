@@ -85,7 +85,7 @@ public sealed class NodeServices
         _loops = new LoopSet(self, options.ShardLoops, storage, Mesh.CreateOutbox, router, ReplicaOptionsFor(options), LoopScheduler.ThreadPoolWith(options.Time), loggers.CreateLogger<LoopSet>());
         _pulse = new NodePulse(_loops, storage);
         _executor = new OperationExecutor(_loops);
-        _watches = new WatchHub(_loops, _executor, options.Time, options.MaxWatches, options.WatchWindowBytes);
+        _watches = new WatchHub(_loops, _executor, options.Time, options.MaxWatches, options.WatchWindowBytes, loggers.CreateLogger<WatchHub>());
         _loops.Watches = _watches;
         ClusterCatalog initial = roster.Initial;
         _catalog = new CatalogFollower(initial, options.Generation, _loops, _topology, OnCatalog, Random.Shared.Next, loggers.CreateLogger<CatalogFollower>());

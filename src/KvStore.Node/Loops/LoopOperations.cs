@@ -14,13 +14,25 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
     private const int MaxHeld = 65_536;
 
     private readonly OperationSlots _held = new();
+    private readonly LookAhead _ahead = new();
     private bool _isDiskLow;
 
     public void Submit(OperationBatch batch)
     {
-        foreach (ref RoutedOperation operation in CollectionsMarshal.AsSpan(batch.Operations))
+        Span<RoutedOperation> operations = CollectionsMarshal.AsSpan(batch.Operations);
+        while (!operations.IsEmpty)
         {
-            Submit(batch.Origin, ref operation);
+            Span<RoutedOperation> next = operations[..Math.Min(operations.Length, LookAhead.Keys)];
+            operations = operations[next.Length..];
+            if (replicas.WarmPays)
+            {
+                Prepare(next);
+            }
+
+            foreach (ref RoutedOperation operation in next)
+            {
+                Submit(batch.Origin, ref operation);
+            }
         }
 
         OperationBatchPool.Return(batch);
@@ -105,6 +117,19 @@ internal sealed class LoopOperations(LoopSet set, LoopReplicas replicas, Outgoin
         }
 
         completions.Clear();
+    }
+
+    private void Prepare(ReadOnlySpan<RoutedOperation> operations)
+    {
+        foreach (ref readonly RoutedOperation operation in operations)
+        {
+            if (replicas.Find(operation.Shard) is { } slot && slot.Replica.WarmPays && slot.Replica.LooksUpAtOnce(operation.Operation))
+            {
+                _ahead.Add(slot.Replica, KeyHash.Of(operation.Operation.Key.Span));
+            }
+        }
+
+        _ahead.Run();
     }
 
     /// <summary>Under overload, and when the disk is nearly full, the loop says so before it does any work.</summary>

@@ -197,24 +197,36 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
-    /// <summary>Hands over the message at which the reader stands.</summary>
+    /// <summary>Hands over the message at which the reader stands: one of Raft, or a page of a snapshot.</summary>
     public void Receive(NodeId from, ReplicaSlot slot, in PeerFrameReader reader)
     {
         outbox.Epoch = slot.Replica.Descriptor.Epoch;
         try
         {
-            switch (reader.Item)
+            if (reader.Item == PeerFrameItem.Raft)
             {
-                case PeerFrameItem.Raft:
-                    slot.Replica.Receive(from, reader.Raft);
-                    break;
-                case PeerFrameItem.Dotted:
-                    slot.Replica.Receive(from, reader.DottedKind, reader.DottedPayload);
-                    break;
-                default:
-                    slot.Replica.Receive(from, reader.Snapshot);
-                    break;
+                slot.Replica.Receive(from, reader.Raft);
             }
+            else
+            {
+                slot.Replica.Receive(from, reader.Snapshot);
+            }
+        }
+        catch (InvariantViolationException broken)
+        {
+            Fence(slot, broken.Message);
+        }
+
+        Touch(slot);
+    }
+
+    /// <summary>Hands over a message of another replica's dotted engine.</summary>
+    public void Receive(NodeId from, ReplicaSlot slot, DottedMessageKind kind, ReadOnlyMemory<byte> payload)
+    {
+        outbox.Epoch = slot.Replica.Descriptor.Epoch;
+        try
+        {
+            slot.Replica.Receive(from, kind, payload);
         }
         catch (InvariantViolationException broken)
         {
@@ -305,8 +317,15 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
         }
     }
 
-    /// <summary>Tells the metrics how far the peers are behind.</summary>
-    public void RecordLags() => _news.RecordLags(All);
+    /// <summary>Tells the metrics how far the peers are behind. About once a second.</summary>
+    public void RecordLags()
+    {
+        _news.RecordLags(All);
+        WarmPays = All.Any(replica => replica.WarmPays);
+    }
+
+    /// <summary>Some replica has so many records that <see cref="LookAhead"/> pays.</summary>
+    public bool WarmPays { get; private set; }
 
     /// <param name="node">A peer.</param>
     /// <param name="reachable">Whether it is heard and hears this node.</param>
@@ -357,6 +376,7 @@ internal sealed class LoopReplicas(LoopSet set, StorageLoop storage, PeerOutbox 
             }
 
             Publish(slot);
+            WarmPays |= slot.Replica.WarmPays;
             _news.OnTurn(slot);
             if (!slot.Awake && !slot.Replica.IsQuiet)
             {

@@ -36,6 +36,7 @@ internal sealed class WatchHub : IDisposable
     private readonly LoopSet _loops;
     private readonly OperationExecutor _executor;
     private readonly TimeProvider _time;
+    private readonly ILogger _log;
     private readonly int _most;
     private readonly WindowBudget _budget;
     private readonly ConcurrentDictionary<ShardId, ShardFeed> _feeds = new();
@@ -48,11 +49,12 @@ internal sealed class WatchHub : IDisposable
     private int _open;
     private long _progressDueMs;
 
-    public WatchHub(LoopSet loops, OperationExecutor executor, TimeProvider time, int most, long windowBytes)
+    public WatchHub(LoopSet loops, OperationExecutor executor, TimeProvider time, int most, long windowBytes, ILogger log)
     {
         _loops = loops;
         _executor = executor;
         _time = time;
+        _log = log;
         _most = most;
         IsEnabled = windowBytes > 0;
         _budget = new WindowBudget(windowBytes) { Adder = static (ref long total, long bytes) => Interlocked.Add(ref total, bytes) };
@@ -260,13 +262,26 @@ internal sealed class WatchHub : IDisposable
                 while (Open > 0)
                 {
                     await look.WaitForNextTickAsync(_stop.Token);
-                    Look(_loops.Scheduler.NowMs);
+                    TryLook();
                 }
             }
         }
         catch (OperationCanceledException)
         {
             // The node stops.
+        }
+    }
+
+    /// <summary>One look that fails is no reason not to look again.</summary>
+    private void TryLook()
+    {
+        try
+        {
+            Look(_loops.Scheduler.NowMs);
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            WatchLog.LookFailed(_log, failure, LookMs);
         }
     }
 

@@ -1,6 +1,6 @@
-using System.Runtime.CompilerServices;
 using KvStore.Core.Identity;
 using KvStore.Core.Replicas;
+using KvStore.Core.Tables;
 
 namespace KvStore.Storage.View;
 
@@ -25,43 +25,37 @@ internal struct TableSlot
     public long Slice;
     public int SliceEntry;
     public int Hash;
-    public int Next;
     public ushort Loads;
     public byte Chances;
     public SlotState State;
 }
 
 /// <summary>
-/// One replica's records in memory: read cache and write-behind buffer in one. Chained hashing over slots in small blocks, so that growing never copies records; eviction by second chance
+/// One replica's records in memory: read cache and write-behind buffer in one. Slots in small blocks, so that growing never copies records, found by a <see cref="SlotIndex"/>; eviction by second chance
 /// (CLOCK; Corbato 1968). Used by one loop only.
 /// </summary>
 internal sealed class ObjectTable
 {
-    /// <summary>What a slot costs beside its key and record: the slot, two array headers, a bucket.</summary>
+    /// <summary>What a slot costs beside its key and record: the slot, two array headers, cells of the index.</summary>
     public const int OverheadBytes = 136;
 
-    private const int BlockShift = 7;
-    private const int BlockSlots = 1 << BlockShift;
-    private const int End = -1;
+    private const int None = -1;
     private const byte UsedChances = 1;
     private const byte LoadedChances = 3;
 
-    private int[] _buckets = [End];
-    private TableSlot[][] _blocks = [];
-    private int _used;
-    private int _free = End;
+    private readonly SlotIndex _index = new();
+    private readonly SlotBlocks<TableSlot> _slots = new();
     private int _hand;
 
     /// <summary>Slots in use.</summary>
-    public int Count { get; private set; }
+    public int Count => _index.Count;
 
     public long Bytes { get; private set; }
 
     /// <summary>Every record of the view is in here, so a key that is not is absent.</summary>
     public bool IsComplete { get; private set; } = true;
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ref TableSlot At(int slot) => ref _blocks[slot >> BlockShift][slot & (BlockSlots - 1)];
+    public ref TableSlot At(int slot) => ref _slots.At(slot);
 
     public void MarkIncomplete() => IsComplete = false;
 
@@ -69,7 +63,7 @@ internal sealed class ObjectTable
     {
         record = default;
         var index = IndexOf(space, key, HashOf(space, key));
-        if (index == End)
+        if (index == None)
         {
             return IsComplete ? RecordLookup.Absent : RecordLookup.NotResident;
         }
@@ -94,12 +88,30 @@ internal sealed class ObjectTable
         return RecordLookup.Found;
     }
 
+    /// <summary>One step of <see cref="IReplicaStorage.Warm"/>.</summary>
+    public int Warm(RecordSpace space, int keyHash, WarmStep step)
+    {
+        var index = _index.Guess(HashOf(space, keyHash));
+        if (index == None || step == WarmStep.Index)
+        {
+            return index;
+        }
+
+        ref var slot = ref At(index);
+        if (step == WarmStep.Slot)
+        {
+            return slot.Chances;
+        }
+
+        return (slot.Key is [var first, ..] ? first : 0) + (slot.Record.IsEmpty ? 0 : slot.Record.Span[0]);
+    }
+
     /// <summary>Sets or removes a record in memory and returns its slot. The caller notes the slice.</summary>
     public int Set(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record, SlotState state)
     {
         var hash = HashOf(space, key);
         var index = IndexOf(space, key, hash);
-        if (index == End)
+        if (index == None)
         {
             index = Add(ViewKeys.TableKey(space, key), hash);
         }
@@ -117,7 +129,7 @@ internal sealed class ObjectTable
     {
         var hash = HashOf(space, key);
         var index = IndexOf(space, key, hash);
-        if (index == End)
+        if (index == None)
         {
             index = Add(ViewKeys.TableKey(space, key), hash);
             At(index).State = IsComplete ? SlotState.Absent : SlotState.Unknown;
@@ -132,7 +144,7 @@ internal sealed class ObjectTable
     {
         var space = (RecordSpace)tableKey[0];
         var index = IndexOf(space, tableKey.AsSpan(1), HashOf(space, tableKey.AsSpan(1)));
-        if (index == End)
+        if (index == None)
         {
             return;
         }
@@ -164,9 +176,9 @@ internal sealed class ObjectTable
     {
         var target = Bytes - wantedBytes;
         var seen = 0;
-        for (; seen < visits && seen < 4 * _used && Bytes > target; seen++)
+        for (; seen < visits && seen < 4 * _slots.End && Bytes > target; seen++)
         {
-            _hand = _hand + 1 < _used ? _hand + 1 : 0;
+            _hand = _hand + 1 < _slots.End ? _hand + 1 : 0;
             ref var slot = ref At(_hand);
             if (slot.State == SlotState.Free || slot.Loads > 0 || slot.Slice > writtenSlice)
             {
@@ -195,60 +207,31 @@ internal sealed class ObjectTable
         }
     }
 
-    private static int HashOf(RecordSpace space, ReadOnlySpan<byte> key) => KeyHash.Of(key) ^ ((int)space * 0x2545_F491);
+    private static int HashOf(RecordSpace space, ReadOnlySpan<byte> key) => HashOf(space, KeyHash.Of(key));
+
+    private static int HashOf(RecordSpace space, int keyHash) => keyHash ^ ((int)space * 0x2545_F491);
 
     private int IndexOf(RecordSpace space, ReadOnlySpan<byte> key, int hash)
     {
-        for (var index = _buckets[hash & (_buckets.Length - 1)]; index != End;)
+        for (var probe = _index.Of(hash); probe.Next(out var index);)
         {
-            ref var slot = ref At(index);
-            if (slot.Hash == hash && slot.Key![0] == (byte)space && slot.Key.AsSpan(1).SequenceEqual(key))
+            var found = At(index).Key.AsSpan();
+            if (found[0] == (byte)space && found[1..].SequenceEqual(key))
             {
                 return index;
             }
-
-            index = slot.Next;
         }
 
-        return End;
+        return None;
     }
 
     private int Add(byte[] tableKey, int hash)
     {
-        if (Count >= _buckets.Length)
-        {
-            Rehash();
-        }
-
-        var index = TakeSlot();
-        ref var bucket = ref _buckets[hash & (_buckets.Length - 1)];
-        At(index) = new TableSlot { Key = tableKey, Hash = hash, Next = bucket };
-        bucket = index;
-        Count++;
+        var index = _slots.Take();
+        At(index) = new TableSlot { Key = tableKey, Hash = hash };
+        _index.Add(hash, index);
         Bytes += OverheadBytes + tableKey.Length;
         return index;
-    }
-
-    private int TakeSlot()
-    {
-        if (_free != End)
-        {
-            var index = _free;
-            _free = At(index).Next;
-            return index;
-        }
-
-        if (_used >> BlockShift == _blocks.Length || _blocks[_used >> BlockShift] is null)
-        {
-            if (_used >> BlockShift == _blocks.Length)
-            {
-                Array.Resize(ref _blocks, Math.Max(4, _blocks.Length * 2));
-            }
-
-            _blocks[_used >> BlockShift] = new TableSlot[BlockSlots];
-        }
-
-        return _used++;
     }
 
     private void Evict(int index)
@@ -259,34 +242,8 @@ internal sealed class ObjectTable
             IsComplete = false;
         }
 
-        ref var link = ref _buckets[slot.Hash & (_buckets.Length - 1)];
-        while (link != index)
-        {
-            link = ref At(link).Next;
-        }
-
-        link = slot.Next;
+        _index.Remove(slot.Hash, index);
         Bytes -= OverheadBytes + slot.Key!.Length + slot.Record.Length;
-        Count--;
-        slot = new TableSlot { Next = _free };
-        _free = index;
-    }
-
-    private void Rehash()
-    {
-        var buckets = new int[_buckets.Length * 2];
-        Array.Fill(buckets, End);
-        for (var index = 0; index < _used; index++)
-        {
-            ref var slot = ref At(index);
-            if (slot.State != SlotState.Free)
-            {
-                ref var bucket = ref buckets[slot.Hash & (buckets.Length - 1)];
-                slot.Next = bucket;
-                bucket = index;
-            }
-        }
-
-        _buckets = buckets;
+        _slots.Give(index);
     }
 }

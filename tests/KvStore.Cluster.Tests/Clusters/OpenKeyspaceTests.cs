@@ -43,6 +43,37 @@ public sealed class OpenKeyspaceTests(ThreeNodes nodes, ITestOutputHelper output
         }
     }
 
+    [Fact]
+    public async Task A_shard_with_so_many_keys_that_lookups_are_warmed_holds_and_answers_the_same()
+    {
+        const int Keys = KvStore.Core.Replicas.Warming.LeastRecords + 2_000;
+        string name = nodes.NewName("large");
+        await _cluster.CreateKeyspaceAsync(name, PartitionPolicy.Ap, Replication.Async, shards: 1);
+        IKvKeyspace keyspace = _cluster.Client.Keyspace(name);
+        await PutAllAsync(Enumerable.Range(0, Keys), "first");
+        await PutAllAsync(Enumerable.Range(0, 3_000).Select(i => i * 6), "second");
+        await _cluster.WaitUntilConvergedAsync(name);
+        foreach (TestKit.Histories.ReplicaDump dump in await _cluster.DumpAsync(name))
+        {
+            dump.Keys.Should().HaveCount(Keys);
+            dump.ValuesOf("key-6").Should().Equal("second-6");
+            dump.ValuesOf("key-7").Should().Equal("first-7");
+        }
+
+        KvEntry<string>?[] read = await Task.WhenAll(Enumerable.Range(0, 600).Select(i => keyspace.GetAsync<string>($"key-{i}", new KvReadOptions { Level = KvReadLevel.Eventual }).AsTask()));
+        read.Select(entry => entry!.Value).Should().Equal(Enumerable.Range(0, 600).Select(i => i % 6 == 0 ? $"second-{i}" : $"first-{i}"));
+        (await keyspace.GetAsync<string>("key-none", new KvReadOptions { Level = KvReadLevel.Eventual })).Should().BeNull();
+
+        async Task PutAllAsync(IEnumerable<int> numbers, string value)
+        {
+            foreach (int[] chunk in numbers.Chunk(1_000))
+            {
+                KvWriteResult[] written = await Task.WhenAll(chunk.Select(i => keyspace.PutAsync($"key-{i}", $"{value}-{i}").AsTask()));
+                written.Should().OnlyContain(result => result.Outcome == KvOutcome.Done);
+            }
+        }
+    }
+
     [Theory]
     [InlineData(Replication.Sync)]
     [InlineData(Replication.Async)]

@@ -13,6 +13,10 @@ internal sealed class RecordedStorage(IReplicaStorage storage, ChangeFeed feed) 
 
     public RecordLookup Find(RecordSpace space, ReadOnlySpan<byte> key, out ReadOnlyMemory<byte> record) => storage.Find(space, key, out record);
 
+    public bool WarmPays => storage.WarmPays;
+
+    public int Warm(RecordSpace space, int keyHash, WarmStep step) => storage.Warm(space, keyHash, step);
+
     public void BeginLoad(RecordSpace space, ReadOnlyMemory<byte> key, ulong tag) => storage.BeginLoad(space, key, tag);
 
     public void Put(RecordSpace space, ReadOnlySpan<byte> key, ReadOnlyMemory<byte> record)

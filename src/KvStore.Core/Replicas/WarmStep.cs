@@ -1,0 +1,20 @@
+namespace KvStore.Core.Replicas;
+
+/// <summary>The steps of a lookup ahead of time, each of which needs what the one before has brought.</summary>
+public enum WarmStep : byte
+{
+    /// <summary>The place of the hash.</summary>
+    Index = 0,
+
+    /// <summary>The slot that it leads to.</summary>
+    Slot = 1,
+
+    /// <summary>Key and record.</summary>
+    Bytes = 2,
+}
+
+public static class Warming
+{
+    /// <summary>From so many records on the lookups of a table are worth warming. A smaller one is in the processor's caches anyway, and then it costs more than it brings (docs/performance.md).</summary>
+    public const int LeastRecords = 16_384;
+}
