@@ -19,20 +19,29 @@ internal sealed class FrameDispatch(LoopReplicas replicas, OutgoingForwards sent
     /// <summary>Bytes that can't be read end the stream on which they came, and nothing else: what was read before them stays.</summary>
     public void Handle(InboundFrame frame)
     {
+        _waiting.Clear();
+        string? fault = null;
         try
         {
-            try
-            {
-                Read(frame);
-            }
-            finally
-            {
-                HandOver(frame.From);
-            }
+            Read(frame);
         }
         catch (Exception malformed) when (malformed is MalformedFrameException or MalformedRecordException)
         {
-            frame.ResetConnection(malformed.Message);
+            fault = malformed.Message;
+        }
+
+        try
+        {
+            HandOver(frame.From);
+        }
+        catch (MalformedRecordException malformed)
+        {
+            fault ??= malformed.Message;
+        }
+
+        if (fault is not null)
+        {
+            frame.ResetConnection(fault);
         }
     }
 
