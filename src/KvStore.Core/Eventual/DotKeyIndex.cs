@@ -127,7 +127,7 @@ internal sealed class DotKeyIndex
     /// </summary>
     public List<DotKeyChange> TakeChanges()
     {
-        List<DotKeyChange> changes = [];
+        List<DotKeyChange> changes = new(_savedButGone.Count + _unsaved.Count);
         foreach (Dot dot in _savedButGone)
         {
             changes.Add(new DotKeyChange(RecordKeyOf(dot), default));

@@ -37,7 +37,8 @@ internal sealed class OpenReads(
 
     public static ReadOnlyMemory<byte> EncodeVersion(DottedObject filled)
     {
-        var output = new ArrayBufferWriter<byte>(48);
+        // One live dot and a context of three actors: 55 bytes or so.
+        var output = new ArrayBufferWriter<byte>(64);
         ObjectVersion.Of(filled).Encode(output);
         return output.WrittenMemory;
     }
@@ -50,7 +51,7 @@ internal sealed class OpenReads(
         }
         else
         {
-            Serve(operation);
+            ServeNow(operation);
         }
     }
 
@@ -64,7 +65,7 @@ internal sealed class OpenReads(
 
         if (!journal.TryFind(request.Key.Span, out DottedObject stored))
         {
-            loader.Load(RecordSpace.Data, request.Key.Span, () => Answer(from, request));
+            LoadFirst(from, request);
             return;
         }
 
@@ -81,7 +82,9 @@ internal sealed class OpenReads(
 
     public void FailAll(RefusalCode code, string reason) => Quorum.FailAll(code, reason);
 
-    private void Serve(ClientOperation operation)
+    private void Serve(ClientOperation operation) => ServeNow(operation);
+
+    private void ServeNow(in ClientOperation operation)
     {
         if (operation.Kind == OperationKind.Scan && operation.OnlyConflicts)
         {
@@ -97,7 +100,7 @@ internal sealed class OpenReads(
         }
     }
 
-    private void Get(ClientOperation operation)
+    private void Get(in ClientOperation operation)
     {
         if (!MayServe())
         {
@@ -107,7 +110,7 @@ internal sealed class OpenReads(
 
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
         {
-            loader.Load(RecordSpace.Data, operation.Key.Span, () => Get(operation));
+            LoadFirst(operation);
             return;
         }
 
@@ -121,6 +124,11 @@ internal sealed class OpenReads(
             Complete(operation, filled, answers: 1, degraded: false);
         }
     }
+
+    /// <summary>On its own, because what a lambda captures is put on the heap at the beginning of its method: <see cref="Get"/> would do so for every read.</summary>
+    private void LoadFirst(ClientOperation operation) => loader.Load(RecordSpace.Data, operation.Key.Span, () => Get(operation));
+
+    private void LoadFirst(NodeId from, ReadRequest request) => loader.Load(RecordSpace.Data, request.Key.Span, () => Answer(from, request));
 
     private void RefuseSwitched(in ClientOperation operation) =>
         completions.Refuse(operation, RefusalCode.Switching, "The keyspace has changed its mode while the read waited for the disk; try again.");

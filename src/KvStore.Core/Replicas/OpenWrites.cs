@@ -44,8 +44,7 @@ internal sealed class OpenWrites(
 
         if (!journal.TryFind(operation.Key.Span, out DottedObject stored))
         {
-            ClientOperation parked = operation;
-            loader.Load(RecordSpace.Data, operation.Key.Span, () => Submit(parked));
+            LoadFirst(operation);
             return;
         }
 
@@ -106,6 +105,9 @@ internal sealed class OpenWrites(
                 break;
         }
     }
+
+    /// <summary>On its own, because what a lambda captures is put on the heap at the beginning of its method: <see cref="Submit"/> would do so for every write.</summary>
+    private void LoadFirst(ClientOperation operation) => loader.Load(RecordSpace.Data, operation.Key.Span, () => Submit(operation));
 
     private void RefuseClosing(in ClientOperation operation) =>
         completions.Refuse(operation, RefusalCode.Switching, "The keyspace is on its way from ap to cp, and its replicas become equal; try again in a moment.");
